@@ -1,0 +1,57 @@
+"""Fixtures that find the test material beside the checkout.
+
+Where that material is missing, tests that need it skip and say why; with ``CI`` set they fail instead, so that an
+empty folder can never pass for a green run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from graphsim.datasets import load
+from graphsim.datasets.files import CACHE_VARIABLE, MIRROR_VARIABLE
+from graphsim.errors import DatasetError
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+SHARED_MNIST = SHARED / "datasets" / "mnist"
+
+
+def _missing(reason: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(f"CI is set, so this must not be missing: {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _mnist_beside_the_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Make the folder beside the checkout the mirror of all tests, with a cache of their own; without it, the user's."""
+    if not SHARED_MNIST.is_dir():
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(MIRROR_VARIABLE, str(SHARED_MNIST))
+        patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of third-party test material beside the checkout. Read-only."""
+    if not SHARED.is_dir():
+        _missing(f"no test material in {SHARED}")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def mnist() -> Path:
+    """Folder of the four verified MNIST files, from which ``load("mnist")`` reads."""
+    try:
+        load("mnist", "train", 1)
+        return Path(load("mnist", "test", 1).source)
+    except DatasetError as error:
+        _missing(str(error))
+        raise
