@@ -1,0 +1,1 @@
+"""What can be known about a graph without running it: tokens, bounds on the period, rounding bounds."""

@@ -1,0 +1,1 @@
+"""Readers of model files; each lowers to a Graph."""

@@ -1,0 +1,6 @@
+"""The dataflow graph and its encodings. Start with :mod:`graphsim.graph.graph`, then ``channels`` and ``ops``."""
+
+from graphsim.graph.channels import Channel, Csr, Dense, Edges, OneToOne, Ref, Table
+from graphsim.graph.graph import Actor, Graph, Group, InputEdge
+
+__all__ = ["Actor", "Channel", "Csr", "Dense", "Edges", "Graph", "Group", "InputEdge", "OneToOne", "Ref", "Table"]

@@ -1,0 +1,299 @@
+"""The arithmetic that every engine shares: elementary functions and activations, in float64, from basic operations.
+
+A rule here takes Python floats (float64) and uses only ``+ - * /``, comparisons, ``math.sqrt``, ``math.floor`` and
+exact scaling by powers of two, all of which IEEE 754 defines to the last bit. Interpreted by Python or compiled by a
+compiler that neither fuses nor reassociates, a rule therefore gives the same bits. An engine widens its float32
+operand to float64, applies the rule, and rounds the result to float32 once: every activation is within 0.5000001 ulp
+of the true value (measured against mpmath-quality references in the tests), unless the rule says otherwise.
+
+Rules are plain functions of scalars with positional parameters and no default values, so that they can be compiled;
+``ACTIVATIONS`` in :mod:`graphsim.graph.ops` lists the ones that a group may name.
+
+Sources: range reduction and series as in Muller, Elementary Functions (3rd ed.), ch. 10-11. Activation formulas: Keras
+documentation of ``keras.activations`` (Keras 3), and Keras 2.2 for the functions that changed.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+LOG2E = 1.4426950408889634
+LN2_HI = 6.93147180369123816490e-01  # the upper 33 bits of ln 2: n * LN2_HI is exact for every n below 2**20
+LN2_LO = 1.90821492927058770002e-10
+SQRT_HALF = 0.7071067811865476
+TWO_OVER_SQRT_PI = 1.1283791670955126
+SQRT_TWO_OVER_PI = 0.7978845608028654
+SELU_ALPHA = 1.6732632423543772
+SELU_SCALE = 1.0507009873554805
+
+#: ``POWER_OF_TWO[n + 1074]`` is 2**n for n in -1074..1023, exactly.
+POWER_OF_TWO = np.ldexp(1.0, np.arange(-1074, 1024))
+
+
+def exp(x: float) -> float:
+    """e**x."""
+    if x != x:
+        return x
+    if x > 709.0:
+        return math.inf
+    if x < -745.0:
+        return 0.0
+    n = math.floor(x * LOG2E + 0.5)
+    r = (x - n * LN2_HI) - n * LN2_LO
+    p = 1.0 / 6227020800.0
+    p = p * r + 1.0 / 479001600.0
+    p = p * r + 1.0 / 39916800.0
+    p = p * r + 1.0 / 3628800.0
+    p = p * r + 1.0 / 362880.0
+    p = p * r + 1.0 / 40320.0
+    p = p * r + 1.0 / 5040.0
+    p = p * r + 1.0 / 720.0
+    p = p * r + 1.0 / 120.0
+    p = p * r + 1.0 / 24.0
+    p = p * r + 1.0 / 6.0
+    p = p * r + 0.5
+    p = p * r + 1.0
+    p = p * r + 1.0
+    return p * POWER_OF_TWO[n + 1074]  # type: ignore[no-any-return]
+
+
+def expm1(x: float) -> float:
+    """e**x - 1, accurate near zero."""
+    if x > 0.35 or x < -0.35 or x != x:
+        return exp(x) - 1.0
+    p = 1.0 / 6227020800.0
+    p = p * x + 1.0 / 479001600.0
+    p = p * x + 1.0 / 39916800.0
+    p = p * x + 1.0 / 3628800.0
+    p = p * x + 1.0 / 362880.0
+    p = p * x + 1.0 / 40320.0
+    p = p * x + 1.0 / 5040.0
+    p = p * x + 1.0 / 720.0
+    p = p * x + 1.0 / 120.0
+    p = p * x + 1.0 / 24.0
+    p = p * x + 1.0 / 6.0
+    p = p * x + 0.5
+    return (p * x) * x + x
+
+
+def _log_ratio(s: float) -> float:
+    """log((1 + s) / (1 - s)) for \\|s\\| <= 0.172: twice the series of artanh."""
+    q = s * s
+    p = 1.0 / 23.0
+    p = p * q + 1.0 / 21.0
+    p = p * q + 1.0 / 19.0
+    p = p * q + 1.0 / 17.0
+    p = p * q + 1.0 / 15.0
+    p = p * q + 1.0 / 13.0
+    p = p * q + 1.0 / 11.0
+    p = p * q + 1.0 / 9.0
+    p = p * q + 1.0 / 7.0
+    p = p * q + 1.0 / 5.0
+    p = p * q + 1.0 / 3.0
+    return 2.0 * (s + s * q * p)
+
+
+def log(x: float) -> float:
+    """Natural logarithm; -inf at 0, NaN below."""
+    if x != x or x < 0.0:
+        return math.nan
+    if x == 0.0:
+        return -math.inf
+    if x == math.inf:
+        return x
+    m, n = math.frexp(x)
+    if m < SQRT_HALF:
+        m = m * 2.0
+        n = n - 1
+    return n * LN2_HI + (_log_ratio((m - 1.0) / (m + 1.0)) + n * LN2_LO)
+
+
+def log1p(x: float) -> float:
+    """log(1 + x), accurate near zero."""
+    if -0.29 < x < 0.41:
+        return _log_ratio(x / (2.0 + x))
+    return log(1.0 + x)
+
+
+def erf(x: float) -> float:
+    """The error function, by its all-positive series (Abramowitz and Stegun 7.1.6)."""
+    if x != x:
+        return x
+    a = -x if x < 0.0 else x
+    if a > 6.0:
+        return 1.0 if x > 0.0 else -1.0
+    q = 2.0 * a * a
+    term = a
+    total = a
+    k = 1.0
+    while term > total * 1e-17:
+        k = k + 2.0
+        term = term * q / k
+        total = total + term
+    value = TWO_OVER_SQRT_PI * exp(-a * a) * total
+    if value > 1.0:
+        value = 1.0
+    return value if x > 0.0 else -value
+
+
+def tanh(x: float) -> float:
+    """Hyperbolic tangent."""
+    if x != x:
+        return x
+    a = -x if x < 0.0 else x
+    value = 1.0
+    if a < 22.0:
+        t = expm1(2.0 * a)
+        value = t / (t + 2.0)
+    return -value if x < 0.0 else value
+
+
+def sigmoid(x: float) -> float:
+    """1 / (1 + e**-x)."""
+    if x >= 0.0:
+        return 1.0 / (1.0 + exp(-x))
+    e = exp(x)
+    return e / (1.0 + e)
+
+
+def softplus(x: float) -> float:
+    """log(1 + e**x)."""
+    if x > 0.0:
+        return x + log1p(exp(-x))
+    return log1p(exp(x))
+
+
+def linear(x: float) -> float:
+    """x."""
+    return x
+
+
+def relu(x: float) -> float:
+    """max(x, 0); NaN stays NaN."""
+    return 0.0 if x <= 0.0 else x
+
+
+def clipped_relu(x: float, negative_slope: float, max_value: float, threshold: float) -> float:
+    """Keras ReLU: x above ``threshold`` (at most ``max_value``), ``negative_slope`` * (x - threshold) below it."""
+    if x >= max_value:
+        return max_value
+    if x >= threshold:
+        return x
+    return negative_slope * (x - threshold)
+
+
+def relu6(x: float) -> float:
+    """min(max(x, 0), 6)."""
+    return 0.0 if x <= 0.0 else (6.0 if x >= 6.0 else x)
+
+
+def leaky_relu(x: float, negative_slope: float) -> float:
+    """x above zero, ``negative_slope`` * x below; also PReLU, whose slope is a parameter of the actor."""
+    return x if x >= 0.0 else negative_slope * x
+
+
+def elu(x: float, alpha: float) -> float:
+    """x above zero, alpha * (e**x - 1) below."""
+    return x if x > 0.0 else alpha * expm1(x)
+
+
+def selu(x: float) -> float:
+    """scale * elu(x, alpha) with the constants of Klambauer et al. 2017."""
+    return SELU_SCALE * x if x > 0.0 else SELU_SCALE * (SELU_ALPHA * expm1(x))
+
+
+def celu(x: float, alpha: float) -> float:
+    """max(x, 0) + min(0, alpha * (e**(x / alpha) - 1))."""
+    return x if x > 0.0 else alpha * expm1(x / alpha)
+
+
+def gelu(x: float) -> float:
+    """x/2 * (1 + erf(x / sqrt 2))."""
+    return 0.5 * x * (1.0 + erf(x * SQRT_HALF))
+
+
+def gelu_tanh(x: float) -> float:
+    """The tanh approximation of gelu: x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x**3)))."""
+    return 0.5 * x * (1.0 + tanh(SQRT_TWO_OVER_PI * (x + 0.044715 * (x * x * x))))
+
+
+def hard_sigmoid(x: float) -> float:
+    """Keras 3: relu6(x + 3) / 6."""
+    return 0.0 if x <= -3.0 else (1.0 if x >= 3.0 else (x + 3.0) / 6.0)
+
+
+def hard_sigmoid_v2(x: float) -> float:
+    """Keras 1 and 2: clip(0.2 x + 0.5, 0, 1)."""
+    y = 0.2 * x + 0.5
+    return 0.0 if y <= 0.0 else (1.0 if y >= 1.0 else y)
+
+
+def hard_tanh(x: float) -> float:
+    """clip(x, -1, 1)."""
+    return -1.0 if x <= -1.0 else (1.0 if x >= 1.0 else x)
+
+
+def softsign(x: float) -> float:
+    """x / (1 + \\|x\\|)."""
+    return x / (1.0 + (-x if x < 0.0 else x))
+
+
+def silu(x: float) -> float:
+    """x * sigmoid(x), also called swish."""
+    return x * sigmoid(x)
+
+
+def hard_silu(x: float) -> float:
+    """x * hard_sigmoid(x), also called hard_swish."""
+    return x * hard_sigmoid(x)
+
+
+def mish(x: float) -> float:
+    """x * tanh(softplus(x))."""
+    return x * tanh(softplus(x))
+
+
+def log_sigmoid(x: float) -> float:
+    """log(sigmoid(x)) = -softplus(-x)."""
+    return -softplus(-x)
+
+
+def hard_shrink(x: float, threshold: float) -> float:
+    """x outside [-threshold, threshold], 0 within."""
+    return 0.0 if -threshold <= x <= threshold else x
+
+
+def soft_shrink(x: float, threshold: float) -> float:
+    """x moved towards zero by ``threshold``, 0 within it."""
+    if x > threshold:
+        return x - threshold
+    if x < -threshold:
+        return x + threshold
+    return 0.0 if x == x else x
+
+
+def tanh_shrink(x: float) -> float:
+    """x - tanh(x)."""
+    return x - tanh(x)
+
+
+def threshold(x: float, limit: float, default: float) -> float:
+    """x above ``limit``, else ``default``."""
+    return x if x > limit else default
+
+
+def squareplus(x: float, b: float) -> float:
+    """(x + sqrt(x**2 + b)) / 2."""
+    return 0.5 * (x + math.sqrt(x * x + b))
+
+
+def sparse_plus(x: float) -> float:
+    """0 below -1, x above 1, (x + 1)**2 / 4 between."""
+    return 0.0 if x <= -1.0 else (x if x >= 1.0 else 0.25 * ((x + 1.0) * (x + 1.0)))
+
+
+def sparse_sigmoid(x: float) -> float:
+    """0 below -1, 1 above 1, (x + 1) / 2 between."""
+    return 0.0 if x <= -1.0 else (1.0 if x >= 1.0 else 0.5 * (x + 1.0))

@@ -1,0 +1,265 @@
+"""The op table and the activation table: one row per op, one column per meaning.
+
+A firing of an actor computes, in float32 and in this order:
+
+1. ``acc`` starts as +0 (``start == "zero"``) or as the first term (``"first"``);
+2. for every input edge, port by port and within a port in channel order: ``term = w * x`` rounded (or ``x`` where the
+   bundle has no weight), then ``acc = step(acc, term)`` rounded. Nothing is fused, nothing is reassociated;
+3. ``mean`` divides by the number of terms; then ``acc + bias``, then ``acc / divisor``, where the group has them;
+4. the activation: widened to float64, the rule of :mod:`graphsim.graph.arithmetic`, rounded to float32 once.
+
+Because ``acc`` starts as +0 and parameters are finite, a term whose x is zero leaves every bit of ``acc`` as it was: an
+engine may skip it.
+
+Work is counted in units that a machine prices in ticks: ``mac`` (one multiply-accumulate; a bias counts as one),
+``add``, ``mul``, ``compare``, ``divide``, ``special`` (exp, log, tanh, sqrt, erf). ReLU costs nothing: it is a sign
+test at write-back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from graphsim.graph import arithmetic as a
+
+Work = Mapping[str, int]
+#: The units of work, in the order in which they are printed.
+UNITS = ("mac", "add", "mul", "compare", "divide", "special")
+
+
+@dataclass(frozen=True)
+class Op:
+    """One row of the op table.
+
+    Attributes:
+        ports: least and greatest number of input ports (None: no limit).
+        start: how ``acc`` starts; "none" for ops that do not fold their inputs.
+        step: one step of the fold on two float32 scalars; None where start is "none".
+        work: units of work of one firing, from the number of its input edges.
+        roundings: how many float32 roundings separate the fold's result from the exact one, from the number of edges.
+        relative_to: what those roundings are relative to: the sum of the absolute terms, or the absolute result.
+        width: float32 values in the token that a firing produces, from the number of its input edges.
+        doc: what it computes, for people.
+    """
+
+    ports: tuple[int, int | None]
+    start: Literal["zero", "first", "none"]
+    step: Callable[[Any, Any], Any] | None
+    work: Callable[[int], Work]
+    roundings: Callable[[int], int]
+    relative_to: Literal["terms", "result"]
+    width: Callable[[int], int]
+    doc: str
+
+
+@dataclass(frozen=True)
+class Activation:
+    """One row of the activation table.
+
+    Attributes:
+        rule: the float64 function of (x, *args).
+        args: names of its arguments; an argument may instead be a per-actor param of the group with role ``alpha``.
+        work: units of work of one evaluation.
+        lipschitz: the greatest slope, from the arguments: how much an error of the operand can grow.
+        doc: the formula.
+    """
+
+    rule: Callable[..., float]
+    args: tuple[str, ...]
+    work: Work
+    lipschitz: Callable[..., float]
+    doc: str
+
+
+def _add(acc: Any, term: Any) -> Any:
+    return acc + term
+
+
+def _subtract(acc: Any, term: Any) -> Any:
+    return acc - term
+
+
+def _multiply(acc: Any, term: Any) -> Any:
+    return acc * term
+
+
+def _divide(acc: Any, term: Any) -> Any:
+    return acc / term
+
+
+def _maximum(acc: Any, term: Any) -> Any:
+    return term if term > acc or term != term else acc
+
+
+def _minimum(acc: Any, term: Any) -> Any:
+    return term if term < acc or term != term else acc
+
+
+OPS: dict[str, Op] = {
+    "source": Op(
+        (0, 0), "none", None, lambda k: {}, lambda k: 0, "result", lambda k: 1, "emits the sample, one element per edge"
+    ),
+    "input": Op(
+        (1, 1), "none", None, lambda k: {}, lambda k: 0, "result", lambda k: 1, "presents its element of the sample"
+    ),
+    "linear": Op(
+        (1, None), "zero", _add, lambda k: {"mac": k}, lambda k: k, "terms", lambda k: 1, "weighted sum of its inputs"
+    ),
+    "sum": Op(
+        (1, None), "zero", _add, lambda k: {"add": k - 1}, lambda k: k - 1, "terms", lambda k: 1, "sum of its inputs"
+    ),
+    "mean": Op(
+        (1, None),
+        "zero",
+        _add,
+        lambda k: {"add": k - 1, "divide": 1},
+        lambda k: k,
+        "terms",
+        lambda k: 1,
+        "sum of its inputs divided by their number",
+    ),
+    "product": Op(
+        (1, None),
+        "first",
+        _multiply,
+        lambda k: {"mul": k - 1},
+        lambda k: k - 1,
+        "result",
+        lambda k: 1,
+        "product of its inputs",
+    ),
+    "subtract": Op(
+        (2, 2), "first", _subtract, lambda k: {"add": 1}, lambda k: 1, "result", lambda k: 1, "port 0 minus port 1"
+    ),
+    "divide": Op(
+        (2, 2),
+        "first",
+        _divide,
+        lambda k: {"divide": 1},
+        lambda k: 1,
+        "result",
+        lambda k: 1,
+        "port 0 divided by port 1",
+    ),
+    "max": Op(
+        (1, None),
+        "first",
+        _maximum,
+        lambda k: {"compare": k - 1},
+        lambda k: 0,
+        "result",
+        lambda k: 1,
+        "greatest of its inputs",
+    ),
+    "min": Op(
+        (1, None),
+        "first",
+        _minimum,
+        lambda k: {"compare": k - 1},
+        lambda k: 0,
+        "result",
+        lambda k: 1,
+        "least of its inputs",
+    ),
+    "sparsemax": Op(
+        (1, 1),
+        "none",
+        None,
+        lambda k: {"compare": k * max(1, (k - 1).bit_length()), "add": 2 * k, "divide": 1},
+        lambda k: 2 * k + 2,
+        "terms",
+        lambda k: 1,
+        "the threshold tau of sparsemax over its inputs (Martins and Astudillo 2016, algorithm 1)",
+    ),
+    "argmax": Op(
+        (1, 1),
+        "none",
+        None,
+        lambda k: {"compare": k - 1},
+        lambda k: 0,
+        "result",
+        lambda k: 2,
+        "sink: the number of the greatest input (the first of equals) and its value",
+    ),
+    "collect": Op((1, 1), "none", None, lambda k: {}, lambda k: 0, "result", lambda k: k, "sink: all of its inputs"),
+}
+
+#: Ops that end a graph.
+SINKS = ("argmax", "collect")
+
+
+def _one(*_: float) -> float:
+    return 1.0
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "linear": Activation(a.linear, (), {}, _one, "x"),
+    "relu": Activation(a.relu, (), {}, _one, "max(x, 0)"),
+    "clipped_relu": Activation(
+        a.clipped_relu,
+        ("negative_slope", "max_value", "threshold"),
+        {"compare": 2, "mul": 1},
+        lambda s, m, t: math.inf if t != 0.0 else max(1.0, abs(s)),
+        "Keras ReLU with negative_slope, max_value and threshold",
+    ),
+    "relu6": Activation(a.relu6, (), {"compare": 1}, _one, "min(max(x, 0), 6)"),
+    "leaky_relu": Activation(
+        a.leaky_relu, ("negative_slope",), {"mul": 1}, lambda s: max(1.0, abs(s)), "x if x >= 0 else negative_slope x"
+    ),
+    "elu": Activation(
+        a.elu, ("alpha",), {"special": 1, "mul": 1}, lambda s: max(1.0, abs(s)), "x if x > 0 else alpha (e^x - 1)"
+    ),
+    "selu": Activation(a.selu, (), {"special": 1, "mul": 2}, lambda: a.SELU_SCALE * a.SELU_ALPHA, "scaled elu"),
+    "celu": Activation(
+        a.celu, ("alpha",), {"special": 1, "mul": 2}, _one, "max(x, 0) + min(0, alpha (e^(x/alpha) - 1))"
+    ),
+    "gelu": Activation(a.gelu, (), {"special": 1, "mul": 3}, lambda: 1.13, "x/2 (1 + erf(x/sqrt 2))"),
+    "gelu_tanh": Activation(a.gelu_tanh, (), {"special": 1, "mul": 6}, lambda: 1.13, "tanh approximation of gelu"),
+    "sigmoid": Activation(a.sigmoid, (), {"special": 1, "divide": 1}, lambda: 0.25, "1 / (1 + e^-x)"),
+    "hard_sigmoid": Activation(
+        a.hard_sigmoid, (), {"compare": 2, "mul": 1, "add": 1}, lambda: 1 / 6, "relu6(x + 3) / 6 (Keras 3)"
+    ),
+    "hard_sigmoid_v2": Activation(
+        a.hard_sigmoid_v2, (), {"compare": 2, "mul": 1, "add": 1}, lambda: 0.2, "clip(0.2 x + 0.5, 0, 1) (Keras 1, 2)"
+    ),
+    "tanh": Activation(a.tanh, (), {"special": 1}, _one, "tanh x"),
+    "hard_tanh": Activation(a.hard_tanh, (), {"compare": 2}, _one, "clip(x, -1, 1)"),
+    "softplus": Activation(a.softplus, (), {"special": 2}, _one, "log(1 + e^x)"),
+    "softsign": Activation(a.softsign, (), {"divide": 1}, _one, "x / (1 + |x|)"),
+    "silu": Activation(a.silu, (), {"special": 1, "divide": 1, "mul": 1}, lambda: 1.1, "x sigmoid(x)"),
+    "hard_silu": Activation(
+        a.hard_silu, (), {"compare": 2, "mul": 2, "add": 1}, lambda: 1.5, "x hard_sigmoid(x) (Keras 3)"
+    ),
+    "mish": Activation(a.mish, (), {"special": 3, "mul": 1}, lambda: 1.09, "x tanh(softplus(x))"),
+    "exp": Activation(a.exp, (), {"special": 1}, lambda: math.inf, "e^x"),
+    "log": Activation(a.log, (), {"special": 1}, lambda: math.inf, "log x"),
+    "log_sigmoid": Activation(a.log_sigmoid, (), {"special": 2}, _one, "log sigmoid(x)"),
+    "hard_shrink": Activation(
+        a.hard_shrink,
+        ("threshold",),
+        {"compare": 2},
+        lambda t: math.inf if t != 0.0 else 1.0,
+        "x if |x| > threshold else 0",
+    ),
+    "soft_shrink": Activation(
+        a.soft_shrink, ("threshold",), {"compare": 2, "add": 1}, _one, "x moved towards zero by threshold"
+    ),
+    "tanh_shrink": Activation(a.tanh_shrink, (), {"special": 1, "add": 1}, _one, "x - tanh x"),
+    "threshold": Activation(
+        a.threshold, ("limit", "default"), {"compare": 1}, lambda t, d: math.inf, "x if x > limit else default"
+    ),
+    "squareplus": Activation(a.squareplus, ("b",), {"special": 1, "mul": 2, "add": 2}, _one, "(x + sqrt(x^2 + b)) / 2"),
+    "sparse_plus": Activation(a.sparse_plus, (), {"compare": 2, "mul": 2, "add": 1}, _one, "0, (x + 1)^2 / 4 or x"),
+    "sparse_sigmoid": Activation(
+        a.sparse_sigmoid, (), {"compare": 2, "mul": 1, "add": 1}, lambda: 0.5, "0, (x + 1) / 2 or 1"
+    ),
+}
+
+
+def add_work(*parts: Work) -> dict[str, int]:
+    """Sum units of work; units that sum to zero are left out. In the order of ``UNITS``."""
+    total = {unit: sum(part.get(unit, 0) for part in parts) for unit in UNITS}
+    return {unit: count for unit, count in total.items() if count}

@@ -1,0 +1,1 @@
+"""Say what a run showed: on the terminal, as JSON, as a page."""

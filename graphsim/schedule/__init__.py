@@ -1,0 +1,1 @@
+"""Fold a graph onto a machine: place, route, calendar; and an independent verifier."""

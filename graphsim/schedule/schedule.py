@@ -1,0 +1,114 @@
+"""The schedule: where every actor fires, when, how its tokens travel, and where they are kept meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from graphsim.graph import Graph
+from graphsim.machine import Machine
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A proved lower bound on the period, and what proves it.
+
+    Attributes:
+        ticks: no schedule on this machine has a shorter period.
+        kind: "compute" (firings on nodes), "link" (frames on links).
+        resource: what binds, in words: ``node n3``, ``links into node n5``, ``all nodes``.
+        reason: one sentence with the numbers.
+    """
+
+    ticks: int
+    kind: Literal["compute", "link"]
+    resource: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A periodic (modulo) schedule of one graph on one machine: iteration n repeats iteration 0, n * period ticks
+    later.
+
+    Time. Actor a fires in iteration 0 during ticks ``start[a] <= t < start[a] + duration(a)``; it reads its inputs at
+    the start of tick ``start[a]``, its token is in its node's memory from the start of tick ``start[a] + duration(a)``.
+    Durations are not stored: the machine prices the graph's work. A duration of 0 is allowed (source and inputs).
+
+    Tokens. Token ids 0 .. actors - 1 are the outputs of the actors (the same token to all consumers); a source's tokens
+    are distinct: the one on its edge to input actor b has id ``actors + (b - first input actor)``, counting the input
+    actors over all input groups in id order. A source's own id names no token.
+
+    Parcels. A parcel is what travels: tokens ``parcel_token[parcel_ptr[p]:parcel_ptr[p + 1]]``, packed bit by bit in
+    that order into ``ceil(bits / frame_bits)`` frames of each link it takes. It is assembled at node
+    ``parcel_node[p]``, where all its tokens are produced.
+
+    Hops. Hop h sends parcel ``hop_parcel[h]`` over link ``hop_link[h]``, from tick ``hop_start[h]`` of iteration 0
+    on, in ``ceil(frames / frames_per_tick)`` consecutive ticks, full ticks first. It may start once the parcel is in
+    the memory of the link's source node, and is in the memory of its destination from the start of tick ``hop_start +
+    ticks + latency``. The hops of a parcel form a tree from ``parcel_node``: each node gets it once. Hops are sorted
+    by (parcel, start, link).
+
+    Slots. A node that holds a token (made there, used there, or passing through; switches too) keeps it in slot s:
+    ``slot_node``, ``slot_token``, byte address ``slot_address`` of the first of ``slot_depth`` copies. Iteration n
+    uses copy ``n mod depth``, at address + (n mod depth) * bytes of the token (bits rounded up to bytes). A slot is
+    claimed when the token's first frame arrives (hop start + 1 + latency) or its firing ends, and free once the last
+    local consumer's firing has ended and the last hop from here has been sent. Every node keeps the parameters of its
+    actors in bytes ``0 .. parameter bytes - 1``; slots lie above. Sorted by (node, token).
+
+    Attributes (all arrays read-only):
+        graph_digest: :attr:`Graph.digest` of the graph.
+        machine: the whole machine description.
+        strategy: name of the placement strategy.
+        period: ticks per iteration.
+        node: int32 (actors,). start: int64 (actors,).
+        parcel_node: int32 (parcels,). parcel_ptr: int64 (parcels + 1,). parcel_token: int32.
+        hop_parcel, hop_link: int32 (hops,). hop_start: int64 (hops,).
+        slot_node, slot_token, slot_depth: int32 (slots,). slot_address: int64 (slots,).
+        bound: the proved lower bound for any placement on this machine.
+        placement_bound: the lower bound for this placement and these routes.
+    """
+
+    graph_digest: str
+    machine: Machine
+    strategy: str
+    period: int
+    node: npt.NDArray[np.int32]
+    start: IntArray
+    parcel_node: npt.NDArray[np.int32]
+    parcel_ptr: IntArray
+    parcel_token: npt.NDArray[np.int32]
+    hop_parcel: npt.NDArray[np.int32]
+    hop_link: npt.NDArray[np.int32]
+    hop_start: IntArray
+    slot_node: npt.NDArray[np.int32]
+    slot_token: npt.NDArray[np.int32]
+    slot_address: IntArray
+    slot_depth: npt.NDArray[np.int32]
+    bound: Bound
+    placement_bound: Bound
+
+
+def durations(graph: Graph, machine: Machine, node: npt.NDArray[np.int32]) -> IntArray:
+    """Ticks of each actor's firing on the node it is placed on, int64 (actors,)."""
+    result = np.zeros(graph.actor_count, np.int64)
+    for number, group in enumerate(graph.groups):
+        first = int(graph.first[number])
+        fan_in = graph.fan_in(number)
+        placed = node[first : first + group.size]
+        pairs, inverse = np.unique(np.stack([fan_in, placed]), axis=1, return_inverse=True)
+        ticks = [machine.nodes[int(v)].ticks(graph.work_of(number, int(k))) for k, v in pairs.T]
+        result[first : first + group.size] = np.asarray(ticks, np.int64)[inverse.reshape(-1)]
+    return result
+
+
+def latency(graph: Graph, schedule: Schedule) -> int:
+    """Ticks from the source's first firing to the end of the sink's last, in one iteration."""
+    ends = schedule.start + durations(graph, schedule.machine, schedule.node)
+    last = max(int(ends[graph.first[i] : graph.first[i + 1]].max()) for i in graph.sinks)
+    return last - min(int(schedule.start[graph.first[i] : graph.first[i + 1]].min()) for i in graph.sources)

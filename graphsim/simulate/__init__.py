@@ -1,0 +1,1 @@
+"""Execute graphs: reference, lanes, machine and events, with bit-identical values."""

@@ -1,0 +1,123 @@
+"""What all engines share: one interface, one output format, bit-identical values.
+
+An engine is made for one graph (and one schedule, where time matters), and runs samples::
+
+    engine = LanesEngine(graph)
+    run = engine.run(images)               # float32 (N, *input shape)
+    run.values["dense"]                    # float32 (N, 128): every neuron of every sample
+
+``values`` maps group names to float32 arrays (N, *group.shape); a group whose token has several elements (sinks) has
+them in one more, last axis. Sources have no values. Every engine gives the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from graphsim.errors import SimulationError
+from graphsim.graph import Graph
+
+FloatArray = npt.NDArray[np.float32]
+#: What a run keeps: every group's values, only the sinks and the groups that feed them, or the groups named.
+Keep = Literal["all", "outputs"] | Collection[str]
+#: Called now and then with the number of samples done so far.
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When samples went in and came out: measured by an engine that has a clock, in ticks.
+
+    Attributes:
+        source_ticks: int64 (N,): tick at which the source fired for each sample.
+        sink_ticks: int64 (N,): tick at which the last sink firing of each sample ended.
+    """
+
+    source_ticks: npt.NDArray[np.int64]
+    sink_ticks: npt.NDArray[np.int64]
+
+    @property
+    def period(self) -> Fraction | None:
+        """Measured ticks per sample in steady state: mean spacing of the outputs of the later half; None below two."""
+        n = len(self.sink_ticks)
+        if n < 2:
+            return None
+        first = (n - 1) // 2
+        return Fraction(int(self.sink_ticks[-1] - self.sink_ticks[first]), n - 1 - first)
+
+    @property
+    def latency(self) -> int:
+        """Measured ticks from source to sink, of the last sample."""
+        return int(self.sink_ticks[-1] - self.source_ticks[-1])
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run produced.
+
+    Attributes:
+        engine: name of the engine.
+        samples: N.
+        values: group name to float32 (N, *shape); see the module docstring.
+        timing: measured times, or None for engines without a clock.
+        wall_seconds: measured wall time of the run itself, without preparation.
+    """
+
+    engine: str
+    samples: int
+    values: Mapping[str, FloatArray]
+    timing: Timing | None
+    wall_seconds: float
+
+
+class Engine(Protocol):
+    """One way to execute a graph."""
+
+    name: str
+
+    def run(self, samples: FloatArray, *, keep: Keep = "all", progress: Progress | None = None) -> Run:
+        """Run samples, float32 (N, *input shape); with several sources, a tuple of such arrays in source order."""
+        ...
+
+
+def kept_groups(graph: Graph, keep: Keep) -> list[int]:
+    """Numbers of the groups whose values a run keeps, in order. Sources have none."""
+    if keep == "all":
+        return [i for i, g in enumerate(graph.groups) if g.op != "source"]
+    if keep == "outputs":
+        fed = {c.src for sink in graph.sinks for c in graph.channels_into(sink)}
+        return sorted(fed | set(graph.sinks))
+    unknown = [name for name in keep if name not in graph.number]
+    if unknown:
+        raise SimulationError(f"no group {', '.join(unknown)}; there are: {', '.join(graph.number)}")
+    return sorted(graph.number[name] for name in keep)
+
+
+def input_groups(graph: Graph) -> list[int]:
+    """For each source, in order, the number of the input group it feeds."""
+    return [graph.channels_from(source)[0].dst for source in graph.sources]
+
+
+def as_inputs(graph: Graph, samples: FloatArray | tuple[FloatArray, ...]) -> list[FloatArray]:
+    """Check samples against the graph's inputs and flatten each: one C-contiguous float32 (N, actors) per source.
+
+    Raises:
+        SimulationError: the shape or the number of arrays does not fit; the message names both shapes.
+    """
+    arrays = samples if isinstance(samples, tuple) else (samples,)
+    groups = input_groups(graph)
+    if len(arrays) != len(groups):
+        raise SimulationError(f"{graph.name} takes {len(groups)} inputs; {len(arrays)} were given")
+    flat: list[FloatArray] = []
+    for number, array in zip(groups, arrays, strict=True):
+        group = graph.groups[number]
+        if array.ndim < 1 or array[:1].size != group.size * len(array[:1]) or len(array) != len(arrays[0]):
+            raise SimulationError(f"input {group.name} takes samples of shape {group.shape}; got {array.shape[1:]}")
+        flat.append(np.ascontiguousarray(array, dtype=np.float32).reshape(len(array), group.size))
+    return flat
