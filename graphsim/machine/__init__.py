@@ -1,0 +1,31 @@
+"""The hardware that graphs are folded onto: nodes, links, topologies, and the ``machine.toml`` file.
+
+::
+
+    settings.py     every number: default, bounds, unit, reason
+    model.py        NodeSpec, Link, Machine: plain data, checked on construction
+    topologies.py   line, ring, mesh, torus, full, star, tree, fat_tree, hypercube
+    load.py         load_machine("torus:4x4") or load_machine("machine.toml")
+    reader.py       machine.toml and settings after a name, validated with pydantic
+    positions.py    the line on which a key of a TOML file stands
+    writer.py       Machine.to_toml
+"""
+
+from graphsim.machine.load import load_machine
+from graphsim.machine.model import WORK_UNITS, Link, Machine, NodeSpec, OpTicks
+from graphsim.machine.settings import MAX_LINKS, MAX_NODES, SETTINGS, Setting
+from graphsim.machine.topologies import builtin_topologies
+
+__all__ = [
+    "MAX_LINKS",
+    "MAX_NODES",
+    "SETTINGS",
+    "WORK_UNITS",
+    "Link",
+    "Machine",
+    "NodeSpec",
+    "OpTicks",
+    "Setting",
+    "builtin_topologies",
+    "load_machine",
+]

@@ -1,0 +1,76 @@
+"""One way in for every machine: a built-in name, with or without settings, or the path of a ``machine.toml``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from graphsim.errors import MachineError
+from graphsim.machine.model import Link, Machine, NodeSpec, hint, show
+from graphsim.machine.settings import SETTINGS
+from graphsim.machine.topologies import TOPOLOGIES, is_topology, scaled_links, topology_shape
+
+_MAX_SPEC = 1_000
+
+
+def load_machine(spec: str) -> Machine:
+    """The machine that ``spec`` names.
+
+    Args:
+        spec: a built-in name (``torus:4x4``); one with settings after commas, keys as in ``machine.toml``
+            (``torus:4x4,macs_per_tick=4,latency=2,op_ticks.special=16``); or the path of a ``machine.toml``.
+
+    Raises:
+        MachineError: there is no such built-in or file, or what it says is wrong; with key and line.
+    """
+    if len(spec) > _MAX_SPEC:
+        raise MachineError(f"a machine of {len(spec):,} characters ({show(spec)}); put it in a machine.toml")
+    spec = spec.strip()
+    if is_topology(spec):
+        topology, *settings = (part.strip() for part in spec.split(","))
+        if re.search(r"[?&]", spec):
+            raise MachineError(f"{spec}: settings follow after commas: {re.sub(r'[?&]', ',', spec)}")
+        if not settings:
+            return _plain(topology)
+        # Reading settings takes pydantic, which takes longer to import than a plain machine takes to build.
+        from graphsim.machine.reader import machine_with_settings
+
+        return machine_with_settings(topology, settings, spec)
+    if not _exists(spec):
+        raise MachineError(_no_such_machine(spec))
+    from graphsim.machine.reader import read_machine
+
+    return read_machine(Path(spec))
+
+
+def _plain(topology: str) -> Machine:
+    """A built-in with every default."""
+    shape = topology_shape(topology)
+    switch_memory = SETTINGS["switch.memory_bytes"].whole
+    nodes = [
+        NodeSpec(name) if i < shape.first_switch else NodeSpec(name, "switch", memory_bytes=switch_memory)
+        for i, name in enumerate(shape.names)
+    ]
+    links = scaled_links(Link(0, 1), shape)
+    clock = SETTINGS["clock_mhz"].default
+    assert clock is not None
+    return Machine(topology, clock, tuple(nodes), tuple(links), 0, topology)
+
+
+def _exists(spec: str) -> bool:
+    try:
+        return bool(spec) and Path(spec).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _no_such_machine(spec: str) -> str:
+    family = re.match(r"[A-Za-z_]*", spec)
+    word = family.group() if family else ""
+    looks_like_file = spec.endswith(".toml") or "/" in spec or "\\" in spec
+    if word in TOPOLOGIES and not looks_like_file:
+        one = TOPOLOGIES[word]
+        return f"no machine {show(spec)}: write {one.pattern}, for example {one.example}"
+    known = " ".join(one.pattern for one in TOPOLOGIES.values())
+    near = "" if looks_like_file else hint(word, TOPOLOGIES)
+    return f"no machine {show(spec)}: there is no such file, and no built-in of this name{near}; built-ins are {known}"

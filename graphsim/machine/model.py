@@ -1,0 +1,438 @@
+"""The machine as plain data: nodes, directed links, a host, a clock. Checked on construction, immutable after.
+
+Encoding
+--------
+A node's id is its index in :attr:`Machine.nodes`, a link's id its index in :attr:`Machine.links`; schedules, calendars
+and reports use these ids. Links are directed: a cable between two nodes is two links. Between an ordered pair of nodes
+there is at most one link (more bandwidth is ``frames_per_tick``), and none from a node to itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import reprlib
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Literal
+
+from graphsim.errors import MachineError
+from graphsim.machine.settings import MAX_LINKS, MAX_NODES, SETTINGS
+
+WORK_UNITS = ("mac", "add", "mul", "compare", "divide", "special")
+"""Units in which the graph counts the work of one firing. ``special`` is exp, log, tanh, sqrt, erf and their kind."""
+
+NODE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,63}", re.ASCII)
+"""What a node may be called: a letter or ``_``, then letters, digits, ``_``, ``.``, ``-``; at most 64 characters."""
+
+NodeKind = Literal["compute", "switch"]
+
+
+def hint(word: object, choices: Iterable[str]) -> str:
+    """``" (did you mean 'x'?)"`` when one of ``choices`` is close to ``word``, else nothing."""
+    import difflib
+
+    text = str(word)[:64]
+    near = difflib.get_close_matches(text, list(choices), n=1) if text else []
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def show(value: object) -> str:
+    """A value as an error message prints it: short, on one line, even when it came from a hostile file."""
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"a number of {value.bit_length():,} bits"
+    text = reprlib.repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _check_whole(where: str, key: str, value: object, setting: str) -> None:
+    rule = SETTINGS[setting]
+    if type(value) is not int:
+        raise MachineError(f"{where}: {key} must be a whole number, not {show(value)}")
+    if not rule.low <= value <= rule.high:
+        raise MachineError(f"{where}: {key} must be from {rule.low} to {rule.high} {rule.unit}, not {show(value)}")
+
+
+@dataclass(frozen=True, slots=True)
+class OpTicks(Mapping[str, int]):
+    """Ticks that one unit of work other than a multiply-accumulate takes on a node. Reads as a mapping, hashable."""
+
+    add: int = SETTINGS["node.op_ticks.add"].whole
+    mul: int = SETTINGS["node.op_ticks.mul"].whole
+    compare: int = SETTINGS["node.op_ticks.compare"].whole
+    divide: int = SETTINGS["node.op_ticks.divide"].whole
+    special: int = SETTINGS["node.op_ticks.special"].whole
+
+    def __post_init__(self) -> None:
+        for unit in self:
+            _check_whole("op_ticks", unit, getattr(self, unit), f"node.op_ticks.{unit}")
+
+    def __getitem__(self, unit: str) -> int:
+        if unit not in _OP_UNITS:
+            raise KeyError(unit)
+        return int(getattr(self, unit))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_OP_UNITS)
+
+    def __len__(self) -> int:
+        return len(_OP_UNITS)
+
+
+_OP_UNITS = tuple(item.name for item in fields(OpTicks))
+_NO_WORK = (SETTINGS["node.macs_per_tick"].whole, OpTicks(), None)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """One node of the machine.
+
+    A ``compute`` node fires actors, one at a time, and keeps their parameters and tokens in ``memory_bytes`` bytes. A
+    ``switch`` only passes frames on: no actor may be placed there, ``memory_bytes`` holds the frames in transit, and
+    the fields about work keep their defaults. Compute nodes pass on frames as well.
+
+    Attributes:
+        name: unique in the machine, see :data:`NODE_NAME`.
+        kind: ``compute`` or ``switch``.
+        macs_per_tick: multiply-accumulates done in one tick.
+        op_ticks: ticks per unit of other work; any mapping of units to ticks is accepted and completed with defaults.
+        memory_bytes: capacity of the node's memory, in bytes.
+        ticks_per_firing: when set, every firing that does any work takes this many ticks, whatever the work is.
+    """
+
+    name: str
+    kind: NodeKind = "compute"
+    macs_per_tick: int = SETTINGS["node.macs_per_tick"].whole
+    op_ticks: Mapping[str, int] = OpTicks()
+    memory_bytes: int = SETTINGS["node.memory_bytes"].whole
+    ticks_per_firing: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not NODE_NAME.fullmatch(self.name):
+            raise MachineError(
+                f"node {show(self.name)}: a node name is a letter or _, then letters, digits, _ . - (64 at most)"
+            )
+        where = f"node {self.name}"
+        if self.kind not in ("compute", "switch"):
+            raise MachineError(f"{where}: kind must be 'compute' or 'switch', not {show(self.kind)}")
+        if not isinstance(self.op_ticks, OpTicks):
+            object.__setattr__(self, "op_ticks", _op_ticks(where, self.op_ticks))
+        if self.kind == "switch" and (self.macs_per_tick, self.op_ticks, self.ticks_per_firing) != _NO_WORK:
+            raise MachineError(f"{where}: a switch does no work; leave macs_per_tick, op_ticks, ticks_per_firing out")
+        _check_whole(where, "macs_per_tick", self.macs_per_tick, "node.macs_per_tick")
+        _check_whole(where, "memory_bytes", self.memory_bytes, "node.memory_bytes")
+        if self.ticks_per_firing is not None:
+            _check_whole(where, "ticks_per_firing", self.ticks_per_firing, "node.ticks_per_firing")
+
+    def ticks(self, work: Mapping[str, int]) -> int:
+        """Ticks that one firing doing ``work`` occupies this node.
+
+        ``ceil(mac / macs_per_tick)`` plus, for every other unit, its count times its ticks in ``op_ticks``;
+        ``ticks_per_firing`` overrides this sum. No work costs 0 ticks: that is how sources and input actors run, whose
+        samples the host's DMA writes into node memory without the node's help.
+
+        Args:
+            work: counts by unit, a subset of :data:`WORK_UNITS`.
+
+        Raises:
+            MachineError: the node is a switch and there is work; a unit is unknown; a count is negative.
+        """
+        for unit, count in work.items():
+            if unit not in WORK_UNITS:
+                raise MachineError(f"node {self.name}: no such unit of work: {show(unit)}{hint(unit, WORK_UNITS)}")
+            if count < 0:
+                raise MachineError(f"node {self.name}: {count} units of {unit} is not an amount of work")
+        if not any(work.values()):
+            return 0
+        if self.kind == "switch":
+            raise MachineError(f"node {self.name} is a switch and fires no actors; place them on compute nodes")
+        if self.ticks_per_firing is not None:
+            return self.ticks_per_firing
+        macs = -(-work.get("mac", 0) // self.macs_per_tick)
+        return macs + sum(count * self.op_ticks[unit] for unit, count in work.items() if unit != "mac")
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One directed link.
+
+    Timing: a frame sent in tick ``d`` occupies one of the link's ``frames_per_tick`` places during tick ``d`` only, and
+    can be used at the other end (by a firing, or to be sent on) from the start of tick ``d + 1 + latency``. So a
+    latency of 0 still takes one tick, and a firing that ends with tick ``d - 1`` can have its token sent in tick ``d``.
+
+    Attributes:
+        src, dst: node ids of sender and receiver.
+        frame_bits: payload of one frame, in bits.
+        latency: ticks in flight beyond the tick of sending.
+        frames_per_tick: frames that can be sent in the same tick.
+        calendar_entries: frames the link's calendar can list, that is, frames per period.
+    """
+
+    src: int
+    dst: int
+    frame_bits: int = SETTINGS["link.frame_bits"].whole
+    latency: int = SETTINGS["link.latency"].whole
+    frames_per_tick: int = SETTINGS["link.frames_per_tick"].whole
+    calendar_entries: int = SETTINGS["link.calendar_entries"].whole
+
+    def __post_init__(self) -> None:
+        for end in (self.src, self.dst):
+            if type(end) is not int or not 0 <= end < MAX_NODES:
+                raise MachineError(f"link {show(self.src)} -> {show(self.dst)}: {show(end)} is not a node id")
+        if self.src == self.dst:
+            raise MachineError(f"link {self.src} -> {self.dst}: a link joins two different nodes")
+        for key in LINK_KEYS:
+            value = getattr(self, key)
+            if type(value) is not int or not _LINK_LOW[key] <= value <= _LINK_HIGH[key]:
+                _check_whole(f"link {self.src} -> {self.dst}", key, value, f"link.{key}")
+
+
+LINK_KEYS = ("frame_bits", "latency", "frames_per_tick", "calendar_entries")
+"""The settings of a link, in the order of its fields."""
+
+_LINK_LOW = {key: SETTINGS[f"link.{key}"].low for key in LINK_KEYS}
+_LINK_HIGH = {key: SETTINGS[f"link.{key}"].high for key in LINK_KEYS}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The hardware that a graph is folded onto.
+
+    Attributes:
+        name: what reports call it; 1 to 200 printable characters.
+        clock_mhz: ticks per microsecond; throughput in samples per second is ``clock_mhz * 1e6 / period``.
+        nodes: the nodes; ids are indices.
+        links: the directed links; ids are indices.
+        host: id of the compute node where source and sink sit.
+        topology: the built-in (``"torus:4x4"``) whose nodes and links these are, or ``""``. It only makes
+            :meth:`to_toml` short; equality and :meth:`digest` do not look at it.
+
+    Raises:
+        MachineError: on construction, when anything breaks these rules: 1 to 65,536 nodes with unique names, at most
+            1,048,576 links, at most one per ordered pair, a compute node as host, and every compute node able to
+            reach the host and be reached from it.
+    """
+
+    name: str
+    clock_mhz: float
+    nodes: tuple[NodeSpec, ...]
+    links: tuple[Link, ...]
+    host: int = 0
+    topology: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "nodes", tuple(self.nodes))
+        object.__setattr__(self, "links", tuple(self.links))
+        if not isinstance(self.name, str) or not 1 <= len(self.name) <= 200 or not self.name.isprintable():
+            raise MachineError(f"a machine's name is 1 to 200 printable characters, not {show(self.name)}")
+        self._check_clock()
+        self._check_nodes()
+        self._check_links()
+        self._check_connected()
+
+    @cached_property
+    def compute_nodes(self) -> tuple[int, ...]:
+        """Ids of the compute nodes, ascending."""
+        return tuple(i for i, node in enumerate(self.nodes) if node.kind == "compute")
+
+    @cached_property
+    def switches(self) -> tuple[int, ...]:
+        """Ids of the switches, ascending."""
+        return tuple(i for i, node in enumerate(self.nodes) if node.kind == "switch")
+
+    @cached_property
+    def _out(self) -> tuple[tuple[int, ...], ...]:
+        return _grouped(len(self.nodes), [link.src for link in self.links])
+
+    @cached_property
+    def _in(self) -> tuple[tuple[int, ...], ...]:
+        return _grouped(len(self.nodes), [link.dst for link in self.links])
+
+    @cached_property
+    def _by_name(self) -> dict[str, int]:
+        return {node.name: i for i, node in enumerate(self.nodes)}
+
+    @cached_property
+    def _by_ends(self) -> dict[tuple[int, int], int]:
+        return {(link.src, link.dst): i for i, link in enumerate(self.links)}
+
+    def out_links(self, node: int) -> tuple[int, ...]:
+        """Ids of the links that leave ``node``, ascending."""
+        return self._out[node]
+
+    def in_links(self, node: int) -> tuple[int, ...]:
+        """Ids of the links that arrive at ``node``, ascending."""
+        return self._in[node]
+
+    def link_between(self, src: int, dst: int) -> int | None:
+        """Id of the link from ``src`` to ``dst``, or None where there is none."""
+        return self._by_ends.get((src, dst))
+
+    def node_id(self, name: str) -> int:
+        """Id of the node called ``name``.
+
+        Raises:
+            MachineError: there is none; the message offers the nearest names.
+        """
+        if name not in self._by_name:
+            raise MachineError(f"{self.name}: no node is called {show(name)}{hint(name, self._by_name)}")
+        return self._by_name[name]
+
+    def link_name(self, link: int) -> str:
+        """How reports write a link: ``n0->n1``."""
+        ends = self.links[link]
+        return f"{self.nodes[ends.src].name}->{self.nodes[ends.dst].name}"
+
+    def digest(self) -> str:
+        """SHA-256, in hexadecimal, of what the hardware is: clock, nodes with names, links in order, host.
+
+        Two machines with equal digests take the same schedules. Names of machine and topology are left out: they say
+        where the description came from, not what it describes.
+        """
+        sha = hashlib.sha256()
+        head = ["graphsim machine 1", float(self.clock_mhz), self.host, len(self.nodes), len(self.links)]
+        sha.update(_line(head))
+        for node in self.nodes:
+            ops = list(node.op_ticks.values())
+            sha.update(_line([node.name, node.kind, node.macs_per_tick, ops, node.memory_bytes, node.ticks_per_firing]))
+        for link in self.links:
+            sha.update(
+                b"[%d,%d,%d,%d,%d,%d]\n"
+                % (link.src, link.dst, link.frame_bits, link.latency, link.frames_per_tick, link.calendar_entries)
+            )
+        return sha.hexdigest()
+
+    def to_toml(self) -> str:
+        """This machine as the text of a ``machine.toml`` that loads back to an equal machine.
+
+        Raises:
+            MachineError: the text would be larger than a machine file may be (4 MiB).
+        """
+        from graphsim.machine.writer import machine_toml
+
+        return machine_toml(self)
+
+    def describe(self) -> str:
+        """A few lines of plain text: size, speed, memory, links. Ranges where nodes or links differ."""
+        compute = [self.nodes[i] for i in self.compute_nodes]
+        sizes = _count(len(compute), "compute node")
+        if self.switches:
+            sizes += f", {_count(len(self.switches), 'switch', 'switches')}"
+        sizes += f", {_count(len(self.links), 'directed link')}"
+        ops = ", ".join(f"{unit} {_range(node.op_ticks[unit] for node in compute)}" for unit in _OP_UNITS)
+        per_firing = {node.ticks_per_firing for node in compute}
+        lines = [
+            f"{self.name}: {sizes}, clock {self.clock_mhz:g} MHz",
+            f"  host       {self.nodes[self.host].name}: source and sink sit here",
+            f"  compute    {_range(node.macs_per_tick for node in compute)} MAC per tick; ticks per op: {ops}",
+        ]
+        if per_firing != {None}:
+            fixed = [node.ticks_per_firing for node in compute if node.ticks_per_firing is not None]
+            some = "" if None not in per_firing else f" on {_count(len(fixed), 'node')}"
+            lines.append(f"             {_range(fixed)} ticks per firing{some}, whatever the work")
+        lines.append(f"  memory     {_range(node.memory_bytes for node in compute)} bytes per compute node")
+        if self.switches:
+            lines.append(f"             {_range(self.nodes[i].memory_bytes for i in self.switches)} bytes per switch")
+        if self.links:
+            bits, latency, frames, entries = (_range(getattr(link, key) for link in self.links) for key in LINK_KEYS)
+            lines.append(f"  links      frames of {bits} bits, {frames} per tick, latency {latency} ticks")
+            lines.append(f"             calendars of {entries} entries")
+        return "\n".join(lines)
+
+    def _check_clock(self) -> None:
+        clock, rule = self.clock_mhz, SETTINGS["clock_mhz"]
+        good = type(clock) in (int, float) and math.isfinite(clock) and rule.low <= clock <= rule.high
+        if not good:
+            raise MachineError(
+                f"{self.name}: clock_mhz must be a number from {rule.low:g} to {rule.high:g}, not {show(clock)}"
+            )
+        object.__setattr__(self, "clock_mhz", float(clock))
+
+    def _check_nodes(self) -> None:
+        if not 1 <= len(self.nodes) <= MAX_NODES:
+            raise MachineError(f"{self.name}: a machine has 1 to {MAX_NODES:,} nodes, not {len(self.nodes):,}")
+        seen: set[str] = set()
+        for node in self.nodes:
+            if node.name in seen:
+                raise MachineError(f"{self.name}: two nodes are called {node.name}; give each its own name")
+            seen.add(node.name)
+        if type(self.host) is not int or not 0 <= self.host < len(self.nodes):
+            raise MachineError(f"{self.name}: host {show(self.host)} is not a node id; there are {len(self.nodes)}")
+        if self.nodes[self.host].kind != "compute":
+            raise MachineError(
+                f"{self.name}: host {self.nodes[self.host].name} is a switch; source and sink need a compute node"
+            )
+
+    def _check_links(self) -> None:
+        if len(self.links) > MAX_LINKS:
+            raise MachineError(f"{self.name}: a machine has at most {MAX_LINKS:,} links, not {len(self.links):,}")
+        seen: set[tuple[int, int]] = set()
+        for link in self.links:
+            ends = (link.src, link.dst)
+            if max(ends) >= len(self.nodes):
+                raise MachineError(
+                    f"{self.name}: link {link.src} -> {link.dst} leaves the machine: node ids end at "
+                    f"{len(self.nodes) - 1}"
+                )
+            if ends in seen:
+                raise MachineError(
+                    f"{self.name}: two links from {self.nodes[link.src].name} to {self.nodes[link.dst].name}; "
+                    f"give one of them more frames_per_tick instead"
+                )
+            seen.add(ends)
+
+    def _check_connected(self) -> None:
+        outward = _reached(self.host, self._out, [link.dst for link in self.links])
+        inward = _reached(self.host, self._in, [link.src for link in self.links])
+        host = self.nodes[self.host].name
+        for i in self.compute_nodes:
+            if not outward[i]:
+                raise MachineError(f"{self.name}: no path of links from host {host} to {self.nodes[i].name}; add one")
+            if not inward[i]:
+                raise MachineError(f"{self.name}: no path of links from {self.nodes[i].name} to host {host}; add one")
+
+
+def _op_ticks(where: str, values: object) -> OpTicks:
+    if not isinstance(values, Mapping):
+        raise MachineError(f"{where}: op_ticks maps units of work to ticks; {show(values)} does not")
+    for unit in values:
+        if unit not in _OP_UNITS:
+            raise MachineError(f"{where}: op_ticks has no unit {show(unit)}{hint(unit, _OP_UNITS)}")
+    return OpTicks(**values)
+
+
+def _grouped(size: int, keys: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+    groups: list[list[int]] = [[] for _ in range(size)]
+    for i, key in enumerate(keys):
+        groups[key].append(i)
+    return tuple(tuple(group) for group in groups)
+
+
+def _reached(start: int, links_of: Sequence[Sequence[int]], other_end: Sequence[int]) -> bytearray:
+    seen = bytearray(len(links_of))
+    seen[start] = 1
+    waiting = deque([start])
+    while waiting:
+        for link in links_of[waiting.popleft()]:
+            node = other_end[link]
+            if not seen[node]:
+                seen[node] = 1
+                waiting.append(node)
+    return seen
+
+
+def _line(values: Sequence[object]) -> bytes:
+    return json.dumps(values, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one}" if number == 1 else f"{number:,} {many or one + 's'}"
+
+
+def _range(values: Iterable[int]) -> str:
+    found = sorted(set(values))
+    return f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,} to {found[-1]:,}"

@@ -1,0 +1,155 @@
+"""A machine as the text of a ``machine.toml``: as a topology with settings where it is one, else as lists."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from graphsim.errors import MachineError
+from graphsim.machine.model import LINK_KEYS, Link, Machine, NodeSpec
+from graphsim.machine.settings import MAX_FILE_BYTES, SETTINGS
+from graphsim.machine.topologies import SCALED_KEYS, Shape, topology_shape
+
+_NODE_KEYS = ("macs_per_tick", "ticks_per_firing", "memory_bytes")
+
+Settings = dict[str, Any]
+
+
+def machine_toml(machine: Machine) -> str:
+    """See :meth:`Machine.to_toml`, of which this is the body."""
+    compute = _commonest(_node_settings(machine.nodes[i]) for i in machine.compute_nodes)
+    switch = _commonest(_node_settings(machine.nodes[i]) for i in machine.switches)
+    shape = _shape_of(machine)
+    link = _common_link(machine.links, shape)
+    if shape is not None and not _is_within_bounds(link, shape):
+        shape, link = None, _common_link(machine.links, None)
+    head = [
+        f"name = {_text(machine.name)}",
+        f"clock_mhz = {machine.clock_mhz!r}",
+        f"host = {_text(machine.nodes[machine.host].name)}",
+    ]
+    defaults = [*_table("node", compute), *_table("switch", switch), *_table("link", link)]
+    if shape is not None:
+        head.append(f"topology = {_text(machine.topology)}")
+        lines = [*head, *defaults, *_overrides(machine, shape, compute, switch, link)]
+    else:
+        lines = [*head, *_lists(machine, compute, switch, link), *defaults]
+    text = "\n".join(lines) + "\n"
+    if len(text.encode("utf-8")) > MAX_FILE_BYTES:
+        raise MachineError(
+            f"{machine.name}: its description is larger than {MAX_FILE_BYTES // 2**20} MiB, the most a machine file "
+            f"may be; use fewer nodes and links, or a built-in topology with fewer exceptions"
+        )
+    return text
+
+
+def _shape_of(machine: Machine) -> Shape | None:
+    """The shape of the machine's topology, if nodes and links really are its."""
+    if not machine.topology:
+        return None
+    try:
+        shape = topology_shape(machine.topology)
+    except MachineError:
+        return None
+    kinds = ["compute" if i < shape.first_switch else "switch" for i in range(len(shape.names))]
+    same_nodes = [(node.name, node.kind) for node in machine.nodes] == list(zip(shape.names, kinds, strict=True))
+    same_links = [(link.src, link.dst) for link in machine.links] == [(src, dst) for src, dst, _ in shape.links]
+    return shape if same_nodes and same_links else None
+
+
+def _common_link(links: Sequence[Link], shape: Shape | None) -> Settings:
+    """The [link] table from which most links follow, the capacities of the shape taken into account."""
+    common = _commonest(map(_link_settings, links))
+    if shape is None or not links:
+        return common
+    for key in SCALED_KEYS:
+        pairs = [(getattr(link, key), capacity) for link, (_, _, capacity) in zip(links, shape.links, strict=True)]
+        common |= _commonest({key: value // capacity} for value, capacity in pairs if value % capacity == 0)
+    return common
+
+
+def _is_within_bounds(link: Settings, shape: Shape) -> bool:
+    """Whether a reader would accept ``link`` as the [link] table of this shape."""
+    widest = max((capacity for _, _, capacity in shape.links), default=1)
+    return all(link.get(key, 1) * widest <= SETTINGS[f"link.{key}"].high for key in SCALED_KEYS)
+
+
+def _lists(machine: Machine, compute: Settings, switch: Settings, link: Settings) -> list[str]:
+    lines = ["nodes = ["]
+    for node in machine.nodes:
+        own = _node_settings(node)
+        if node.kind == "compute":
+            entry = {"name": node.name, **_difference(own, compute)}
+        else:
+            entry = {"name": node.name, "kind": "switch", **_difference(own, switch)}
+        lines.append(f"  {_inline(entry)},")
+    lines += ["]", "links = ["]
+    for one in machine.links:
+        ends = {"from": machine.nodes[one.src].name, "to": machine.nodes[one.dst].name}
+        lines.append(f"  {_inline({**ends, **_difference(_link_settings(one), link)})},")
+    return [*lines, "]"]
+
+
+def _overrides(machine: Machine, shape: Shape, compute: Settings, switch: Settings, link: Settings) -> list[str]:
+    lines: list[str] = []
+    for node in machine.nodes:
+        own = _difference(_node_settings(node), compute if node.kind == "compute" else switch)
+        if own:
+            lines += ["", "[[node_override]]", f"nodes = [{_text(node.name)}]", *_assignments(own)]
+    for one, (_, _, capacity) in zip(machine.links, shape.links, strict=True):
+        expected = {**link, **{key: link[key] * capacity for key in SCALED_KEYS}}
+        own = _difference(_link_settings(one), expected)
+        if own:
+            ends = {"from": machine.nodes[one.src].name, "to": machine.nodes[one.dst].name}
+            lines += ["", "[[link_override]]", *_assignments({**ends, **own})]
+    return lines
+
+
+def _node_settings(node: NodeSpec) -> Settings:
+    """What a node's tables in the file hold. On a switch only its memory counts."""
+    if node.kind == "switch":
+        return {"memory_bytes": node.memory_bytes}
+    settings = {key: getattr(node, key) for key in _NODE_KEYS if getattr(node, key) is not None}
+    return {**settings, **{f"op_ticks.{unit}": ticks for unit, ticks in node.op_ticks.items()}}
+
+
+def _link_settings(link: Link) -> Settings:
+    return {key: getattr(link, key) for key in LINK_KEYS}
+
+
+def _commonest(all_settings: Iterable[Settings]) -> Settings:
+    """Per key the value that most have, first come on ties; only keys that all have, for a file cannot unset one."""
+    counts: dict[str, Counter[int]] = {}
+    total = 0
+    for settings in all_settings:
+        total += 1
+        for key, value in settings.items():
+            counts.setdefault(key, Counter())[value] += 1
+    return {key: count.most_common(1)[0][0] for key, count in counts.items() if count.total() == total}
+
+
+def _difference(own: Settings, common: Mapping[str, Any]) -> Settings:
+    return {key: value for key, value in own.items() if key not in common or common[key] != value}
+
+
+def _table(name: str, settings: Settings) -> list[str]:
+    return ["", f"[{name}]", *_assignments(settings)] if settings else []
+
+
+def _assignments(settings: Settings) -> list[str]:
+    return [f"{key} = {_value(value)}" for key, value in settings.items()]
+
+
+def _inline(settings: Settings) -> str:
+    return "{ " + ", ".join(_assignments(settings)) + " }"
+
+
+def _value(value: int | str) -> str:
+    return _text(value) if isinstance(value, str) else str(value)
+
+
+def _text(text: str) -> str:
+    """A TOML basic string. Names hold no control characters, so JSON's escapes, a subset of TOML's, suffice."""
+    return json.dumps(text, ensure_ascii=False)
