@@ -28,7 +28,7 @@ def _missing(reason: str) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _mnist_beside_the_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Make the folder beside the checkout the mirror of all tests, with a cache of their own; without it, the user's."""
+    """All tests take MNIST from beside the checkout, with a cache of their own; without it, from the user's cache."""
     if not SHARED_MNIST.is_dir():
         yield
         return

@@ -1,0 +1,61 @@
+"""Trained models that ship, and the recipes that trained them.
+
+``shipped("mnist")`` is the path of a model file; :mod:`graphsim.zoo.recipes` says how each was made and
+:mod:`graphsim.zoo.train` makes it again. Nothing here imports TensorFlow until training starts.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
+from graphsim.errors import ModelError, UsageError
+from graphsim.zoo.recipes import RECIPES
+
+SUFFIXES: tuple[str, ...] = (".h5", ".keras")
+"""File formats in which every shipped model is kept: legacy full-model HDF5, and Keras 3's zip."""
+
+
+def models_folder() -> Path:
+    """Folder of the shipped models: ``models`` of the checkout, or ``share/graphsim/models`` of an installed wheel.
+
+    Raises:
+        ModelError: this installation has no such folder.
+    """
+    checkout = Path(__file__).resolve().parents[2] / "models"
+    if checkout.is_dir():
+        return checkout
+    try:
+        installed = importlib.metadata.files("graphsim") or []
+    except importlib.metadata.PackageNotFoundError:
+        installed = []
+    for file in installed:
+        if file.parts[-3:-1] == ("graphsim", "models") and file.suffix in SUFFIXES:
+            return Path(str(file.locate())).resolve().parent
+    raise ModelError(
+        f"this installation of graphsim has no models: neither {checkout} nor a file of the installed package."
+        " Run it from a checkout, or train one with `graphsim train`."
+    )
+
+
+def shipped(name: str, suffix: str = ".h5") -> Path:
+    """Path of the shipped model of a dataset.
+
+    Args:
+        name: a recipe, which is also the name of its dataset (``mnist``), or the model's name (``mnist_mlp``).
+        suffix: ``.h5`` or ``.keras``; both hold the same weights.
+
+    Raises:
+        UsageError: no model of that name, or not such a suffix.
+        ModelError: the file is not part of this installation.
+    """
+    models = {recipe.name: recipe.model for recipe in RECIPES.values()}
+    model = models.get(name, name)
+    if model not in models.values():
+        raise UsageError(f"no shipped model is called {name!r}; choose one of: {', '.join(models)}")
+    if suffix not in SUFFIXES:
+        raise UsageError(f"shipped models are {' and '.join(SUFFIXES)} files, not {suffix!r}")
+    path = models_folder() / f"{model}{suffix}"
+    if not path.is_file():
+        raise ModelError(f"{path}: not there. Restore it from the repository, or run `graphsim train {name}`.")
+    return path

@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""Train a shipped model again: ``python scripts/train.py mnist``.
+
+Writes the model as ``.h5`` and ``.keras`` with a card to ``out/train/<recipe>``, and TensorBoard logs and a checkpoint
+per epoch below ``log`` in there. Stopped runs go on with ``--resume`` and end with the same weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from graphsim.errors import GraphsimError
+from graphsim.zoo.recipes import RECIPES
+from graphsim.zoo.train import Epoch, train
+
+OUT = Console(markup=False, highlight=False, soft_wrap=True)
+ERR = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+
+
+def main() -> int:
+    """Run the command line; 0 when trained, 2 on unusable input, 130 when interrupted."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("recipe", choices=sorted(RECIPES))
+    parser.add_argument("--out", type=Path, help="folder for the model files and the card")
+    parser.add_argument("--log-dir", type=Path, help="folder for TensorBoard logs and checkpoints")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--resume", action="store_true", help="go on after the newest checkpoint")
+    options = parser.parse_args()
+    try:
+        result = train(
+            options.recipe,
+            options.out,
+            seed=options.seed,
+            epochs=options.epochs,
+            log_dir=options.log_dir,
+            resume=options.resume,
+            progress=_show,
+        )
+    except GraphsimError as error:
+        ERR.print(f"error: {error}")
+        return 2
+    except KeyboardInterrupt:
+        ERR.print("stopped; the finished epochs are kept, go on with --resume")
+        return 130
+    OUT.print(f"{result.h5}, {result.keras}, {result.card}: test accuracy {result.test_accuracy:.4f}")
+    return 0
+
+
+def _show(epoch: Epoch) -> None:
+    OUT.print(
+        f"epoch {epoch.number:3} of {epoch.of}  loss {epoch.loss:.4f}  accuracy {epoch.accuracy:.4f}"
+        f"  held out: loss {epoch.held_out_loss:.4f}  accuracy {epoch.held_out_accuracy:.4f}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
