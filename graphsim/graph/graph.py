@@ -56,6 +56,23 @@ class Group:
         return size
 
 
+class Param(NamedTuple):
+    """What a param is, without its elements: dtype name, shape, SHA-256 (hex) of its little-endian bytes in C order."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    sha256: str
+
+
+class _Params(dict[str, npt.NDArray[np.generic]]):
+    """Arrays by name; asking for one that is not there is a GraphError, never an invented value."""
+
+    def __missing__(self, name: str) -> npt.NDArray[np.generic]:
+        raise GraphError(
+            f"param {name!r} is not here; a graph read from text alone has no params, a .gsim file has them"
+        )
+
+
 class InputEdge(NamedTuple):
     """One edge into an actor: its producer's id, the port, and the weight (None where the bundle has none)."""
 
@@ -145,6 +162,8 @@ class Graph:
     Attributes:
         name: of the model.
         notes: what the frontend recorded (source file's Keras version, semantics applied ...), sorted by key.
+        missing: names of params that are declared but not here: a graph parsed from text alone has structure only, and
+            reading such a param raises GraphError.
     """
 
     def __init__(
@@ -154,16 +173,22 @@ class Graph:
         channels: Sequence[Channel],
         params: Mapping[str, npt.NDArray[np.generic]],
         notes: Mapping[str, str] | None = None,
+        *,
+        declared: Mapping[str, Param] | None = None,
     ) -> None:
         self.name = name
         self.groups = tuple(groups)
         self.channels = tuple(sorted(channels, key=lambda c: (c.dst, c.port)))
-        self.params: dict[str, npt.NDArray[np.generic]] = {}
+        self.params: dict[str, npt.NDArray[np.generic]] = _Params()
         for key in sorted(params):
             array = np.ascontiguousarray(params[key]).view()
             array.flags.writeable = False
             self.params[key] = array
         self.notes = dict(sorted((notes or {}).items()))
+        self._declared = dict(sorted((declared or {}).items()))
+        self.missing = tuple(key for key in self._declared if key not in self.params)
+        if sum(abs(g.size) for g in self.groups) >= 2**63:
+            raise GraphError(f"{name}: more actors than 64 bits can number")
         self.first: IntArray = np.zeros(len(self.groups) + 1, np.int64)
         np.cumsum([g.size for g in self.groups], out=self.first[1:])
         self.number = {g.name: i for i, g in enumerate(self.groups)}
@@ -270,6 +295,29 @@ class Graph:
 
     def __len__(self) -> int:
         return self.actor_count
+
+    @cached_property
+    def declared(self) -> dict[str, Param]:
+        """Every param's dtype, shape and SHA-256, sorted by name; computed from the arrays where they are here."""
+        found = {key: self._declared[key] for key in self.missing}
+        for key, array in self.params.items():
+            little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+            found[key] = Param(array.dtype.name, array.shape, hashlib.sha256(little.data).hexdigest())
+        return dict(sorted(found.items()))
+
+    def check_params(self) -> None:
+        """Raise GraphError unless the params are exactly the ones declared when the graph was made."""
+        if self.missing:
+            raise GraphError(f"{self.name}: the params {', '.join(self.missing)} are missing")
+        for key, param in self.declared.items():
+            if key not in self._declared:
+                raise GraphError(f"{self.name}: there is a param {key!r} that is not declared")
+            want = self._declared[key]
+            if param != want:
+                raise GraphError(
+                    f"{self.name}: param {key!r} is {param.dtype} {param.shape} with SHA-256 {param.sha256}; "
+                    f"declared is {want.dtype} {want.shape} with {want.sha256}"
+                )
 
     @cached_property
     def digest(self) -> str:

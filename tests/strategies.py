@@ -1,0 +1,278 @@
+"""Hypothesis strategies: random graphs that are valid by construction, small, and of every kind that engines meet.
+
+``graphs()`` draws graphs with Dense (with blocks), OneToOne, Table and Csr bundles, weighted and not, groups with
+several ports, reductions, softmax, shared params, biases and divisors per actor or per inner block, activations with
+fixed and with per-actor arguments, several sources and sinks, and actors that nobody consumes. All rates are one to
+one and there are no initial tokens unless ``rates=True``, which is for tests of structure: such a graph is valid, not
+necessarily consistent.
+
+``samples(graph)`` draws inputs for it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from hypothesis import strategies as st
+
+from graphsim.graph import Channel, Csr, Dense, Graph, Group, OneToOne, Ref, Table
+
+#: Activations that keep finite values finite, with arguments; log and exp are left to the softmax pattern.
+ACTIVATION_ARGS: dict[str, tuple[float, ...]] = {
+    "linear": (),
+    "relu": (),
+    "clipped_relu": (0.1, 6.0, 0.5),
+    "relu6": (),
+    "leaky_relu": (0.25,),
+    "elu": (1.5,),
+    "selu": (),
+    "celu": (0.75,),
+    "gelu": (),
+    "gelu_tanh": (),
+    "sigmoid": (),
+    "hard_sigmoid": (),
+    "hard_sigmoid_v2": (),
+    "tanh": (),
+    "hard_tanh": (),
+    "softplus": (),
+    "softsign": (),
+    "silu": (),
+    "hard_silu": (),
+    "mish": (),
+    "log_sigmoid": (),
+    "hard_shrink": (0.5,),
+    "soft_shrink": (0.5,),
+    "tanh_shrink": (),
+    "threshold": (0.25, -1.0),
+    "squareplus": (4.0,),
+    "sparse_plus": (),
+    "sparse_sigmoid": (),
+}
+
+
+class _Builder:
+    """Grows a graph group by group; every method keeps it valid."""
+
+    def __init__(self, draw: st.DrawFn, max_group: int, activations: Sequence[str]) -> None:
+        self.draw, self.max_group, self.activations = draw, max_group, tuple(activations)
+        self.rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1), label="seed"))
+        self.groups: list[Group] = []
+        self.channels: list[Channel] = []
+        self.params: dict[str, npt.NDArray[np.generic]] = {}
+        self.values: list[int] = []
+
+    @property
+    def actors(self) -> int:
+        return sum(g.size for g in self.groups)
+
+    def shape(self, *, most: int | None = None) -> tuple[int, ...]:
+        limit = min(self.max_group, most or self.max_group)
+        rank = self.draw(st.integers(0, 3), label="rank")
+        shape: tuple[int, ...] = ()
+        for _ in range(rank):
+            shape += (self.draw(st.integers(1, max(1, limit)), label="extent"),)
+            limit //= shape[-1]
+        return shape
+
+    def pick(self) -> int:
+        """A group whose values may be consumed; later ones are likelier, so that graphs are deep."""
+        return self.values[-1 - min(self.draw(st.integers(0, 3), label="back"), len(self.values) - 1)]
+
+    def param(self, shape: tuple[int, ...]) -> str:
+        """A float32 param: ordinary values, now and then zeros of both signs and equal ones; sometimes shared."""
+        same = [k for k, v in self.params.items() if v.dtype == np.float32 and v.shape == shape]
+        if same and self.draw(st.integers(0, 3), label="share") == 0:
+            return self.draw(st.sampled_from(same), label="shared param")
+        values = self.rng.normal(0.0, 1.0, shape).astype(np.float32)
+        special = self.rng.random(shape)
+        values[special < 0.05] = 0.0
+        values[special < 0.02] = -0.0
+        values[special > 0.97] = 1.0
+        return self.add_param(values)
+
+    def add_param(self, values: npt.NDArray[np.generic]) -> str:
+        name = f"p{len(self.params)}"
+        self.params[name] = values
+        return name
+
+    def periodic(self, size: int, *, positive: bool = False) -> Ref:
+        """A per-actor param that repeats evenly: some divisor of the size, some inner block."""
+        inner = self.draw(st.sampled_from(_divisors(size)), label="inner")
+        length = self.draw(st.sampled_from(_divisors(size // inner)), label="length")
+        if positive:
+            return Ref(self.add_param(self.rng.uniform(0.5, 2.0, length).astype(np.float32)), inner)
+        return Ref(self.param((length,)), inner)
+
+    def activation(self) -> tuple[str, tuple[float, ...]]:
+        name = self.draw(st.sampled_from(self.activations), label="activation")
+        return name, ACTIVATION_ARGS.get(name, ())
+
+    def group(self, op: str, shape: tuple[int, ...], *, plain: bool = False) -> int:
+        number = len(self.groups)
+        params: dict[str, Ref] = {}
+        activation, args = ("linear", ()) if plain else self.activation()
+        size = int(np.prod(shape, dtype=int))
+        if not plain:
+            if self.draw(st.booleans(), label="bias"):
+                params["bias"] = self.periodic(size)
+            if self.draw(st.integers(0, 4), label="divisor") == 0:
+                params["divisor"] = self.periodic(size, positive=True)
+            if activation in ("leaky_relu", "elu", "squareplus") and self.draw(st.booleans(), label="alpha"):
+                params["alpha"], args = self.periodic(size, positive=True), ()
+        self.groups.append(
+            Group(name=f"g{number}", op=op, shape=shape, activation=activation, activation_args=args, params=params)
+        )
+        return number
+
+    def channel(self, src: int, dst: int, port: int, *, weighted: bool, single: bool = False) -> Channel:
+        """A bundle of any kind; ``single``: with exactly one edge per consumer."""
+        n_src, n_dst = self.groups[src].size, self.groups[dst].size
+        kinds = ["table"] if single else ["dense", "dense", "table", "csr"]
+        kinds += ["one_to_one"] * (n_src == n_dst) + ["dense"] * (single and n_src == 1)
+        kind = self.draw(st.sampled_from(kinds), label="kind")
+        if kind == "one_to_one":
+            return OneToOne(src=src, dst=dst, port=port, weight=self.periodic(n_dst) if weighted else None)
+        if kind == "dense":
+            blocks = self.draw(st.sampled_from([b for b in _divisors(n_src) if n_dst % b == 0]), label="blocks")
+            shape = (n_src // blocks, n_dst // blocks)
+            weight = Ref(self.param(shape)) if weighted else None
+            return Dense(src=src, dst=dst, port=port, blocks=blocks, weight=weight)
+        if kind == "table":
+            k = 1 if single else self.draw(st.integers(1, 4), label="k")
+            index = self.rng.integers(0, n_src, (n_dst, k)).astype(np.int32)
+            weight = Ref(self.param(index.shape)) if weighted else None
+            return Table(src=src, dst=dst, port=port, index=self.add_param(index), weight=weight)
+        counts = self.rng.integers(1, 6, n_dst)
+        indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        csr = self.rng.integers(0, n_src, int(indptr[-1])).astype(np.int32)
+        weight = Ref(self.param(csr.shape)) if weighted else None
+        return Csr(src=src, dst=dst, port=port, indptr=self.add_param(indptr), index=self.add_param(csr), weight=weight)
+
+    def source(self) -> None:
+        number = len(self.groups)
+        self.groups.append(Group(name=f"source{number}", op="source"))
+        self.groups.append(Group(name=f"input{number}", op="input", shape=self.shape()))
+        self.channels.append(Dense(src=number, dst=number + 1))
+        self.values.append(number + 1)
+
+    def fold(self) -> None:
+        """A group whose op folds any number of inputs, on one to three ports."""
+        op = self.draw(st.sampled_from(["linear", "linear", "linear", "sum", "mean", "max", "min"]), label="op")
+        number = self.group(op, self.shape())
+        for port in range(self.draw(st.integers(1, 3), label="ports")):
+            weighted = self.draw(st.booleans(), label="weighted") if op != "linear" or port else True
+            self.channels.append(self.channel(self.pick(), number, port, weighted=weighted))
+        self.values.append(number)
+
+    def pairwise(self) -> None:
+        """One edge per port: a difference or a product (few factors, so that values stay finite)."""
+        op = self.draw(st.sampled_from(["subtract", "product"]), label="op")
+        number = self.group(op, self.shape())
+        for port in range(2):
+            self.channels.append(self.channel(self.pick(), number, port, weighted=False, single=True))
+        self.values.append(number)
+
+    def softmax(self) -> None:
+        """A softmax over blocks of a group, or a sparsemax; both end in an elementwise op."""
+        src = self.pick()
+        shape, size = self.groups[src].shape, self.groups[src].size
+        blocks = self.draw(st.sampled_from(_divisors(size)), label="blocks")
+        if self.draw(st.integers(0, 2), label="sparsemax") == 0:
+            tau = self.group("sparsemax", (blocks,), plain=True)
+            last = self.group("subtract", shape, plain=True)
+            self.groups[last] = dataclasses.replace(self.groups[last], activation="relu")
+            self.channels += [
+                Dense(src=src, dst=tau, blocks=blocks),
+                OneToOne(src=src, dst=last),
+                Dense(src=tau, dst=last, port=1, blocks=blocks),
+            ]
+            self.values.append(last)
+            return
+        top = self.group("max", (blocks,), plain=True)
+        exp = self.group("subtract", shape, plain=True)
+        self.groups[exp] = dataclasses.replace(self.groups[exp], activation="exp")
+        total = self.group("sum", (blocks,), plain=True)
+        last = self.group("divide", shape, plain=True)
+        self.channels += [
+            Dense(src=src, dst=top, blocks=blocks),
+            OneToOne(src=src, dst=exp),
+            Dense(src=top, dst=exp, port=1, blocks=blocks),
+            Dense(src=exp, dst=total, blocks=blocks),
+            OneToOne(src=exp, dst=last),
+            Dense(src=total, dst=last, port=1, blocks=blocks),
+        ]
+        self.values.append(last)
+
+    def sinks(self) -> None:
+        """A sink for every group that nobody consumes."""
+        fed = {c.src for c in self.channels}
+        for number in [i for i in self.values if i not in fed]:
+            sink = len(self.groups)
+            op = self.draw(st.sampled_from(["argmax", "collect"]), label="sink")
+            self.groups.append(Group(name=f"sink{sink}", op=op))
+            self.channels.append(Dense(src=number, dst=sink))
+
+
+def _divisors(n: int) -> list[int]:
+    return [d for d in range(1, n + 1) if n % d == 0]
+
+
+@st.composite
+def graphs(
+    draw: st.DrawFn,
+    max_actors: int = 60,
+    max_layers: int = 5,
+    max_group: int = 12,
+    activations: Sequence[str] = tuple(ACTIVATION_ARGS),
+    rates: bool = False,
+) -> Graph:
+    """A random valid graph.
+
+    Args:
+        max_actors: no layer is added once the graph has this many (the last layer and the sinks may go beyond it).
+        max_layers: layers between inputs and sinks; a softmax counts as one layer of four groups.
+        max_group: actors per group.
+        activations: names to draw from.
+        rates: also draw production and consumption rates, initial tokens (on forward channels) and token widths.
+    """
+    b = _Builder(draw, max_group, activations)
+    for _ in range(draw(st.integers(1, 2), label="sources")):
+        b.source()
+    for _ in range(draw(st.integers(1, max_layers), label="layers")):
+        if b.actors >= max_actors:
+            break
+        layer = draw(st.sampled_from(["fold", "fold", "fold", "pairwise", "softmax"]), label="layer")
+        {"fold": b.fold, "pairwise": b.pairwise, "softmax": b.softmax}[layer]()
+    b.sinks()
+    channels = b.channels
+    if rates:
+        channels = [
+            c
+            if b.groups[c.src].op == "source"
+            else dataclasses.replace(
+                c,
+                produce=draw(st.integers(1, 4)),
+                consume=draw(st.integers(1, 4)),
+                initial_tokens=draw(st.integers(0, 3)),
+                token_bits=draw(st.sampled_from([1, 8, 32, 64])),
+            )
+            for c in channels
+        ]
+    notes = draw(st.dictionaries(st.text(max_size=8), st.text(max_size=12), max_size=2))
+    return Graph("random", b.groups, channels, b.params, notes)
+
+
+@st.composite
+def samples(draw: st.DrawFn, graph: Graph, n: int = 3) -> tuple[npt.NDArray[np.float32], ...]:
+    """``n`` samples for each source of ``graph``, in source order: float32 (n, *input shape), with some zeros."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1), label="sample seed"))
+    arrays: list[npt.NDArray[np.float32]] = []
+    for source in graph.sources:
+        shape = (n, *graph.groups[graph.channels_from(source)[0].dst].shape)
+        values = rng.normal(0.0, 1.0, shape).astype(np.float32)
+        values[rng.random(shape) < 0.2] = 0.0
+        arrays.append(values)
+    return tuple(arrays)
