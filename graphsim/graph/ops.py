@@ -23,6 +23,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from graphsim.graph import arithmetic as a
 
 Work = Mapping[str, int]
@@ -96,6 +99,27 @@ def _maximum(acc: Any, term: Any) -> Any:
 
 def _minimum(acc: Any, term: Any) -> Any:
     return term if term < acc or term != term else acc
+
+
+def argmax(terms: npt.NDArray[np.float32]) -> int:
+    """Number of the greatest of one or more terms, the first of equals; a NaN is greater than any number."""
+    best = 0
+    for i in range(1, len(terms)):
+        if terms[i] > terms[best] or (terms[i] != terms[i] and terms[best] == terms[best]):
+            best = i
+    return best
+
+
+def sparsemax(terms: npt.NDArray[np.float32]) -> np.float32:
+    """The threshold tau of sparsemax over one or more terms, in float32: terms descending, summed from the greatest."""
+    one, total, tau = np.float32(1), np.float32(0), np.float32(0)
+    descending = np.sort(terms)[::-1]
+    for i in range(len(descending)):
+        count, term = np.float32(i + 1), descending[i]
+        total = total + term
+        if i == 0 or one + count * term > total:
+            tau = (total - one) / count
+    return tau
 
 
 OPS: dict[str, Op] = {

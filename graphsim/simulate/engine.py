@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from graphsim.errors import SimulationError
 from graphsim.graph import Graph
+from graphsim.graph.ops import OPS, SINKS
 
 FloatArray = npt.NDArray[np.float32]
 #: What a run keeps: every group's values, only the sinks and the groups that feed them, or the groups named.
@@ -102,6 +103,40 @@ def kept_groups(graph: Graph, keep: Keep) -> list[int]:
 def input_groups(graph: Graph) -> list[int]:
     """For each source, in order, the number of the input group it feeds."""
     return [graph.channels_from(source)[0].dst for source in graph.sources]
+
+
+def token_shape(graph: Graph, group: int) -> tuple[int, ...]:
+    """Shape of one token of a group: () for a single element, (width,) for a sink, whose token has several."""
+    if group not in graph.sinks:
+        return ()
+    return (OPS[graph.groups[group].op].width(int(graph.fan_in(group)[0])),)
+
+
+def check_runnable(graph: Graph, engine: str) -> None:
+    """Refuse what the engines do not execute, and what no op is defined for.
+
+    Raises:
+        SimulationError: a bundle with rates other than one or with initial tokens; an actor without the inputs that
+            its op needs; actors of one sink group with tokens of different widths.
+    """
+    for channel in graph.channels:
+        src, dst = graph.groups[channel.src], graph.groups[channel.dst]
+        if (channel.produce, channel.consume, channel.initial_tokens) != (1, 1, 0) and src.op != "source":
+            raise SimulationError(
+                f"{engine}: channel {src.name} -> {dst.name} has rates {channel.produce}:{channel.consume} and"
+                f" {channel.initial_tokens} initial tokens; this engine runs rates 1:1 without initial tokens"
+            )
+        empty = np.flatnonzero(channel.fan_in(src.size, dst.size, graph.params) == 0)
+        if empty.size and OPS[dst.op].start != "zero":
+            raise SimulationError(
+                f"{engine}: {graph[dst.name, int(empty[0])].name} has no input from {src.name}, and {dst.op} needs one"
+            )
+    for number, group in enumerate(graph.groups):
+        fan_in = graph.fan_in(number)
+        if group.op in SINKS and np.ptp(fan_in) != 0:
+            raise SimulationError(f"{engine}: the actors of sink {group.name} have different numbers of inputs")
+        if group.op == "mean" and not fan_in.all():
+            raise SimulationError(f"{engine}: an actor of {group.name} takes the mean of no inputs")
 
 
 def as_inputs(graph: Graph, samples: FloatArray | tuple[FloatArray, ...]) -> list[FloatArray]:
