@@ -1,0 +1,55 @@
+"""The command line: ``graphsim COMMAND``. Thin: each command calls the library and prints what it returns.
+
+Exit status: 0 fine; 1 a check failed; 2 unusable input or usage, with one message and never a traceback; 130 stopped by
+Ctrl-C. Heavy imports (TensorFlow, Numba, Plotly) happen inside the commands that need them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+from graphsim.errors import CheckFailed, GraphsimError
+
+
+#: Exit status after Ctrl-C, as shells have it; Typer turns KeyboardInterrupt into it.
+STOPPED = 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit status; the entry point of the ``graphsim`` script."""
+    from graphsim.cli.app import app
+
+    try:
+        app(args=arguments, prog_name="graphsim")
+    except SystemExit as done:
+        if done.code == STOPPED:
+            _say("stopped; no half-written file was left behind")
+        return done.code if isinstance(done.code, int) else 0
+    except CheckFailed as failure:
+        _say(f"check failed: {failure}")
+        return 1
+    except GraphsimError as error:
+        _say(f"error: {error}")
+        return 2
+    except MemoryError:
+        _say("error: out of memory; use fewer samples, or a smaller model or machine")
+        return 2
+    except BrokenPipeError:
+        # The reader of a pipe went away (`graphsim show ... | head`): not an error, and nothing more can be printed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        what = "no space left on the disk" if error.errno == errno.ENOSPC else (error.strerror or str(error))
+        _say(f"error: {error.filename + ': ' if error.filename else ''}{what}")
+        return 2
+    return 0
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr)  # noqa: T201 - the last word, when no console may exist
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,50 @@
+"""The Typer application, and the order in which ``graphsim --help`` lists the commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from graphsim import __version__
+from graphsim.cli import data, graphs, runs, schedules
+
+app = typer.Typer(
+    name="graphsim",
+    help="Lower trained networks to dataflow graphs of one actor per neuron, fold them onto simulated hardware, "
+    "run them, and check every neuron.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"graphsim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+for command in (
+    runs.run,
+    graphs.lower,
+    graphs.show,
+    schedules.fold,
+    schedules.verify,
+    runs.compare,
+    schedules.machines,
+    data.fetch,
+    data.train,
+):
+    app.command(name=command.__name__, no_args_is_help=command not in (runs.run, schedules.machines))(command)

@@ -1,0 +1,69 @@
+"""What the commands share: consoles, progress bars, JSON output, common options."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from graphsim.files import write_text
+
+JsonOption = Annotated[
+    str | None,
+    typer.Option("--json", metavar="FILE", help="Also write the result as JSON; - is standard output."),
+]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option("--weights", metavar="H5", help="Weights-only .h5 that belongs to an architecture given as .json."),
+]
+
+
+def console_for(json_file: str | None) -> Console:
+    """Where people read: standard output, or standard error when JSON goes to standard output."""
+    return Console(stderr=json_file == "-", highlight=False)
+
+
+def write_json(json_file: str | None, document: Mapping[str, Any]) -> None:
+    """Write a document as JSON, atomically; ``-`` is standard output and None is nowhere."""
+    if json_file is None:
+        return
+    text = json.dumps(document, indent=2, allow_nan=False) + "\n"
+    if json_file == "-":
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    else:
+        write_text(json_file, text)
+
+
+@contextmanager
+def progress_bar(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A progress bar on standard error that goes away when done; call what it yields with the count done so far.
+
+    Nothing is drawn where standard error is no terminal.
+    """
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda done: bar.update(task, completed=done)

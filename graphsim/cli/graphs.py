@@ -1,0 +1,100 @@
+"""``graphsim lower`` and ``graphsim show``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from graphsim.cli.common import JsonOption, WeightsOption, console_for, write_json
+from graphsim.errors import UsageError
+from graphsim.files import write_text
+from graphsim.pipeline import existing, load_graph
+
+
+def lower(
+    model: Annotated[Path, typer.Argument(help="Trained model: .h5, .keras, or .json with --weights.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="GSIM", help="Where the graph goes. (default: MODEL.gsim, here)"),
+    ] = None,
+    weights: WeightsOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Lower a trained model to a dataflow graph of one actor per neuron.
+
+    Examples:
+
+        graphsim lower models/mnist_mlp.h5
+
+        graphsim lower net.json --weights net_weights.h5 -o net.gsim
+    """
+    from graphsim.frontends.keras import lower as lower_keras
+    from graphsim.graph.store import save
+    from graphsim.report.record import graph_record
+    from graphsim.report.terminal import print_graph
+
+    console = console_for(json)
+    existing(model, "a model (.h5, .keras, or .json with --weights)")
+    target = output or Path(model.stem + ".gsim")
+    if target.resolve() == model.resolve():
+        raise UsageError(f"{target}: would overwrite the model itself; choose another name with -o")
+    graph = lower_keras(model, weights)
+    save(graph, target)
+    print_graph(console, graph)
+    console.print(f"wrote {target} ({target.stat().st_size:,} bytes)", soft_wrap=True)
+    write_json(json, {"schema_version": 1, "graph": graph_record(graph), "output": str(target)})
+
+
+def show(
+    graph: Annotated[Path, typer.Argument(help="A .gsim graph, or a model that is lowered first.")],
+    actor: Annotated[
+        str | None, typer.Option("--actor", metavar="NAME", help="Show one actor, e.g. 'dense[17]' or sink.")
+    ] = None,
+    text: Annotated[bool, typer.Option("--text", help="Print the whole graph as text, which parses back.")] = False,
+    dot: Annotated[Path | None, typer.Option("--dot", metavar="FILE", help="Write Graphviz DOT.")] = None,
+    graphml: Annotated[Path | None, typer.Option("--graphml", metavar="FILE", help="Write GraphML.")] = None,
+    weights: WeightsOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Show a graph: its groups and channels, one actor, or an export.
+
+    Small graphs are exported actor by actor; larger ones, to DOT, as one box per group.
+
+    Examples:
+
+        graphsim show mnist_mlp.gsim
+
+        graphsim show mnist_mlp.gsim --actor 'dense[17]'
+
+        graphsim show models/digits_mlp.h5 --dot digits.dot
+    """
+    from graphsim.report.record import actor_record, graph_record
+    from graphsim.report.terminal import print_actor, print_graph
+
+    console = console_for(json)
+    loaded = load_graph(graph, weights)
+    record = {"schema_version": 1, "graph": graph_record(loaded)}
+    if actor is not None:
+        found = loaded.actor(actor)
+        print_actor(console, found)
+        record["actor"] = actor_record(found)
+    elif text:
+        from graphsim.graph.text import dump
+
+        typer.echo(dump(loaded), nl=False, err=json == "-")
+    else:
+        print_graph(console, loaded)
+    if dot is not None:
+        from graphsim.graph.views import DOT_LIMIT, group_dot, to_dot
+
+        small = loaded.actor_count <= DOT_LIMIT
+        write_text(dot, to_dot(loaded) if small else group_dot(loaded))
+        console.print(f"wrote {dot}: {'every actor' if small else 'one box per group'}", soft_wrap=True)
+    if graphml is not None:
+        from graphsim.graph.views import to_graphml
+
+        to_graphml(loaded, graphml)
+        console.print(f"wrote {graphml}", soft_wrap=True)
+    write_json(json, record)

@@ -1,0 +1,132 @@
+"""``graphsim run`` and ``graphsim compare``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from graphsim.cli.common import JsonOption, WeightsOption, console_for, progress_bar, write_json
+from graphsim.cli.schedules import MachineOption, PlacementOption, PlaceOption
+from graphsim.errors import CheckFailed, UsageError
+
+DatasetOption = Annotated[str, typer.Option("--dataset", "-d", metavar="D", help="mnist or digits.")]
+SamplesOption = Annotated[
+    int | None, typer.Option("--samples", "-n", metavar="N", help="How many samples. (default: all)", min=1)
+]
+
+
+def run(
+    model: Annotated[
+        Path | None,
+        typer.Argument(help="Trained model. (default: the shipped model of the dataset)", show_default=False),
+    ] = None,
+    dataset: DatasetOption = "digits",
+    machine: MachineOption = "torus:4x4",
+    engine: Annotated[
+        str, typer.Option("--engine", "-e", metavar="E", help="lanes, machine, events or reference.")
+    ] = "lanes",
+    samples: SamplesOption = None,
+    place: PlaceOption = "contiguous",
+    placement: PlacementOption = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of placements that use chance.", min=0)] = 0,
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", metavar="N", help="Threads of the lanes engine. (default: all cores)", min=1),
+    ] = None,
+    reference: Annotated[
+        bool, typer.Option("--reference/--no-reference", help="Compare every neuron with TensorFlow.")
+    ] = True,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="DIR", help="Write report.json and report.html there.")
+    ] = None,
+    weights: WeightsOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Run a trained model as a dataflow graph on simulated hardware, and check every neuron against TensorFlow.
+
+    Lowers the model, folds it onto the machine, verifies the schedule, simulates the dataset, compares, reports.
+
+    Examples:
+
+        graphsim run
+
+        graphsim run --dataset mnist --machine torus:8x8 --engine machine --report out
+
+        graphsim run my_model.keras --dataset mnist --no-reference --json result.json
+    """
+    from graphsim import pipeline
+    from graphsim.datasets import load
+    from graphsim.machine import load_machine
+    from graphsim.report import terminal
+    from graphsim.report.record import run_record
+    from graphsim.zoo import shipped
+
+    console = console_for(json)
+    if engine not in pipeline.ENGINES:
+        raise UsageError(f"there is no engine {engine!r}; choose one of {', '.join(pipeline.ENGINES)}")
+    chosen = (
+        shipped(dataset) if model is None else pipeline.existing(model, "a model (.h5, .keras, .json with --weights)")
+    )
+    hardware = load_machine(machine)
+    result = pipeline.run(
+        chosen,
+        load(dataset, limit=samples),
+        hardware,
+        weights=weights,
+        engine=engine,
+        strategy=place,
+        placement=placement,
+        seed=seed,
+        threads=threads,
+        reference=reference,
+        command=shlex.join(["graphsim", *sys.argv[1:]]),
+        bar=progress_bar,
+    )
+    terminal.print_graph(console, result.graph)
+    terminal.print_schedule(console, result.graph, result.schedule)
+    terminal.print_verdict(console, result.verdict)
+    terminal.print_run(console, result)
+    record = run_record(result)
+    if report is not None:
+        from graphsim.report.html import write_report
+
+        page = write_report(report, result, record)
+        console.print(f"report     {page}", soft_wrap=True)
+    write_json(json, record)
+    if result.comparison is not None and not result.comparison.ok:
+        raise CheckFailed(
+            f"{result.comparison.neurons_outside_bound:,} neuron values lie outside their rounding bounds"
+        )
+
+
+def compare(
+    model: Annotated[Path, typer.Argument(help="Trained model: .h5, .keras, or .json with --weights.")],
+    dataset: DatasetOption = "digits",
+    samples: SamplesOption = None,
+    weights: WeightsOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Compare every neuron of a model with TensorFlow, without any hardware.
+
+    Each value is judged by its own proved rounding bound. Exit status 1 if one lies outside.
+
+    Example:
+
+        graphsim compare models/mnist_mlp.h5 --dataset mnist --samples 1000
+    """
+    from graphsim import pipeline
+    from graphsim.datasets import load
+    from graphsim.report.record import comparison_record
+    from graphsim.report.terminal import print_comparison
+
+    console = console_for(json)
+    pipeline.existing(model, "a model (.h5, .keras, .json with --weights)")
+    comparison = pipeline.compare(model, load(dataset, limit=samples), weights=weights, bar=progress_bar)
+    print_comparison(console, comparison)
+    write_json(json, {"schema_version": 1, **comparison_record(comparison)})
+    if not comparison.ok:
+        raise CheckFailed(f"{comparison.neurons_outside_bound:,} neuron values lie outside their rounding bounds")

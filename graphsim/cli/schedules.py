@@ -1,0 +1,137 @@
+"""``graphsim fold``, ``graphsim verify`` and ``graphsim machines``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from graphsim.cli.common import JsonOption, WeightsOption, console_for, progress_bar, write_json
+from graphsim.errors import CheckFailed
+from graphsim.pipeline import existing, load_graph
+
+MachineOption = Annotated[
+    str,
+    typer.Option(
+        "--machine",
+        "-m",
+        metavar="M",
+        help="A built-in machine such as torus:4x4 (see 'graphsim machines') or a .toml file.",
+    ),
+]
+PlaceOption = Annotated[
+    str,
+    typer.Option("--place", metavar="STRATEGY", help="Placement: contiguous, greedy, hypergraph, one-to-one."),
+]
+PlacementOption = Annotated[
+    Path | None, typer.Option("--placement", metavar="FILE", help="Place actors as this file says.")
+]
+
+
+def fold(
+    graph: Annotated[Path, typer.Argument(help="A .gsim graph, or a model that is lowered first.")],
+    machine: MachineOption = "torus:4x4",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FOLD", help="Where the schedule goes. (default: GRAPH.fold, here)"),
+    ] = None,
+    place: PlaceOption = "contiguous",
+    placement: PlacementOption = None,
+    write_placement: Annotated[
+        Path | None,
+        typer.Option("--write-placement", metavar="FILE", help="Also write the placement, for --placement."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of strategies that use chance.", min=0)] = 0,
+    weights: WeightsOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Fold a graph onto a machine: place its actors, route their tokens, and fill in every calendar.
+
+    Examples:
+
+        graphsim fold mnist_mlp.gsim --machine torus:8x8
+
+        graphsim fold mnist_mlp.gsim --machine examples/machines/mesh.toml -o mesh.fold
+    """
+    from graphsim.machine import load_machine
+    from graphsim.report.record import schedule_record
+    from graphsim.report.terminal import print_schedule
+    from graphsim.schedule import fold as fold_graph
+    from graphsim.schedule.place import write_placement as write_placement_file
+    from graphsim.schedule.store import save
+
+    console = console_for(json)
+    hardware = load_machine(machine)
+    loaded = load_graph(graph, weights)
+    with progress_bar("folding", None):
+        schedule = fold_graph(loaded, hardware, strategy=place, placement=placement, seed=seed)
+    target = output or Path(graph.stem + ".fold")
+    save(schedule, target)
+    print_schedule(console, loaded, schedule)
+    console.print(f"wrote {target} ({target.stat().st_size:,} bytes)", soft_wrap=True)
+    if write_placement is not None:
+        write_placement_file(loaded, schedule, write_placement)
+        console.print(f"wrote {write_placement}", soft_wrap=True)
+    write_json(json, {"schema_version": 1, **schedule_record(loaded, schedule), "output": str(target)})
+
+
+def verify(
+    graph: Annotated[Path, typer.Argument(help="A .gsim graph, or a model that is lowered first.")],
+    schedule: Annotated[Path, typer.Argument(help="A .fold schedule of that graph.")],
+    weights: WeightsOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Check a schedule against its graph and machine, independently of the scheduler that made it.
+
+    Example:
+
+        graphsim verify mnist_mlp.gsim mnist_mlp.fold
+    """
+    from graphsim.report.record import verdict_record
+    from graphsim.report.terminal import print_verdict
+    from graphsim.schedule.store import load
+    from graphsim.schedule.verify import verify as verify_schedule
+
+    console = console_for(json)
+    loaded = load_graph(graph, weights)
+    verdict = verify_schedule(loaded, load(existing(schedule, "a .fold schedule"), loaded))
+    print_verdict(console, verdict)
+    write_json(json, {"schema_version": 1, "verdict": verdict_record(verdict)})
+    if not verdict.ok:
+        raise CheckFailed(
+            f"{schedule}: the schedule breaks {verdict.total} rules; the first: {verdict.violations[0].message}"
+        )
+
+
+def machines(
+    machine: Annotated[str | None, typer.Argument(metavar="[MACHINE]", help="Describe this machine.")] = None,
+    toml: Annotated[bool, typer.Option("--toml", help="Print the machine as a machine.toml to start from.")] = False,
+    json: JsonOption = None,
+) -> None:
+    """List the built-in machines, or describe one.
+
+    Examples:
+
+        graphsim machines
+
+        graphsim machines torus:4x4 --toml > my_machine.toml
+    """
+    from graphsim.machine import builtin_topologies, load_machine
+    from graphsim.report.terminal import print_machine, print_machines
+
+    console = console_for(json)
+    if machine is None:
+        topologies = builtin_topologies()
+        print_machines(console, topologies)
+        listed = [{"pattern": p, "description": d, "example": e} for p, d, e in topologies]
+        write_json(json, {"schema_version": 1, "machines": listed})
+        return
+    from graphsim.report.record import machine_record
+
+    hardware = load_machine(machine)
+    if toml:
+        typer.echo(hardware.to_toml(), nl=False, err=json == "-")
+    else:
+        print_machine(console, hardware)
+    write_json(json, {"schema_version": 1, "machine": machine_record(hardware)})

@@ -1,0 +1,177 @@
+"""One way through the house: model -> graph -> schedule -> verify -> simulate -> compare -> Result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from graphsim.errors import CheckFailed, DatasetError, UsageError
+from graphsim.report.result import Result
+from graphsim.simulate.engine import input_groups
+
+if TYPE_CHECKING:
+    from graphsim.compare import Comparison
+    from graphsim.datasets import Dataset
+    from graphsim.graph import Graph
+    from graphsim.machine import Machine
+    from graphsim.schedule.schedule import Schedule
+    from graphsim.simulate.engine import Engine
+
+#: Engines by name, with what ``--help`` says of them.
+ENGINES = {
+    "lanes": "native speed, many samples side by side (default)",
+    "machine": "executes the calendars tick by tick and measures period and latency",
+    "events": "SimPy discrete events; slow, the timing oracle",
+    "reference": "one actor at a time in plain Python; slow, the value oracle",
+}
+
+#: Opens a progress bar: (description, total) -> context manager that yields a callback of the count done.
+Bar = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
+
+
+def existing(path: Path, what: str) -> Path:
+    """The path, if it is a file.
+
+    Raises:
+        UsageError: it is not; the message says what was expected.
+    """
+    if not path.exists():
+        raise UsageError(f"{path}: there is no such file; expected {what}")
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder; expected {what}")
+    return path
+
+
+def load_graph(path: Path, weights: Path | None = None) -> Graph:
+    """A graph from a .gsim file, or lowered from a model file.
+
+    Raises:
+        GraphError, ModelError, UsageError: the file cannot be used.
+    """
+    existing(path, "a .gsim graph or a model (.h5, .keras, .json with --weights)")
+    if path.suffix == ".gsim":
+        from graphsim.graph.store import load
+
+        return load(path)
+    from graphsim.frontends.keras import lower
+
+    return lower(path, weights)
+
+
+def make_engine(name: str, graph: Graph, schedule: Schedule, threads: int | None = None) -> Engine:
+    """The engine of that name, ready to run.
+
+    Raises:
+        UsageError: there is no such engine.
+    """
+    if name == "lanes":
+        from graphsim.simulate.lanes import LanesEngine
+
+        return LanesEngine(graph, threads=threads)
+    if name == "machine":
+        from graphsim.simulate.machine import MachineEngine
+
+        return MachineEngine(graph, schedule)
+    if name == "events":
+        from graphsim.simulate.events import EventsEngine
+
+        return EventsEngine(graph, schedule)
+    if name == "reference":
+        from graphsim.simulate.reference import ReferenceEngine
+
+        return ReferenceEngine(graph)
+    raise UsageError(f"there is no engine {name!r}; choose one of {', '.join(ENGINES)}")
+
+
+def check_dataset(graph: Graph, dataset: Dataset) -> None:
+    """Raise DatasetError unless the samples fit the graph's input."""
+    groups = input_groups(graph)
+    if len(groups) != 1:
+        raise DatasetError(f"{graph.name} takes {len(groups)} inputs; dataset {dataset.name} has one")
+    group = graph.groups[groups[0]]
+    if int(np.prod(dataset.images.shape[1:])) != group.size:
+        raise DatasetError(
+            f"{graph.name} takes samples of shape {group.shape}; dataset {dataset.name} has "
+            f"{dataset.images.shape[1:]}; choose another --dataset"
+        )
+
+
+def run(
+    model: Path,
+    dataset: Dataset,
+    machine: Machine,
+    *,
+    weights: Path | None = None,
+    engine: str = "lanes",
+    strategy: str = "contiguous",
+    placement: Path | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    reference: bool = True,
+    command: str = "",
+    bar: Bar | None = None,
+) -> Result:
+    """Lower ``model``, fold it onto ``machine``, verify the schedule, run ``dataset`` and compare with the reference.
+
+    Raises:
+        GraphsimError: whatever input is unusable. CheckFailed: the verifier rejects the schedule (nothing is run then).
+    """
+    from graphsim.schedule import fold
+    from graphsim.schedule.verify import verify
+
+    bars = bar or _no_bar
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "lower"):
+        graph = load_graph(model, weights)
+    check_dataset(graph, dataset)
+    with _timed(seconds, "fold"), bars("folding", None):
+        schedule = fold(graph, machine, strategy=strategy, placement=placement, seed=seed)
+    with _timed(seconds, "verify"):
+        verdict = verify(graph, schedule)
+    if not verdict.ok:
+        raise CheckFailed(f"the schedule breaks {verdict.total} rules; the first: {verdict.violations[0].message}")
+    with _timed(seconds, "prepare"):
+        chosen = make_engine(engine, graph, schedule, threads)
+    with _timed(seconds, "simulate"), bars("simulating", len(dataset.images)) as done:
+        ran = chosen.run(dataset.images, keep="all", progress=done)
+    comparison = None
+    if reference:
+        from graphsim.compare import compare_with_tensorflow
+
+        with _timed(seconds, "compare"), bars("comparing", len(dataset.images)) as done:
+            comparison = compare_with_tensorflow(graph, model, weights, dataset, ran, progress=done)
+    return Result(command, model, graph, schedule, verdict, dataset, ran, comparison, seconds)
+
+
+def compare(model: Path, dataset: Dataset, *, weights: Path | None = None, bar: Bar | None = None) -> Comparison:
+    """Compare every neuron with TensorFlow, values only: no machine, the lanes engine.
+
+    Raises:
+        GraphsimError: whatever input is unusable.
+    """
+    from graphsim.compare import compare_with_tensorflow
+    from graphsim.simulate.lanes import LanesEngine
+
+    bars = bar or _no_bar
+    graph = load_graph(model, weights)
+    check_dataset(graph, dataset)
+    ran = LanesEngine(graph).run(dataset.images, keep="all")
+    with bars("comparing", len(dataset.images)) as done:
+        return compare_with_tensorflow(graph, model, weights, dataset, ran, progress=done)
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[stage] = time.perf_counter() - start
+
+
+@contextmanager
+def _no_bar(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    yield lambda done: None

@@ -1,0 +1,194 @@
+"""Results as plain JSON types. ``run_record`` is the document that ``run --json`` and report.json hold.
+
+Schema version 1. Times are in ticks of the simulated machine unless a key says ``seconds``; ``throughput`` is simulated
+(ticks at the machine's clock), every ``wall_seconds`` is measured on the machine that ran graphsim, and
+``lower_bound_ticks`` is proved. A value that does not apply is null. NaN and infinity do not occur.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from graphsim import __version__
+from graphsim.graph import Actor, Graph
+from graphsim.machine import Machine
+from graphsim.report.result import Result
+from graphsim.report.utilisation import utilisation
+from graphsim.schedule.schedule import Bound, Schedule, latency
+from graphsim.schedule.verify import Verdict
+
+SCHEMA_VERSION = 1
+
+
+def graph_record(graph: Graph) -> dict[str, Any]:
+    """Sizes, groups and notes of a graph."""
+    return {
+        "name": graph.name,
+        "actors": graph.actor_count,
+        "edges": graph.edge_count,
+        "digest": graph.digest,
+        "groups": [
+            {
+                "name": group.name,
+                "op": group.op,
+                "activation": group.activation,
+                "shape": list(group.shape),
+                "actors": group.size,
+                "edges_in": sum(graph.edges_of(c) for c in graph.channels_into(number)),
+                "layer": group.layer or None,
+            }
+            for number, group in enumerate(graph.groups)
+        ],
+        "notes": dict(graph.notes),
+    }
+
+
+def actor_record(actor: Actor) -> dict[str, Any]:
+    """One actor with its inputs, parameters and work."""
+    graph = actor.graph
+    return {
+        "id": actor.id,
+        "name": actor.name,
+        "op": actor.group.op,
+        "activation": actor.group.activation,
+        "work": actor.work,
+        "params": {role: actor.param(role) for role in actor.group.params},
+        "inputs": [{"actor": graph.actor(e.producer).name, "port": e.port, "weight": e.weight} for e in actor.inputs],
+        "consumers": [graph.actor(int(c)).name for c in actor.consumers],
+    }
+
+
+def machine_record(machine: Machine) -> dict[str, Any]:
+    """Name and sizes of a machine."""
+    return {
+        "name": machine.name,
+        "nodes": len(machine.compute_nodes),
+        "switches": len(machine.switches),
+        "links": len(machine.links),
+        "clock_mhz": machine.clock_mhz,
+        "host": machine.nodes[machine.host].name,
+        "digest": machine.digest(),
+    }
+
+
+def bound_record(bound: Bound) -> dict[str, Any]:
+    """A proved bound and what proves it."""
+    return {"ticks": bound.ticks, "kind": bound.kind, "resource": bound.resource, "reason": bound.reason}
+
+
+def schedule_record(graph: Graph, schedule: Schedule) -> dict[str, Any]:
+    """The keys ``machine`` and ``schedule`` of a document."""
+    machine = schedule.machine
+    load = utilisation(graph, schedule)
+    busiest_link = int(np.argmax(load.link_frames / np.maximum(1, load.link_capacity))) if machine.links else None
+    return {
+        "machine": machine_record(machine),
+        "schedule": {
+            "strategy": schedule.strategy,
+            "period_ticks": schedule.period,
+            "lower_bound_ticks": schedule.bound.ticks,
+            "gap": schedule.period / schedule.bound.ticks - 1 if schedule.bound.ticks else 0.0,
+            "binding_resource": schedule.placement_bound.resource,
+            "binding_kind": schedule.placement_bound.kind,
+            "bound": bound_record(schedule.bound),
+            "placement_bound": bound_record(schedule.placement_bound),
+            "latency_ticks": latency(graph, schedule),
+            "folding_factor": graph.actor_count / len(np.unique(schedule.node)),
+            "nodes_used": len(np.unique(schedule.node)),
+            "parcels": len(schedule.parcel_node),
+            "hops": len(schedule.hop_parcel),
+            "peak_memory_bytes": int(load.node_bytes.max()),
+            "nodes": [
+                {
+                    "name": machine.nodes[v].name,
+                    "actors": int(load.node_actors[v]),
+                    "busy_ticks": int(load.node_ticks[v]),
+                    "utilisation": float(load.node_ticks[v] / schedule.period) if schedule.period else 0.0,
+                    "memory_bytes": int(load.node_bytes[v]),
+                }
+                for v in range(len(machine.nodes))
+            ],
+            "busiest_link": None
+            if busiest_link is None
+            else {
+                "name": machine.link_name(busiest_link),
+                "frames": int(load.link_frames[busiest_link]),
+                "utilisation": float(load.link_frames[busiest_link] / max(1, load.link_capacity[busiest_link])),
+            },
+        },
+    }
+
+
+def verdict_record(verdict: Verdict) -> dict[str, Any]:
+    """What the verifier checked, with counts, and what it found."""
+    return {
+        "ok": verdict.ok,
+        "checks": dict(verdict.checks),
+        "violations": verdict.total,
+        "first_violations": [{"kind": v.kind, "message": v.message} for v in verdict.violations],
+    }
+
+
+def ticks(value: Fraction) -> int | float:
+    """A number of ticks as JSON has it: an integer where it is one."""
+    return int(value) if value.denominator == 1 else float(value)
+
+
+def run_record(result: Result) -> dict[str, Any]:
+    """The whole document of a run."""
+    scheduled = schedule_record(result.graph, result.schedule)
+    scheduled["schedule"]["verified"] = result.verdict.ok
+    scheduled["schedule"]["verdict"] = verdict_record(result.verdict)
+    comparison = result.comparison
+    accuracy = {
+        "graphsim": result.accuracy,
+        "reference": None if comparison is None else comparison.reference_accuracy,
+        "samples": result.run.samples,
+    }
+    return clean(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "graphsim_version": __version__,
+            "command": result.command,
+            "model": result.model.name,
+            "dataset": {"name": result.dataset.name, "split": result.dataset.split, "source": result.dataset.source},
+            "graph": graph_record(result.graph),
+            **scheduled,
+            "throughput": {
+                "measured_from_outputs": result.measured,
+                "period_ticks": ticks(result.period_ticks),
+                "latency_ticks": result.latency_ticks,
+                "samples_per_second_simulated": result.samples_per_second,
+                "pipelining_speedup": result.latency_ticks / float(result.period_ticks),
+            },
+            "simulation": {
+                "engine": result.run.engine,
+                "samples": result.run.samples,
+                "wall_seconds": result.run.wall_seconds,
+                "samples_per_second_measured": result.run.samples / result.run.wall_seconds
+                if result.run.wall_seconds
+                else None,
+                "stage_wall_seconds": result.seconds,
+            },
+            "reference": None if comparison is None else comparison.reference_record(),
+            "agreement": None if comparison is None else comparison.agreement_record(),
+            "accuracy": accuracy,
+        }
+    )
+
+
+def clean(value: Any) -> Any:
+    """The value with NumPy numbers as Python's, and with numbers that JSON cannot hold as None."""
+    if isinstance(value, dict):
+        return {str(k): clean(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [clean(v) for v in value]
+    if isinstance(value, np.generic):
+        return clean(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

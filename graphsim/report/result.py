@@ -1,0 +1,82 @@
+"""Result: everything that one run produced."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from graphsim.schedule.schedule import latency
+
+if TYPE_CHECKING:
+    from graphsim.compare.compare import Comparison
+    from graphsim.datasets import Dataset
+    from graphsim.graph import Graph
+    from graphsim.schedule.schedule import Schedule
+    from graphsim.schedule.verify import Verdict
+    from graphsim.simulate.engine import Run
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was run, and what came out.
+
+    Attributes:
+        command: the command line that repeats it.
+        model: the model file. graph: lowered from it.
+        schedule, verdict: the folding, and what the independent verifier said of it.
+        dataset: the samples and labels. run: the values (all groups) and, from engines with a clock, times.
+        comparison: with the reference; None when none was asked for.
+        seconds: measured wall seconds of each stage (lower, fold, verify, simulate, compare), in order.
+    """
+
+    command: str
+    model: Path
+    graph: Graph
+    schedule: Schedule
+    verdict: Verdict
+    dataset: Dataset
+    run: Run
+    comparison: Comparison | None
+    seconds: dict[str, float]
+
+    @cached_property
+    def predictions(self) -> npt.NDArray[np.int64] | None:
+        """The class each sample was given, int64 (N,): the argmax sink's; None where the graph has no such sink."""
+        if len(self.graph.sinks) != 1:
+            return None
+        sink = self.graph.groups[self.graph.sinks[0]]
+        return self.run.values[sink.name][:, 0].astype(np.int64) if sink.op == "argmax" else None
+
+    @cached_property
+    def accuracy(self) -> float | None:
+        """Share of samples whose class is the label; None without classes or samples."""
+        if self.predictions is None or self.run.samples == 0:
+            return None
+        return float(np.mean(self.predictions == self.dataset.labels[: self.run.samples]))
+
+    @cached_property
+    def latency_ticks(self) -> int:
+        """Ticks from the source to the sink of one sample: measured where the engine has a clock, else scheduled."""
+        return self.run.timing.latency if self.measured else latency(self.graph, self.schedule)  # type: ignore[union-attr]
+
+    @property
+    def measured(self) -> bool:
+        """Whether period and latency were measured from the spacing of outputs, not read from the schedule."""
+        return self.run.timing is not None and self.run.timing.period is not None
+
+    @cached_property
+    def period_ticks(self) -> Fraction:
+        """Ticks per sample in steady state: measured where the engine has a clock and two samples, else scheduled."""
+        measured = self.run.timing.period if self.run.timing is not None else None
+        return Fraction(self.schedule.period) if measured is None else measured
+
+    @property
+    def samples_per_second(self) -> float:
+        """Simulated throughput: the machine's clock over the period."""
+        return self.schedule.machine.clock_mhz * 1e6 / float(self.period_ticks)

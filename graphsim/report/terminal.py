@@ -1,0 +1,192 @@
+"""Results for people at a terminal, with Rich. Every number says whether it is simulated, measured or proved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from graphsim.graph import Actor, Graph
+from graphsim.graph.ops import ACTIVATIONS, OPS
+from graphsim.machine import Machine
+from graphsim.report.result import Result
+from graphsim.report.utilisation import utilisation
+from graphsim.schedule.schedule import Schedule, latency
+from graphsim.schedule.verify import Verdict
+
+
+def _table(*columns: str, title: str | None = None, right: Sequence[str] = ()) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return table
+
+
+def print_graph(console: Console, graph: Graph) -> None:
+    """Groups with their ops, sizes and input edges."""
+    table = _table("group", "op", "activation", "shape", "actors", "edges in", right=("actors", "edges in"))
+    for number, group in enumerate(graph.groups):
+        edges = sum(graph.edges_of(c) for c in graph.channels_into(number))
+        shape = "x".join(str(n) for n in group.shape) or "-"
+        activation = group.activation if group.activation != "linear" else "-"
+        table.add_row(
+            escape(group.name), group.op, activation, shape, f"{group.size:,}", f"{edges:,}" if edges else "-"
+        )
+    console.print(f"[bold]{escape(graph.name)}[/]: {graph.actor_count:,} actors, {graph.edge_count:,} edges")
+    console.print(table)
+    for key, value in graph.notes.items():
+        console.print(f"[dim]{escape(key)}: {escape(value)}[/]", soft_wrap=True)
+
+
+def print_actor(console: Console, actor: Actor, limit: int = 16) -> None:
+    """One actor: what it computes, from what, for whom; the first ``limit`` inputs and consumers."""
+    graph, group = actor.graph, actor.group
+    console.print(f"[bold]{escape(actor.name)}[/]: actor {actor.id} of {graph.actor_count:,}")
+    console.print(f"  computes   {OPS[group.op].doc}")
+    if group.activation != "linear":
+        args = ", ".join(
+            f"{n} = {v:g}" for n, v in zip(ACTIVATIONS[group.activation].args, group.activation_args, strict=False)
+        )
+        formula = ACTIVATIONS[group.activation].doc
+        console.print(f"  then       {group.activation}: {escape(formula)}{' with ' + args if args else ''}")
+    for role in group.params:
+        console.print(f"  {role:10} {actor.param(role):.9g}")
+    console.print(f"  work       {', '.join(f'{n:,} {unit}' for unit, n in actor.work.items()) or 'none'} per firing")
+    console.print(f"  inputs     {len(actor.inputs):,}, in the order in which they accumulate")
+    for edge in actor.inputs[:limit]:
+        weight = "" if edge.weight is None else f"  weight {edge.weight:.9g}"
+        console.print(f"    port {edge.port}  {escape(graph.actor(edge.producer).name)}{weight}")
+    if len(actor.inputs) > limit:
+        console.print(f"    ... and {len(actor.inputs) - limit:,} more (--json FILE lists all)")
+    consumers = actor.consumers
+    names = ", ".join(escape(graph.actor(int(c)).name) for c in consumers[:limit])
+    more = f" ... and {len(consumers) - limit:,} more" if len(consumers) > limit else ""
+    console.print(f"  consumers  {len(consumers):,}{': ' + names if names else ''}{more}")
+
+
+def print_machines(console: Console, topologies: Sequence[tuple[str, str, str]]) -> None:
+    """The built-in machines."""
+    table = _table("pattern", "what it is", "for example")
+    for pattern, description, example in topologies:
+        table.add_row(escape(pattern), escape(description), escape(example))
+    console.print(table)
+    console.print("'graphsim machines torus:4x4' describes one; --toml prints it as a file to change.", soft_wrap=True)
+
+
+def print_machine(console: Console, machine: Machine) -> None:
+    """One machine: nodes, links, defaults."""
+    console.print(escape(machine.describe()))
+
+
+def print_schedule(console: Console, graph: Graph, schedule: Schedule) -> None:
+    """Period, bound, latency, what binds, and how full nodes, links and memories are."""
+    machine, load = schedule.machine, utilisation(graph, schedule)
+    used = np.unique(schedule.node)
+    share = load.node_ticks[used] / max(1, schedule.period)
+    console.print(
+        f"[bold]{escape(machine.name)}[/]: {len(used)} of {len(machine.compute_nodes)} nodes used, "
+        f"{graph.actor_count / len(used):.1f} actors per node, placed {schedule.strategy}"
+    )
+    gap = schedule.period / schedule.bound.ticks - 1 if schedule.bound.ticks else 0.0
+    console.print(f"  period     {schedule.period:,} ticks per sample (simulated)")
+    console.print(
+        f"  bound      {schedule.bound.ticks:,} ticks (proved: {escape(schedule.bound.reason)}); gap {gap:.2%}",
+        soft_wrap=True,
+    )
+    binding = schedule.placement_bound
+    console.print(
+        f"  binds      {'communication' if binding.kind == 'link' else 'compute'}: {escape(binding.resource)}",
+        soft_wrap=True,
+    )
+    console.print(f"  latency    {latency(graph, schedule):,} ticks from source to sink (simulated)")
+    console.print(f"  nodes      {share.mean():.1%} busy on average, busiest {share.max():.1%}")
+    if machine.links:
+        link_share = load.link_frames / np.maximum(1, load.link_capacity)
+        top = int(link_share.argmax())
+        console.print(
+            f"  links      {link_share.mean():.1%} busy on average, busiest {machine.link_name(top)} "
+            f"{link_share[top]:.1%} ({load.link_frames[top]:,} frames)"
+        )
+    fullest = int(load.node_bytes.argmax())
+    console.print(
+        f"  memory     fullest {machine.nodes[fullest].name}: {load.node_bytes[fullest]:,} of "
+        f"{machine.nodes[fullest].memory_bytes:,} bytes"
+    )
+
+
+def print_verdict(console: Console, verdict: Verdict) -> None:
+    """What the verifier checked, and what it found."""
+    counts = ", ".join(f"{count:,} {name}" for name, count in verdict.checks)
+    if verdict.ok:
+        console.print(f"  [green]verified[/]   {counts}", soft_wrap=True)
+        return
+    console.print(f"  [red]rejected[/]   {verdict.total:,} violations; checked {counts}", soft_wrap=True)
+    for violation in verdict.violations:
+        console.print(f"    {violation.kind}: {escape(violation.message)}", soft_wrap=True)
+
+
+def print_run(console: Console, result: Result) -> None:
+    """The run: throughput, values, agreement, accuracy."""
+    run, machine = result.run, result.schedule.machine
+    how = "measured from the outputs' spacing" if result.measured else "from the schedule"
+    period = float(result.period_ticks)
+    console.print(f"[bold]{run.engine}[/] engine: {run.samples:,} samples of {escape(result.dataset.name)}")
+    console.print(f"  period     {period:,.10g} ticks per sample, {how}")
+    console.print(f"  latency    {result.latency_ticks:,} ticks")
+    console.print(
+        f"  throughput {result.samples_per_second:,.0f} samples/s (simulated, at {machine.clock_mhz:g} MHz); "
+        f"pipelining gives {result.latency_ticks / period:.2f}x over one sample at a time"
+    )
+    rate = f" = {run.samples / run.wall_seconds:,.0f} samples/s" if run.wall_seconds else ""
+    console.print(f"  wall time  {run.wall_seconds:.3f} s{rate} (measured here)")
+    if result.comparison is not None:
+        print_comparison(console, result)
+    elif result.accuracy is not None:
+        console.print(f"  accuracy   {result.accuracy:.2%} of {run.samples:,} labels")
+
+
+def print_comparison(console: Console, result: Result) -> None:
+    """Agreement with the reference, per layer and in sum."""
+    comparison = result.comparison
+    if comparison is None:
+        return
+    reference = f"{comparison.reference_name} {comparison.reference_version}"
+    console.print(f"[bold]against {escape(reference)}[/], every neuron judged by its own rounding bound")
+    table = _table(
+        "layer",
+        "neurons checked",
+        "outside",
+        "max |diff|",
+        "max |error|/bound",
+        right=("neurons checked", "outside", "max |diff|", "max |error|/bound"),
+    )
+    for layer in comparison.layers:
+        difference = "-" if layer.max_difference is None else f"{layer.max_difference:.3g}"
+        table.add_row(
+            escape(layer.name),
+            f"{layer.checked:,}",
+            f"{layer.outside:,}",
+            difference,
+            f"{layer.max_error_over_bound:.3f}",
+        )
+    console.print(table)
+    colour = "green" if comparison.ok else "red"
+    checked, outside = comparison.neurons_checked, comparison.neurons_outside_bound
+    console.print(f"  [{colour}]{checked:,} neuron values checked, {outside:,} outside[/]")
+    if comparison.first_divergence is not None:
+        console.print(f"  first      {escape(str(comparison.first_divergence))}", soft_wrap=True)
+    if comparison.noise_floor is not None:
+        console.print(
+            f"  noise      the reference differs from itself (batch 1 against N) by {comparison.noise_floor:.3g}"
+        )
+    if comparison.argmax_agreement is not None:
+        console.print(f"  classes    {comparison.argmax_agreement:.2%} the same")
+    if result.accuracy is not None and comparison.reference_accuracy is not None:
+        console.print(
+            f"  accuracy   {result.accuracy:.2%} here, {comparison.reference_accuracy:.2%} reference, "
+            f"of {result.run.samples:,} labels"
+        )

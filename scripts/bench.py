@@ -1,0 +1,217 @@
+"""Benchmarks: each row is a ratio of two times measured alternately in this one run, against the least we ask of it.
+
+    python scripts/bench.py                 all rows
+    python scripts/bench.py --only lanes    rows whose name contains "lanes"
+    python scripts/bench.py --json out.json
+
+A ratio is the median over the rounds of (time of the other) / (our time), or of samples per second where the two do not
+run the same number of samples. Needs MNIST (`graphsim fetch mnist`) and TensorFlow.
+"""
+
+from __future__ import annotations
+
+import os
+
+THREADS = 2
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(THREADS))
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(THREADS))
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from graphsim import pipeline
+from graphsim.cli.common import write_json
+from graphsim.datasets import load
+from graphsim.machine import load_machine
+from graphsim.zoo import shipped
+
+MACHINES = ("line:8", "torus:4x4", "torus:8x8", "hypercube:4", "full:16", "star:16", "fat_tree:4")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One benchmark: what was compared, both medians in words, the ratio and its spread, and what we ask of it.
+
+    ``at_most`` turns the sense round: the ratio must not exceed ``target``.
+    """
+
+    name: str
+    ours: str
+    other: str
+    ratio: float
+    low: float
+    high: float
+    target: float
+    at_most: bool = False
+
+    @property
+    def met(self) -> bool:
+        """Whether the median reaches the target."""
+        return self.ratio <= self.target if self.at_most else self.ratio >= self.target
+
+
+def seconds(job: Callable[[], object]) -> float:
+    """Wall seconds of one call."""
+    start = time.perf_counter()
+    job()
+    return time.perf_counter() - start
+
+
+def paired(
+    name: str,
+    ours: Callable[[], object],
+    other: Callable[[], object],
+    target: float,
+    *,
+    rounds: int = 15,
+    ours_per_call: int = 1,
+    other_per_call: int = 1,
+) -> Row:
+    """Time two jobs alternately, after one uncounted call of each; a call of each does so many samples."""
+    ours()
+    other()
+    pairs = [(seconds(ours) / ours_per_call, seconds(other) / other_per_call) for _ in range(rounds)]
+    ratios = [b / a for a, b in pairs]
+    mine, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
+    return Row(name, _time(mine), _time(theirs), statistics.median(ratios), min(ratios), max(ratios), target)
+
+
+def _time(value: float) -> str:
+    for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
+        if value >= scale:
+            return f"{value / scale:.3g} {unit}"
+    return f"{value / 1e-9:.3g} ns"
+
+
+def lanes_rows() -> Iterator[Row]:
+    """The lanes engine against TensorFlow on the 10,000 MNIST test images, and on one."""
+    from graphsim.compare.tensorflow import import_tensorflow
+    from graphsim.simulate.lanes import LanesEngine
+
+    tf, keras = import_tensorflow()
+    images = load("mnist").images
+    graph = pipeline.load_graph(shipped("mnist"))
+    engine = LanesEngine(graph, threads=THREADS)
+    model: Any = keras.models.load_model(shipped("mnist"), compile=False)
+    function = tf.function(lambda x: model(x, training=False))
+    tensor = tf.constant(images)
+    yield paired(
+        "lanes, 10,000 images, 2 threads: against tf.function",
+        lambda: engine.run(images, keep="outputs"),
+        lambda: function(tensor).numpy(),
+        1.5,
+        rounds=30,
+    )
+    yield paired(
+        "lanes, 10,000 images: against model.predict(batch_size=32)",
+        lambda: engine.run(images, keep="outputs"),
+        lambda: model.predict(images, batch_size=32, verbose=0),
+        5.0,
+        rounds=5,
+    )
+    one, one_tensor = images[:1], tensor[:1]
+    yield paired(
+        "lanes, one image, prepared: against a warm tf.function",
+        lambda: [engine.run(one, keep="outputs") for _ in range(100)],
+        lambda: [function(one_tensor).numpy() for _ in range(100)],
+        5.0,
+        ours_per_call=100,
+        other_per_call=100,
+    )
+
+
+def machine_rows() -> Iterator[Row]:
+    """The machine engine over all images against the events engine over a few, samples per second, one core."""
+    from graphsim.schedule import fold
+    from graphsim.simulate.events import EventsEngine
+    from graphsim.simulate.machine import MachineEngine
+
+    images = load("mnist").images
+    graph = pipeline.load_graph(shipped("mnist"))
+    schedule = fold(graph, load_machine("torus:4x4"))
+    fast, slow = MachineEngine(graph, schedule), EventsEngine(graph, schedule)
+    few = 10
+    yield paired(
+        "machine, 10,000 images on torus:4x4: against events",
+        lambda: fast.run(images, keep="outputs"),
+        lambda: slow.run(images[:few], keep="outputs"),
+        200.0,
+        rounds=3,
+        ours_per_call=len(images),
+        other_per_call=few,
+    )
+
+
+def process_rows() -> Iterator[Row]:
+    """Whole processes against a process that only imports TensorFlow."""
+
+    def process(*command: str) -> Callable[[], object]:
+        return lambda: subprocess.run([sys.executable, *command], check=True, capture_output=True)
+
+    importing = process("-c", "import tensorflow")
+    with tempfile.TemporaryDirectory() as folder:
+        gsim, folded = str(Path(folder) / "mnist.gsim"), str(Path(folder) / "mnist.fold")
+        model = str(shipped("mnist"))
+        yield paired(
+            "graphsim lower mnist_mlp.h5, whole process: against import tensorflow",
+            process("-m", "graphsim", "lower", model, "-o", gsim),
+            importing,
+            4.0,
+            rounds=5,
+        )
+        yield paired(
+            "graphsim fold on torus:8x8, whole process: against import tensorflow",
+            process("-m", "graphsim", "fold", gsim, "--machine", "torus:8x8", "-o", folded),
+            importing,
+            1.0,
+            rounds=5,
+        )
+
+
+def period_rows() -> Iterator[Row]:
+    """Period over the proved lower bound of any schedule on that machine, MNIST, defaults."""
+    from graphsim.schedule import fold
+
+    graph = pipeline.load_graph(shipped("mnist"))
+    for name in MACHINES:
+        schedule = fold(graph, load_machine(name))
+        ratio = schedule.period / schedule.bound.ticks
+        ours, bound = f"{schedule.period:,} ticks", f"{schedule.bound.ticks:,} ticks"
+        yield Row(f"period on {name} over its lower bound", ours, bound, ratio, ratio, ratio, 1.02, at_most=True)
+
+
+def main(
+    only: Annotated[str, typer.Option("--only", help="Rows whose name contains this.")] = "",
+    json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Also write the rows as JSON.")] = None,
+) -> None:
+    """Measure, print ratios, and say which reach what we ask of them."""
+    console = Console(stderr=json == "-")
+    table = Table("benchmark", "ours", "other", "ratio (min..max)", "asked", "met")
+    rows: list[Row] = []
+    groups = {"lanes": lanes_rows, "machine": machine_rows, "graphsim": process_rows, "period": period_rows}
+    for key, group in groups.items():
+        if only and only not in key:
+            continue
+        for row in group():
+            rows.append(row)
+            sense = "<=" if row.at_most else ">="
+            spread = f"{row.ratio:.3g} ({row.low:.3g}..{row.high:.3g})"
+            table.add_row(row.name, row.ours, row.other, spread, f"{sense} {row.target:g}", "yes" if row.met else "NO")
+    console.print(table)
+    write_json(json, {"schema_version": 1, "rows": [asdict(row) | {"met": row.met} for row in rows]})
+
+
+if __name__ == "__main__":
+    typer.run(main)
