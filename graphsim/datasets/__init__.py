@@ -166,7 +166,7 @@ def _verified(file: files.CanonicalFile) -> tuple[Path, bytes]:
         except FileNotFoundError:
             continue
         except OSError as error:
-            damaged.append(f"{path} cannot be read ({error.strerror})")
+            damaged.append(f"{path} cannot be read ({error.strerror or error})")
             continue
         if data is not None:
             return path, data
