@@ -34,6 +34,7 @@ import numpy.typing as npt
 from graphsim.errors import GraphError
 
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 Params = Mapping[str, npt.NDArray[np.generic]]
 
 
@@ -82,6 +83,10 @@ class Channel:
         """Edges into each consumer, int64 (n_dst,)."""
         raise NotImplementedError
 
+    def fan_in_range(self, n_src: int, n_dst: int, params: Params) -> tuple[int, int]:
+        """Least and greatest number of edges into a consumer."""
+        raise NotImplementedError
+
     def inputs(self, consumer: int, n_src: int, n_dst: int, params: Params) -> Edges:
         """The edges of one consumer, in channel order."""
         raise NotImplementedError
@@ -89,6 +94,10 @@ class Channel:
     def consumers(self, producer: int, n_src: int, n_dst: int, params: Params) -> IntArray:
         """Local consumers of one producer, ascending, each as often as it has edges from it."""
         raise NotImplementedError
+
+    def consumed(self, n_src: int, n_dst: int, params: Params) -> BoolArray:
+        """Which producers have a consumer here, bool (n_src,)."""
+        return np.ones(n_src, np.bool_)
 
     def expand(self, n_src: int, n_dst: int, params: Params) -> Edges:
         """Every edge: the oracle for all other methods. Costs 24 bytes per edge; meant for small graphs and checks."""
@@ -116,6 +125,9 @@ class Dense(Channel):
 
     def fan_in(self, n_src: int, n_dst: int, params: Params) -> IntArray:
         return np.full(n_dst, n_src // self.blocks, np.int64)
+
+    def fan_in_range(self, n_src: int, n_dst: int, params: Params) -> tuple[int, int]:
+        return n_src // self.blocks, n_src // self.blocks
 
     def inputs(self, consumer: int, n_src: int, n_dst: int, params: Params) -> Edges:
         rows, columns = n_src // self.blocks, n_dst // self.blocks
@@ -152,6 +164,9 @@ class OneToOne(Channel):
 
     def fan_in(self, n_src: int, n_dst: int, params: Params) -> IntArray:
         return np.ones(n_dst, np.int64)
+
+    def fan_in_range(self, n_src: int, n_dst: int, params: Params) -> tuple[int, int]:
+        return 1, 1
 
     def _weights(self, consumers: IntArray, params: Params) -> IntArray | None:
         if self.weight is None:
@@ -195,6 +210,9 @@ class Table(Channel):
     def fan_in(self, n_src: int, n_dst: int, params: Params) -> IntArray:
         return np.full(n_dst, self._index(params).shape[1], np.int64)
 
+    def fan_in_range(self, n_src: int, n_dst: int, params: Params) -> tuple[int, int]:
+        return self._index(params).shape[1], self._index(params).shape[1]
+
     def inputs(self, consumer: int, n_src: int, n_dst: int, params: Params) -> Edges:
         row = self._index(params)[consumer].astype(np.int64)
         k = len(row)
@@ -204,6 +222,9 @@ class Table(Channel):
     def consumers(self, producer: int, n_src: int, n_dst: int, params: Params) -> IntArray:
         return np.nonzero(self._index(params) == producer)[0].astype(np.int64)
 
+    def consumed(self, n_src: int, n_dst: int, params: Params) -> BoolArray:
+        return _named(self._index(params), n_src)
+
     def expand(self, n_src: int, n_dst: int, params: Params) -> Edges:
         index = self._index(params)
         weight = None if self.weight is None else np.arange(index.size, dtype=np.int64)
@@ -212,8 +233,9 @@ class Table(Channel):
 
     def check(self, n_src: int, n_dst: int, params: Params) -> None:
         index = params[self.index]
-        if index.dtype != np.int32 or index.ndim != 2 or len(index) != n_dst:
-            raise GraphError(f"index {self.index} is {index.dtype} {index.shape}; a table needs int32 ({n_dst}, k)")
+        if index.dtype != np.int32 or index.ndim != 2 or len(index) != n_dst or index.shape[1] < 1:
+            found = f"{index.dtype} {index.shape}"
+            raise GraphError(f"index {self.index} is {found}; a table needs int32 ({n_dst}, k) with k at least 1")
         _check_range(self.index, index, n_src)
         self._check_weight(index.shape, params)
 
@@ -235,6 +257,10 @@ class Csr(Channel):
     def fan_in(self, n_src: int, n_dst: int, params: Params) -> IntArray:
         return np.diff(params[self.indptr])
 
+    def fan_in_range(self, n_src: int, n_dst: int, params: Params) -> tuple[int, int]:
+        counts = self.fan_in(n_src, n_dst, params)
+        return int(counts.min()), int(counts.max())
+
     def inputs(self, consumer: int, n_src: int, n_dst: int, params: Params) -> Edges:
         first, last = (int(i) for i in params[self.indptr][consumer : consumer + 2])
         weight = None if self.weight is None else np.arange(first, last, dtype=np.int64)
@@ -245,6 +271,9 @@ class Csr(Channel):
         found: IntArray = np.searchsorted(params[self.indptr], at, side="right") - 1
         return found
 
+    def consumed(self, n_src: int, n_dst: int, params: Params) -> BoolArray:
+        return _named(params[self.index], n_src)
+
     def expand(self, n_src: int, n_dst: int, params: Params) -> Edges:
         index = params[self.index]
         weight = None if self.weight is None else np.arange(index.size, dtype=np.int64)
@@ -252,12 +281,13 @@ class Csr(Channel):
         return Edges(index.astype(np.int64), dst, weight)
 
     def check(self, n_src: int, n_dst: int, params: Params) -> None:
-        indptr, index = params[self.indptr], params[self.index]
+        indptr: npt.NDArray[np.int64] = params[self.indptr]  # type: ignore[assignment]
+        index = params[self.index]
         if indptr.dtype != np.int64 or indptr.shape != (n_dst + 1,):
             raise GraphError(f"indptr {self.indptr} is {indptr.dtype} {indptr.shape}; needs int64 ({n_dst + 1},)")
         if index.dtype != np.int32 or index.ndim != 1:
             raise GraphError(f"index {self.index} is {index.dtype} {index.shape}; needs int32 (edges,)")
-        if indptr[0] != 0 or indptr[-1] != index.size or np.any(np.diff(indptr) < 0):
+        if indptr[0] != 0 or indptr[-1] != index.size or np.any(indptr[1:] < indptr[:-1]):
             raise GraphError(f"indptr {self.indptr} does not ascend from 0 to {index.size}")
         _check_range(self.index, index, n_src)
         self._check_weight(index.shape, params)
@@ -270,6 +300,12 @@ def check_periodic(ref: Ref, size: int, params: Params) -> None:
         raise GraphError(
             f"param {ref.name} {array.shape} with inner {ref.inner} does not repeat evenly over {size} actors"
         )
+
+
+def _named(index: npt.NDArray[np.generic], n_src: int) -> BoolArray:
+    mask = np.zeros(n_src, np.bool_)
+    mask[index.reshape(-1)] = True
+    return mask
 
 
 def _check_range(name: str, index: npt.NDArray[np.generic], n_src: int) -> None:

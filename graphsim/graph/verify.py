@@ -1,0 +1,233 @@
+"""The rules that every graph keeps. What frontends and passes make, and what files hold, is verified before use.
+
+The rules, in the order in which they are checked; each has a test that breaks it. None allocates memory per actor or
+per edge beyond a fraction of the params, so that a file that claims absurd sizes is refused, not believed.
+
+====================== ==============================================================================================
+of the graph           at least one source and one sink; fewer than 2**31 actors (ids are 32-bit in schedules); no
+                       param missing; every param float32, finite throughout, or int32 or int64
+of a group             unique, legal name; at most 32 axes, positive extents; known op and activation with the right
+                       number of arguments; known roles, each a float32 vector that repeats evenly over the actors;
+                       ``observes`` with a layer; params and activation only where the op defines what they do
+of a channel bundle    positive rates and token width, no negative number of initial tokens; leads forward unless it
+                       has initial tokens; sizes, indices and weights fit (:meth:`Channel.check`); weight is float32
+of a group's ports     one bundle per port, ports 0, 1, 2 ... without a gap, as many as the op takes; subtract and
+                       divide get exactly one edge per port; every other actor gets at least one edge in all
+of sources and sinks   a source is one actor, whose one bundle is an unweighted Dense into an input group; an input
+                       group has no other bundle; sinks feed nobody; every other group feeds some group
+====================== ==============================================================================================
+
+Single actors that nobody consumes are allowed (a pixel that a cropping layer drops); :func:`unconsumed` counts them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from graphsim.errors import GraphError
+from graphsim.graph.channels import Channel, Dense, check_periodic
+from graphsim.graph.graph import ROLES, Graph, Group
+from graphsim.graph.ops import ACTIVATIONS, OPS, SINKS
+
+#: Actor ids and local numbers are int32 in indices and schedules.
+MAX_ACTORS = 2**31 - 1
+#: As many axes as NumPy's index arithmetic takes.
+MAX_AXES = 32
+#: Ops whose every port takes exactly one edge per actor.
+ELEMENTWISE = ("subtract", "divide")
+#: Elements that are checked at a time, so that checking needs little memory.
+_CHUNK = 1 << 20
+
+
+def verify(graph: Graph) -> None:
+    """Check every rule of this module's docstring.
+
+    Raises:
+        GraphError: a rule is broken; the message names the group, channel or param, and says what is expected.
+    """
+    _check_graph(graph)
+    names: set[str] = set()
+    for group in graph.groups:
+        _check_name(group.name, names)
+        _check_group(graph, group)
+    for channel in graph.channels:
+        _check_channel(graph, channel)
+    for number, group in enumerate(graph.groups):
+        _check_ports(graph, number, group)
+        _check_ends(graph, number, group)
+
+
+def unconsumed(graph: Graph) -> dict[str, int]:
+    """How many actors of each group nobody consumes, by group name, in order; groups without such, and sinks, left out.
+
+    Takes one byte per actor of the greatest group.
+    """
+    found: dict[str, int] = {}
+    for number, group in enumerate(graph.groups):
+        if group.op in SINKS:
+            continue
+        mask = np.zeros(group.size, np.bool_)
+        for channel in graph.channels_from(number):
+            mask |= channel.consumed(group.size, graph.groups[channel.dst].size, graph.params)
+        count = group.size - int(np.count_nonzero(mask))
+        if count:
+            found[group.name] = count
+    return found
+
+
+def _check_graph(graph: Graph) -> None:
+    if graph.missing:
+        raise GraphError(f"{graph.name}: the params {', '.join(graph.missing)} are missing; a .gsim file has them")
+    if not graph.sources:
+        raise GraphError(f"{graph.name}: no group has the op source; a graph needs one to take samples in")
+    if not graph.sinks:
+        raise GraphError(f"{graph.name}: no group has one of the ops {', '.join(SINKS)}; a graph needs one to end in")
+    if graph.actor_count > MAX_ACTORS:
+        raise GraphError(f"{graph.name}: {graph.actor_count:,} actors; at most {MAX_ACTORS:,} can be numbered")
+    for name, array in graph.params.items():
+        if array.dtype in (np.int32, np.int64):
+            continue
+        if array.dtype != np.float32:
+            raise GraphError(f"param {name}: is {array.dtype}; params are float32, int32 or int64, native byte order")
+        flat = array.reshape(-1)
+        for start in range(0, flat.size, _CHUNK):
+            bad = np.nonzero(~np.isfinite(flat[start : start + _CHUNK]))[0]
+            if bad.size:
+                at = np.unravel_index(start + int(bad[0]), array.shape)
+                value = array[at]
+                raise GraphError(f"param {name}: element {tuple(int(i) for i in at)} is {value}; must be finite")
+
+
+def _check_name(name: str, names: set[str]) -> None:
+    if not name or not name.isprintable() or any(c.isspace() or c in "[]" for c in name):
+        raise GraphError(f"group {name!r}: a name is not empty and has no whitespace, brackets or control characters")
+    if name in names:
+        raise GraphError(f"group {name}: a second group has this name; names are unique")
+    names.add(name)
+
+
+def _check_group(graph: Graph, group: Group) -> None:
+    where = f"group {group.name}"
+    if len(group.shape) > MAX_AXES:
+        raise GraphError(f"{where}: a shape of {len(group.shape)} axes; at most {MAX_AXES}")
+    if any(extent < 1 for extent in group.shape):
+        raise GraphError(f"{where}: shape {group.shape}; every extent is at least 1")
+    if group.op not in OPS:
+        raise GraphError(f"{where}: unknown op {group.op!r}; there are: {', '.join(OPS)}")
+    if group.activation not in ACTIVATIONS:
+        raise GraphError(f"{where}: unknown activation {group.activation!r}; there are: {', '.join(ACTIVATIONS)}")
+    _check_activation(where, group)
+    if OPS[group.op].start == "none":
+        extras = [*group.params, *([group.activation] if group.activation != "linear" else [])]
+        if extras:
+            raise GraphError(f"{where}: op {group.op} takes no {', '.join(extras)}; put an op linear behind it")
+    for role, ref in group.params.items():
+        if role not in ROLES:
+            raise GraphError(f"{where}: unknown role {role!r}; there are: {', '.join(ROLES)}")
+        _check_float(graph, f"{where}: {role}", ref.name)
+        try:
+            check_periodic(ref, group.size, graph.params)
+        except GraphError as error:
+            raise GraphError(f"{where}: {role}: {error}") from error
+        if role == "magnitude" and float(graph.params[ref.name].min()) < 0:
+            raise GraphError(f"{where}: magnitude {ref.name} has negative elements; it is a sum of absolute values")
+    if group.extra_roundings < 0:
+        raise GraphError(f"{where}: extra_roundings is {group.extra_roundings}; it is not negative")
+    if group.observes not in ("", "pre", "output"):
+        raise GraphError(f"{where}: observes is {group.observes!r}; it is 'pre', 'output' or ''")
+    if group.observes and not group.layer:
+        raise GraphError(f"{where}: observes {group.observes!r} of no layer; name the layer")
+    if group.call < 0:
+        raise GraphError(f"{where}: call is {group.call}; calls count from 0")
+
+
+def _check_activation(where: str, group: Group) -> None:
+    wanted, given = ACTIVATIONS[group.activation].args, group.activation_args
+    if any(math.isnan(value) for value in given):
+        raise GraphError(f"{where}: an argument of {group.activation} is NaN")
+    if "alpha" in group.params:
+        if len(wanted) != 1 or given:
+            raise GraphError(f"{where}: alpha is the one argument of an activation; {group.activation} takes {wanted}")
+    elif len(given) != len(wanted):
+        names = ", ".join(wanted) or "no arguments"
+        raise GraphError(f"{where}: activation {group.activation} takes {names}; {len(given)} were given")
+
+
+def _check_channel(graph: Graph, channel: Channel) -> None:
+    where, src, dst = _where(graph, channel), graph.groups[channel.src], graph.groups[channel.dst]
+    if channel.produce < 1 or channel.consume < 1:
+        raise GraphError(f"{where}: rates {channel.produce}:{channel.consume}; both are at least 1 token per firing")
+    if channel.token_bits < 1:
+        raise GraphError(f"{where}: tokens of {channel.token_bits} bits; a token has at least 1")
+    if channel.initial_tokens < 0:
+        raise GraphError(f"{where}: {channel.initial_tokens} initial tokens; their number is not negative")
+    if channel.src >= channel.dst and channel.initial_tokens == 0:
+        raise GraphError(
+            f"{where}: leads back to an earlier group or its own without initial tokens; list groups in order"
+        )
+    for name in channel.references():
+        if name not in graph.params:
+            raise GraphError(f"{where}: there is no param {name!r}")
+    try:
+        channel.check(src.size, dst.size, graph.params)
+    except GraphError as error:
+        raise GraphError(f"{where}: {error}") from error
+    if channel.weight is not None:
+        _check_float(graph, f"{where}: weight", channel.weight.name)
+        if OPS[dst.op].start == "none":
+            raise GraphError(f"{where}: op {dst.op} takes no weights")
+
+
+def _check_ports(graph: Graph, number: int, group: Group) -> None:
+    into, (least, most) = graph.channels_into(number), OPS[group.op].ports
+    ports = [channel.port for channel in into]
+    if ports != list(range(len(ports))):
+        raise GraphError(
+            f"group {group.name}: ports {ports}; there is one bundle per port, from port 0 on, with no gap"
+        )
+    if len(ports) < least or (most is not None and len(ports) > most):
+        takes = f"{least}" if least == most else f"{least} or more" if most is None else f"{least} to {most}"
+        raise GraphError(f"group {group.name}: {len(ports)} ports; op {group.op} takes {takes}")
+    starved = bool(into)
+    for channel in into:
+        fewest, greatest = channel.fan_in_range(graph.groups[channel.src].size, group.size, graph.params)
+        if group.op in ELEMENTWISE and (fewest, greatest) != (1, 1):
+            edges = f"{fewest}" if fewest == greatest else f"{fewest} to {greatest}"
+            raise GraphError(
+                f"{_where(graph, channel)}: {edges} edges per actor; op {group.op} takes exactly one on each port"
+            )
+        starved = starved and fewest < 1
+    if starved and not (counts := graph.fan_in(number)).all():
+        at = int(np.argmin(counts))
+        raise GraphError(f"group {group.name}: actor {at} has no input edges; only a source has none")
+
+
+def _check_ends(graph: Graph, number: int, group: Group) -> None:
+    where, into, out = f"group {group.name}", graph.channels_into(number), graph.channels_from(number)
+    if group.op in SINKS:
+        if out:
+            raise GraphError(f"{_where(graph, out[0])}: {group.name} is a sink; it feeds nobody")
+    elif not out:
+        raise GraphError(f"{where}: feeds no other group; give it a sink (collect) or leave it out")
+    if group.op == "source":
+        if group.size != 1 or len(out) != 1:
+            raise GraphError(f"{where}: a source is one actor with one bundle; this has {group.size} and {len(out)}")
+        if graph.groups[out[0].dst].op != "input" or not isinstance(out[0], Dense) or out[0].weight is not None:
+            raise GraphError(
+                f"{_where(graph, out[0])}: a source feeds a group of op input by a dense bundle, no weights"
+            )
+    if group.op == "input" and graph.groups[into[0].src].op != "source":
+        raise GraphError(f"{_where(graph, into[0])}: a group of op input takes the sample from a source")
+
+
+def _check_float(graph: Graph, where: str, name: str) -> None:
+    if name not in graph.params:
+        raise GraphError(f"{where}: there is no param {name!r}")
+    if graph.params[name].dtype != np.float32:
+        raise GraphError(f"{where}: param {name} is {graph.params[name].dtype}; must be float32")
+
+
+def _where(graph: Graph, channel: Channel) -> str:
+    return f"channel {graph.groups[channel.src].name} -> {graph.groups[channel.dst].name} (port {channel.port})"
