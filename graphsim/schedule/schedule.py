@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from graphsim.analysis.bounds import Bound
+from graphsim.analysis.tokens import token_bits
 from graphsim.graph import Graph
 from graphsim.machine import Machine
 
+__all__ = ["Bound", "Schedule", "durations", "latency", "parameter_bytes", "token_bits"]
+
 IntArray = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Bound:
-    """A proved lower bound on the period, and what proves it.
-
-    Attributes:
-        ticks: no schedule on this machine has a shorter period.
-        kind: "compute" (firings on nodes), "link" (frames on links).
-        resource: what binds, in words: ``node n3``, ``links into node n5``, ``all nodes``.
-        reason: one sentence with the numbers.
-    """
-
-    ticks: int
-    kind: Literal["compute", "link"]
-    resource: str
-    reason: str
+#: Group params that a firing reads; ``magnitude`` serves comparisons only and is not on the machine.
+FIRING_ROLES = ("bias", "divisor", "alpha")
 
 
 @dataclass(frozen=True)
@@ -59,7 +47,8 @@ class Schedule:
     uses copy ``n mod depth``, at address + (n mod depth) * bytes of the token (bits rounded up to bytes). A slot is
     claimed when the token's first frame arrives (hop start + 1 + latency) or its firing ends, and free once the last
     local consumer's firing has ended and the last hop from here has been sent. Every node keeps the parameters of its
-    actors in bytes ``0 .. parameter bytes - 1``; slots lie above. Sorted by (node, token).
+    actors in bytes ``0 .. parameter bytes - 1`` (:func:`parameter_bytes`); slots lie above, each in bytes of its own. A
+    token that nobody reads needs no slot where it is made. Sorted by (node, token).
 
     Attributes (all arrays read-only):
         graph_digest: :attr:`Graph.digest` of the graph.
@@ -105,6 +94,20 @@ def durations(graph: Graph, machine: Machine, node: npt.NDArray[np.int32]) -> In
         ticks = [machine.nodes[int(v)].ticks(graph.work_of(number, int(k))) for k, v in pairs.T]
         result[first : first + group.size] = np.asarray(ticks, np.int64)[inverse.reshape(-1)]
     return result
+
+
+def parameter_bytes(graph: Graph, group: int) -> IntArray:
+    """Bytes of parameters that a node keeps for each actor of a group, int64 (size,).
+
+    4 for every weighted input edge and for every param that a firing reads: an actor brings its own copy wherever it
+    is placed.
+    """
+    one = graph.groups[group]
+    floats = np.full(one.size, sum(role in one.params for role in FIRING_ROLES), np.int64)
+    for c in graph.channels_into(group):
+        if c.weight is not None:
+            floats += c.fan_in(graph.groups[c.src].size, one.size, graph.params)
+    return 4 * floats
 
 
 def latency(graph: Graph, schedule: Schedule) -> int:
