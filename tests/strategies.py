@@ -145,7 +145,7 @@ class _Builder:
             index = self.rng.integers(0, n_src, (n_dst, k)).astype(np.int32)
             weight = Ref(self.param(index.shape)) if weighted else None
             return Table(src=src, dst=dst, port=port, index=self.add_param(index), weight=weight)
-        counts = self.rng.integers(1, 6, n_dst)
+        counts = self.rng.integers(0 if port else 1, 6, n_dst)  # port 0 gives every consumer an edge
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         csr = self.rng.integers(0, n_src, int(indptr[-1])).astype(np.int32)
         weight = Ref(self.param(csr.shape)) if weighted else None

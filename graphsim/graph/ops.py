@@ -18,10 +18,9 @@ test at write-back.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +57,14 @@ class Op:
     doc: str
 
 
+class Allowance(NamedTuple):
+    """An error bound for a float32 function f of a float32 x: 2**-24 (relative |f(x)| + operand |x| + absolute)."""
+
+    relative: Any
+    operand: Any
+    absolute: Any
+
+
 @dataclass(frozen=True)
 class Activation:
     """One row of the activation table.
@@ -66,14 +73,17 @@ class Activation:
         rule: the float64 function of (x, *args).
         args: names of its arguments; an argument may instead be a per-actor param of the group with role ``alpha``.
         work: units of work of one evaluation.
-        lipschitz: the greatest slope, from the arguments: how much an error of the operand can grow.
+        turns: the operands where the function turns or jumps, from the arguments: between them it is monotone.
+        reference: how far the outside reference's float32 implementation may be off, from the arguments: stated here
+            from its documentation and measurement, and measured again by a test. Engines need no such allowance.
         doc: the formula.
     """
 
     rule: Callable[..., float]
     args: tuple[str, ...]
     work: Work
-    lipschitz: Callable[..., float]
+    turns: Callable[..., tuple[Any, ...]]
+    reference: Callable[..., Allowance]
     doc: str
 
 
@@ -215,70 +225,140 @@ OPS: dict[str, Op] = {
 SINKS = ("argmax", "collect")
 
 
-def _one(*_: float) -> float:
-    return 1.0
+def _nowhere(*_: Any) -> tuple[Any, ...]:
+    return ()
 
+
+def _within(relative: float, operand: float = 0.0, absolute: float = 0.0) -> Callable[..., Allowance]:
+    return lambda *_: Allowance(relative, operand, absolute)
+
+
+_EXACT = _within(0)
 
 ACTIVATIONS: dict[str, Activation] = {
-    "linear": Activation(a.linear, (), {}, _one, "x"),
-    "relu": Activation(a.relu, (), {}, _one, "max(x, 0)"),
+    "linear": Activation(a.linear, (), {}, _nowhere, _EXACT, "x"),
+    "relu": Activation(a.relu, (), {}, _nowhere, _EXACT, "max(x, 0)"),
     "clipped_relu": Activation(
         a.clipped_relu,
         ("negative_slope", "max_value", "threshold"),
         {"compare": 2, "mul": 1},
-        lambda s, m, t: math.inf if t != 0.0 else max(1.0, abs(s)),
+        lambda s, m, t: (t, m),
+        _within(4),
         "Keras ReLU with negative_slope, max_value and threshold",
     ),
-    "relu6": Activation(a.relu6, (), {"compare": 1}, _one, "min(max(x, 0), 6)"),
+    "relu6": Activation(a.relu6, (), {"compare": 1}, _nowhere, _EXACT, "min(max(x, 0), 6)"),
     "leaky_relu": Activation(
-        a.leaky_relu, ("negative_slope",), {"mul": 1}, lambda s: max(1.0, abs(s)), "x if x >= 0 else negative_slope x"
+        a.leaky_relu,
+        ("negative_slope",),
+        {"mul": 1},
+        lambda s: (0.0,),
+        _within(3),
+        "x if x >= 0 else negative_slope x",
     ),
     "elu": Activation(
-        a.elu, ("alpha",), {"special": 1, "mul": 1}, lambda s: max(1.0, abs(s)), "x if x > 0 else alpha (e^x - 1)"
+        a.elu,
+        ("alpha",),
+        {"special": 1, "mul": 1},
+        lambda s: (0.0,),
+        lambda s: Allowance(4, 0, 2 * abs(s)),
+        "x if x > 0 else alpha (e^x - 1)",
     ),
-    "selu": Activation(a.selu, (), {"special": 1, "mul": 2}, lambda: a.SELU_SCALE * a.SELU_ALPHA, "scaled elu"),
+    "selu": Activation(a.selu, (), {"special": 1, "mul": 2}, _nowhere, _within(4, 0, 4), "scaled elu"),
     "celu": Activation(
-        a.celu, ("alpha",), {"special": 1, "mul": 2}, _one, "max(x, 0) + min(0, alpha (e^(x/alpha) - 1))"
+        a.celu,
+        ("alpha",),
+        {"special": 1, "mul": 2},
+        lambda s: (0.0,),
+        _within(10),
+        "max(x, 0) + min(0, alpha (e^(x/alpha) - 1))",
     ),
-    "gelu": Activation(a.gelu, (), {"special": 1, "mul": 3}, lambda: 1.13, "x/2 (1 + erf(x/sqrt 2))"),
-    "gelu_tanh": Activation(a.gelu_tanh, (), {"special": 1, "mul": 6}, lambda: 1.13, "tanh approximation of gelu"),
-    "sigmoid": Activation(a.sigmoid, (), {"special": 1, "divide": 1}, lambda: 0.25, "1 / (1 + e^-x)"),
+    "gelu": Activation(
+        a.gelu,
+        (),
+        {"special": 1, "mul": 3},
+        lambda: (-0.7517915246935644,),
+        _within(4, 2),
+        "x/2 (1 + erf(x/sqrt 2))",
+    ),
+    "gelu_tanh": Activation(
+        a.gelu_tanh,
+        (),
+        {"special": 1, "mul": 6},
+        lambda: (-0.7524614220710163,),
+        _within(4, 4),
+        "tanh approximation of gelu",
+    ),
+    "sigmoid": Activation(a.sigmoid, (), {"special": 1, "divide": 1}, _nowhere, _within(12), "1 / (1 + e^-x)"),
     "hard_sigmoid": Activation(
-        a.hard_sigmoid, (), {"compare": 2, "mul": 1, "add": 1}, lambda: 1 / 6, "relu6(x + 3) / 6 (Keras 3)"
+        a.hard_sigmoid, (), {"compare": 2, "mul": 1, "add": 1}, _nowhere, _within(4), "relu6(x + 3) / 6 (Keras 3)"
     ),
     "hard_sigmoid_v2": Activation(
-        a.hard_sigmoid_v2, (), {"compare": 2, "mul": 1, "add": 1}, lambda: 0.2, "clip(0.2 x + 0.5, 0, 1) (Keras 1, 2)"
+        a.hard_sigmoid_v2,
+        (),
+        {"compare": 2, "mul": 1, "add": 1},
+        _nowhere,
+        _within(3, 0, 1),
+        "clip(0.2 x + 0.5, 0, 1) (Keras 1, 2)",
     ),
-    "tanh": Activation(a.tanh, (), {"special": 1}, _one, "tanh x"),
-    "hard_tanh": Activation(a.hard_tanh, (), {"compare": 2}, _one, "clip(x, -1, 1)"),
-    "softplus": Activation(a.softplus, (), {"special": 2}, _one, "log(1 + e^x)"),
-    "softsign": Activation(a.softsign, (), {"divide": 1}, _one, "x / (1 + |x|)"),
-    "silu": Activation(a.silu, (), {"special": 1, "divide": 1, "mul": 1}, lambda: 1.1, "x sigmoid(x)"),
+    "tanh": Activation(a.tanh, (), {"special": 1}, _nowhere, _within(8), "tanh x"),
+    "hard_tanh": Activation(a.hard_tanh, (), {"compare": 2}, _nowhere, _EXACT, "clip(x, -1, 1)"),
+    "softplus": Activation(a.softplus, (), {"special": 2}, _nowhere, _within(12), "log(1 + e^x)"),
+    "softsign": Activation(a.softsign, (), {"divide": 1}, _nowhere, _within(3), "x / (1 + |x|)"),
+    "silu": Activation(
+        a.silu,
+        (),
+        {"special": 1, "divide": 1, "mul": 1},
+        lambda: (-1.2784645427610737,),
+        _within(13),
+        "x sigmoid(x)",
+    ),
     "hard_silu": Activation(
-        a.hard_silu, (), {"compare": 2, "mul": 2, "add": 1}, lambda: 1.5, "x hard_sigmoid(x) (Keras 3)"
+        a.hard_silu,
+        (),
+        {"compare": 2, "mul": 2, "add": 1},
+        lambda: (-1.5,),
+        _within(5),
+        "x hard_sigmoid(x) (Keras 3)",
     ),
-    "mish": Activation(a.mish, (), {"special": 3, "mul": 1}, lambda: 1.09, "x tanh(softplus(x))"),
-    "exp": Activation(a.exp, (), {"special": 1}, lambda: math.inf, "e^x"),
-    "log": Activation(a.log, (), {"special": 1}, lambda: math.inf, "log x"),
-    "log_sigmoid": Activation(a.log_sigmoid, (), {"special": 2}, _one, "log sigmoid(x)"),
+    "mish": Activation(
+        a.mish, (), {"special": 3, "mul": 1}, lambda: (-1.1924312145154952,), _within(13), "x tanh(softplus(x))"
+    ),
+    "exp": Activation(a.exp, (), {"special": 1}, _nowhere, _within(4), "e^x"),
+    "log": Activation(a.log, (), {"special": 1}, _nowhere, _within(6), "log x"),
+    "log_sigmoid": Activation(a.log_sigmoid, (), {"special": 2}, _nowhere, _within(12), "log sigmoid(x)"),
     "hard_shrink": Activation(
-        a.hard_shrink,
-        ("threshold",),
-        {"compare": 2},
-        lambda t: math.inf if t != 0.0 else 1.0,
-        "x if |x| > threshold else 0",
+        a.hard_shrink, ("threshold",), {"compare": 2}, lambda t: (-t, t), _EXACT, "x if |x| > threshold else 0"
     ),
     "soft_shrink": Activation(
-        a.soft_shrink, ("threshold",), {"compare": 2, "add": 1}, _one, "x moved towards zero by threshold"
+        a.soft_shrink,
+        ("threshold",),
+        {"compare": 2, "add": 1},
+        lambda t: (-t, t),
+        _within(2, 1),
+        "x moved towards zero by threshold",
     ),
-    "tanh_shrink": Activation(a.tanh_shrink, (), {"special": 1, "add": 1}, _one, "x - tanh x"),
+    "tanh_shrink": Activation(a.tanh_shrink, (), {"special": 1, "add": 1}, _nowhere, _within(2, 4), "x - tanh x"),
     "threshold": Activation(
-        a.threshold, ("limit", "default"), {"compare": 1}, lambda t, d: math.inf, "x if x > limit else default"
+        a.threshold,
+        ("limit", "default"),
+        {"compare": 1},
+        lambda t, d: (t,),
+        _within(1),
+        "x if x > limit else default",
     ),
-    "squareplus": Activation(a.squareplus, ("b",), {"special": 1, "mul": 2, "add": 2}, _one, "(x + sqrt(x^2 + b)) / 2"),
-    "sparse_plus": Activation(a.sparse_plus, (), {"compare": 2, "mul": 2, "add": 1}, _one, "0, (x + 1)^2 / 4 or x"),
+    "squareplus": Activation(
+        a.squareplus,
+        ("b",),
+        {"special": 1, "mul": 2, "add": 2},
+        _nowhere,
+        _within(4, 2),
+        "(x + sqrt(x^2 + b)) / 2",
+    ),
+    "sparse_plus": Activation(
+        a.sparse_plus, (), {"compare": 2, "mul": 2, "add": 1}, _nowhere, _within(6), "0, (x + 1)^2 / 4 or x"
+    ),
     "sparse_sigmoid": Activation(
-        a.sparse_sigmoid, (), {"compare": 2, "mul": 1, "add": 1}, lambda: 0.5, "0, (x + 1) / 2 or 1"
+        a.sparse_sigmoid, (), {"compare": 2, "mul": 1, "add": 1}, _nowhere, _within(2), "0, (x + 1) / 2 or 1"
     ),
 }
 

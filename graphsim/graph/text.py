@@ -105,9 +105,9 @@ def _group_line(group: Group) -> str:
 
 
 def _channel_line(graph: Graph, channel: Channel) -> str:
-    c, names = channel, [g.name for g in graph.groups]
+    c, groups = channel, graph.groups
     parts = [
-        f"channel {_name(names[c.src])} -> {_name(names[c.dst])} port={c.port} kind={_name(c.kind)}",
+        f"channel {_name(groups[c.src].name)} -> {_name(groups[c.dst].name)} port={c.port} kind={_name(c.kind)}",
         f"rates={c.produce}:{c.consume} tokens={c.initial_tokens} bits={c.token_bits}",
     ]
     for field in dataclasses.fields(c):
