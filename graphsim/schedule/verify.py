@@ -142,7 +142,7 @@ def _check_graph(graph: Graph, schedule: Schedule, found: _Findings) -> None:
             f"fold this graph again",
         )
     found.checked("channel bundles of one token per firing", len(graph.channels))
-    several = [c for c in graph.channels if (c.produce, c.consume) != (1, 1)]
+    several = [c for c in graph.channels if (c.produce, c.consume) != (1, 1) and graph.groups[c.src].op != "source"]
     names = [g.name for g in graph.groups]
     found.add_all(
         "rates",

@@ -1,0 +1,216 @@
+"""A scheduler for tests: simple, slow, and independent of graphsim's own.
+
+It takes any placement, gives every firing and every hop the first free ticks modulo the period, and makes the period
+longer until everything fits; a period of one whole iteration always does. Nothing is optimal here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from graphsim.graph import Graph
+from graphsim.machine import Machine
+from graphsim.schedule.schedule import Bound, Schedule
+
+
+def placement(graph: Graph, machine: Machine, seed: int = 0) -> list[int]:
+    """A random node for every actor; sources and sinks on the host."""
+    rng = np.random.default_rng(seed)
+    at_host = (*graph.sources, *graph.sinks)
+    return [
+        machine.host if actor.group_number in at_host else int(rng.choice(machine.compute_nodes)) for actor in graph
+    ]
+
+
+class _Table:
+    """Which ticks of the period are taken, on one node or link; counts frames."""
+
+    def __init__(self, period: int, capacity: int) -> None:
+        self.used, self.capacity = [0] * period, capacity
+
+    def reserve(self, ready: int, loads: list[int]) -> int | None:
+        """The first tick from ``ready`` on from which these loads fit, tick by tick; None when they never do."""
+        period = len(self.used)
+        for start in range(ready, ready + period):
+            at = [(start + i) % period for i in range(len(loads))]
+            total = dict.fromkeys(at, 0)
+            for tick, load in zip(at, loads, strict=True):
+                total[tick] += load
+            if all(self.used[tick] + load <= self.capacity for tick, load in total.items()):
+                for tick, load in total.items():
+                    self.used[tick] += load
+                return start
+        return None
+
+
+def simple_schedule(
+    graph: Graph, machine: Machine, *, seed: int = 0, pack: int = 1, period: int | None = None, gap: int = 0
+) -> Schedule:
+    """A valid schedule.
+
+    Args:
+        seed: of the placement.
+        pack: how many tokens of one group and node, with the same destinations, travel in one parcel.
+        period: the first period that is tried; the least that nodes and links allow by default.
+        gap: bytes left free between slots.
+    """
+    node = placement(graph, machine, seed)
+    actors = list(graph)
+    inputs = [a.id for a in actors if a.group.op == "input"]
+    token_of_input = {a: graph.actor_count + i for i, a in enumerate(inputs)}
+    maker = {a.id: a.id for a in actors if a.group.op != "source"}
+    reads: dict[int, list[int]] = {}
+    for actor in actors:
+        if actor.id in token_of_input:
+            reads[actor.id] = [token_of_input[actor.id]]
+            maker[token_of_input[actor.id]] = actor.inputs[0].producer
+        else:
+            reads[actor.id] = sorted({e.producer for e in actor.inputs})
+    bits = {
+        token: max((c.token_bits for c in graph.channels_from(graph.actor(made).group_number)), default=0)
+        for token, made in maker.items()
+    }
+    ticks = [machine.nodes[node[a.id]].ticks(a.work) for a in actors]
+
+    wanted: dict[int, set[int]] = {}
+    for reader, tokens in reads.items():
+        for token in tokens:
+            wanted.setdefault(token, set()).add(node[reader])
+    alike: dict[tuple[int, int, tuple[int, ...]], list[int]] = {}
+    for token in sorted(wanted):
+        home = node[maker[token]]
+        away = tuple(sorted(wanted[token] - {home}))
+        if away:
+            alike.setdefault((graph.actor(maker[token]).group_number, home, away), []).append(token)
+    parcels = [
+        (home, away, tokens[i : i + pack])
+        for (_, home, away), tokens in sorted(alike.items())
+        for i in range(0, len(tokens), pack)
+    ]
+
+    first = period
+    if first is None:
+        busy = np.zeros(len(machine.nodes), np.int64)
+        np.add.at(busy, node, ticks)
+        first = max(1, int(busy.max()))
+    attempt = first
+    while True:
+        found = _try(graph, machine, node, ticks, reads, maker, bits, parcels, attempt, gap)
+        if found is not None:
+            return found
+        attempt += max(1, attempt // 4)
+
+
+def _tree(machine: Machine, home: int, away: tuple[int, ...]) -> list[int]:
+    """Links of a tree of shortest paths from one node to others, nearest first."""
+    came: dict[int, int] = {}
+    waiting = deque([home])
+    while waiting:
+        at = waiting.popleft()
+        for link in machine.out_links(at):
+            to = machine.links[link].dst
+            if to != home and to not in came:
+                came[to] = link
+                waiting.append(to)
+    keep: set[int] = set()
+    for target in away:
+        while target != home:
+            keep.add(came[target])
+            target = machine.links[came[target]].src
+    return [link for link in came.values() if link in keep]
+
+
+def _try(
+    graph: Graph,
+    machine: Machine,
+    node: list[int],
+    ticks: list[int],
+    reads: dict[int, list[int]],
+    maker: dict[int, int],
+    bits: dict[int, int],
+    parcels: list[tuple[int, tuple[int, ...], list[int]]],
+    period: int,
+    gap: int,
+) -> Schedule | None:
+    nodes = [_Table(period, 1) for _ in machine.nodes]
+    links = [_Table(period, link.frames_per_tick) for link in machine.links]
+    parcel_of = {token: p for p, (_, _, tokens) in enumerate(parcels) for token in tokens}
+    starts: list[int] = []
+    hops: list[tuple[int, int, int, int]] = []  # parcel, start, link, ticks
+    arrived: dict[tuple[int, int], int] = {}  # (parcel, node)
+    claim: dict[tuple[int, int], int] = {}  # (node, token)
+    release: dict[tuple[int, int], int] = {}
+
+    def travel(parcel: int) -> bool:
+        home, away, tokens = parcels[parcel]
+        arrived[parcel, home] = max(starts[maker[t]] + ticks[maker[t]] for t in tokens)
+        for link in _tree(machine, home, away):
+            spec = machine.links[link]
+            frames = -(-sum(bits[t] for t in tokens) // spec.frame_bits)
+            full, rest = divmod(frames, spec.frames_per_tick)
+            loads = [spec.frames_per_tick] * full + ([rest] if rest else [])
+            start = links[link].reserve(arrived[parcel, spec.src], loads)
+            if start is None:
+                return False
+            hops.append((parcel, start, link, len(loads)))
+            arrived[parcel, spec.dst] = start + len(loads) + spec.latency
+            for t in tokens:
+                claim[spec.dst, t] = start + 1 + spec.latency
+                release[spec.dst, t] = arrived[parcel, spec.dst]
+                release[spec.src, t] = max(release[spec.src, t], start + len(loads))
+        return True
+
+    for a, duration in enumerate(ticks):
+        here, ready = node[a], 0
+        for token in reads[a]:
+            if node[maker[token]] == here:
+                ready = max(ready, starts[maker[token]] + ticks[maker[token]])
+                continue
+            parcel = parcel_of[token]
+            if (parcel, here) not in arrived and not travel(parcel):
+                return None
+            ready = max(ready, arrived[parcel, here])
+        start = nodes[here].reserve(ready, [1] * duration) if duration <= period else None
+        if start is None:
+            return None
+        starts.append(start)
+        for token in reads[a]:
+            release[here, token] = max(release[here, token], start + duration)
+        for token, made in maker.items():
+            if made == a and bits[token]:
+                claim[here, token] = release[here, token] = start + duration
+
+    hops.sort()
+    top = [0] * len(machine.nodes)
+    for actor in graph:
+        weighted = sum(e.weight is not None for e in actor.inputs)
+        roles = sum(role in actor.group.params for role in ("bias", "divisor", "alpha"))
+        top[node[actor.id]] += 4 * (weighted + roles)
+    slots = []
+    for v, token in sorted(claim):
+        depth = max(1, -(-(release[v, token] - claim[v, token]) // period))
+        slots.append((v, token, top[v], depth))
+        top[v] += depth * -(-bits[token] // 8) + gap
+    bound = Bound(1, "compute", "nothing", "a test schedule proves nothing")
+    return Schedule(
+        graph_digest=graph.digest,
+        machine=machine,
+        strategy="test",
+        period=period,
+        node=np.array(node, np.int32),
+        start=np.array(starts, np.int64),
+        parcel_node=np.array([home for home, _, _ in parcels], np.int32),
+        parcel_ptr=np.cumsum([0, *(len(tokens) for _, _, tokens in parcels)], dtype=np.int64),
+        parcel_token=np.array([t for _, _, tokens in parcels for t in tokens], np.int32),
+        hop_parcel=np.array([h[0] for h in hops], np.int32),
+        hop_link=np.array([h[2] for h in hops], np.int32),
+        hop_start=np.array([h[1] for h in hops], np.int64),
+        slot_node=np.array([s[0] for s in slots], np.int32),
+        slot_token=np.array([s[1] for s in slots], np.int32),
+        slot_address=np.array([s[2] for s in slots], np.int64),
+        slot_depth=np.array([s[3] for s in slots], np.int32),
+        bound=bound,
+        placement_bound=bound,
+    )
