@@ -22,18 +22,22 @@ def models_folder() -> Path:
     Raises:
         ModelError: this installation has no such folder.
     """
-    checkout = Path(__file__).resolve().parents[2] / "models"
-    if checkout.is_dir():
-        return checkout
+    root = Path(__file__).resolve().parents[2]
+    beside = [root / "models", root / "share" / "graphsim" / "models"]
     try:
-        installed = importlib.metadata.files("graphsim") or []
+        listed = importlib.metadata.files("graphsim") or []
     except importlib.metadata.PackageNotFoundError:
-        installed = []
-    for file in installed:
-        if file.parts[-3:-1] == ("graphsim", "models") and file.suffix in SUFFIXES:
-            return Path(str(file.locate())).resolve().parent
+        listed = []
+    installed = [
+        Path(str(file.locate())).resolve().parent
+        for file in listed
+        if file.parts[-3:-1] == ("graphsim", "models") and file.suffix in SUFFIXES
+    ]
+    for folder in beside + installed:
+        if folder.is_dir():
+            return folder
     raise ModelError(
-        f"this installation of graphsim has no models: neither {checkout} nor a file of the installed package."
+        f"this installation of graphsim has no models: neither {beside[0]} nor a file of the installed package."
         " Run it from a checkout, or train one with `graphsim train`."
     )
 

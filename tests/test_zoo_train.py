@@ -1,0 +1,167 @@
+"""Training: refusals, shifts, and a run that is killed, resumed, and ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from graphsim.errors import DatasetError, UsageError
+from graphsim.zoo import train as trainer
+from graphsim.zoo.card import read_facts
+from graphsim.zoo.recipes import RECIPES
+from graphsim.zoo.train import shifted, train, weights_sha256
+
+SCRIPT = str(Path(__file__).resolve().parents[1] / "scripts" / "train.py")
+
+
+def test_unknown_recipe() -> None:
+    with pytest.raises(UsageError, match="no recipe is called 'cifar'; choose one of: mnist, digits"):
+        train("cifar")
+
+
+@pytest.mark.parametrize("epochs", [0, -3, 10000])
+def test_epochs_out_of_range(epochs: int, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="training takes 1 to 9999 epochs"):
+        train("digits", tmp_path, epochs=epochs)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_seed_out_of_range(seed: int, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the seed must be between 0 and 4294967295"):
+        train("digits", tmp_path, seed=seed)
+
+
+def test_missing_data_is_said_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAPHSIM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("GRAPHSIM_MNIST_MIRROR", raising=False)
+    with pytest.raises(DatasetError, match="graphsim fetch mnist"):
+        train("mnist", tmp_path / "out", log_dir=tmp_path / "log")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_resuming_another_run_is_refused(tmp_path: Path) -> None:
+    assert trainer._prepare_log(tmp_path, RECIPES["digits"], seed=1, epochs=5, resume=False) == 0
+    (tmp_path / "epoch-0003.keras").touch()
+    with pytest.raises(UsageError, match=r"run\.json: the checkpoints here are of a run with another recipe, seed"):
+        train("digits", tmp_path, seed=2, epochs=5, log_dir=tmp_path, resume=True)
+
+
+def test_a_fresh_run_forgets_old_checkpoints(tmp_path: Path) -> None:
+    (tmp_path / "epoch-0003.keras").touch()
+    assert trainer._prepare_log(tmp_path, RECIPES["digits"], seed=1, epochs=5, resume=False) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_shifts_move_each_image_within_the_distance_and_reach_all_of_it() -> None:
+    images = np.zeros((400, 7, 5), np.float32)
+    images[:, 3, 2] = np.arange(1, 401)
+    moved = shifted(images, 1, np.random.default_rng(5))
+    found = np.argwhere(moved)
+    assert moved.shape == images.shape
+    assert moved.dtype == np.float32
+    assert found[:, 0].tolist() == list(range(400))
+    assert moved[tuple(found.T)].tolist() == list(range(1, 401))
+    assert {tuple(place) for place in (found[:, 1:] - [3, 2]).tolist()} == {
+        (down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)
+    }
+
+
+def test_shifts_fill_with_zero() -> None:
+    moved = shifted(np.ones((200, 3, 3), np.float32), 1, np.random.default_rng(0))
+    assert set(moved.sum(axis=(1, 2)).tolist()) == {4.0, 6.0, 9.0}
+
+
+def test_weights_digest_is_over_little_endian_float32() -> None:
+    kernel = np.arange(6, dtype=np.float32).reshape(2, 3)
+    expected = hashlib.sha256(struct.pack("<6f", *range(6)) + struct.pack("<2f", 7, 8)).hexdigest()
+    assert weights_sha256([kernel, np.array([7, 8], np.float32)]) == expected
+    assert weights_sha256([np.asfortranarray(kernel), np.array([7, 8], ">f4")]) == expected
+
+
+RESUME_AND_COMPARE = """
+import sys
+from graphsim.zoo.train import train
+seen = []
+resumed = train("digits", "resumed", epochs=12, log_dir="log", resume=True, progress=lambda e: seen.append(e.number))
+whole = train("digits", "whole", epochs=12, log_dir="other")
+other = train("digits", "third", epochs=12, seed=2, log_dir="other")
+print(seen[0], seen[-1], resumed.weights_sha256, whole.weights_sha256, other.weights_sha256)
+"""
+
+
+@pytest.mark.slow
+def test_killed_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    command = [
+        sys.executable,
+        SCRIPT,
+        "digits",
+        "--epochs",
+        "12",
+        "--log-dir",
+        str(log),
+        "--out",
+        str(tmp_path / "killed"),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            if line.startswith("epoch   3"):
+                running.kill()
+                break
+        running.wait(timeout=60)
+    assert running.returncode == -signal.SIGKILL
+    assert not (tmp_path / "killed").exists()
+    done = max(int(path.stem.removeprefix("epoch-")) for path in log.glob("epoch-*.keras"))
+    assert 3 <= done < 12
+
+    result = subprocess.run(
+        [sys.executable, "-c", RESUME_AND_COMPARE], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    first, last, resumed, whole, other = result.stdout.split()
+    assert (int(first), int(last)) == (done + 1, 12)
+    assert resumed == whole
+    assert resumed != other
+    assert result.stderr == ""
+
+    assert (tmp_path / "resumed" / "digits_mlp.h5").read_bytes() == (tmp_path / "whole" / "digits_mlp.h5").read_bytes()
+    assert sorted(path.name for path in (tmp_path / "resumed").iterdir()) == [
+        "digits_mlp.h5",
+        "digits_mlp.keras",
+        "digits_mlp.md",
+    ]
+    assert [path.name for path in log.glob("epoch-*")] == ["epoch-0012.keras"]
+    assert json.loads((log / "run.json").read_text())["epochs"] == 12
+    assert list((log / "tensorboard").glob("events.out.tfevents.*"))
+    facts = read_facts(tmp_path / "resumed" / "digits_mlp.md")
+    assert facts["epochs"] == "12"
+    assert facts["weights SHA-256"] == resumed
+
+
+@pytest.mark.slow
+def test_interrupt_ends_without_traceback_or_half_files(tmp_path: Path) -> None:
+    command = [sys.executable, SCRIPT, "digits", "--log-dir", str(tmp_path / "log"), "--out", str(tmp_path / "models")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        running.stdout.readline()
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert errors == "stopped; the finished epochs are kept, go on with --resume\n"
+    assert not (tmp_path / "models").exists()
+    assert all(path.suffix in (".keras", ".json") for path in (tmp_path / "log").iterdir() if path.is_file())
+
+
+def test_script_refuses_with_one_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, SCRIPT, "digits", "--epochs", "0", "--out", tmp_path], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (2, "error: training takes 1 to 9999 epochs, not 0\n")
