@@ -89,7 +89,7 @@ def show(
     if dot is not None:
         from graphsim.graph.views import DOT_LIMIT, group_dot, to_dot
 
-        small = loaded.actor_count <= DOT_LIMIT
+        small = loaded.actor_count + loaded.edge_count <= DOT_LIMIT
         write_text(dot, to_dot(loaded) if small else group_dot(loaded))
         console.print(f"wrote {dot}: {'every actor' if small else 'one box per group'}", soft_wrap=True)
     if graphml is not None:

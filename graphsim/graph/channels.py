@@ -91,9 +91,13 @@ class Channel:
         """The edges of one consumer, in channel order."""
         raise NotImplementedError
 
+    def outputs(self, producer: int, n_src: int, n_dst: int, params: Params) -> Edges:
+        """The edges of one producer, by consumer, then in channel order."""
+        raise NotImplementedError
+
     def consumers(self, producer: int, n_src: int, n_dst: int, params: Params) -> IntArray:
         """Local consumers of one producer, ascending, each as often as it has edges from it."""
-        raise NotImplementedError
+        return self.outputs(producer, n_src, n_dst, params).dst
 
     def consumed(self, n_src: int, n_dst: int, params: Params) -> BoolArray:
         """Which producers have a consumer here, bool (n_src,)."""
@@ -136,10 +140,12 @@ class Dense(Channel):
         weight = None if self.weight is None else local * columns + column
         return Edges(local + block * rows, np.full(rows, consumer, np.int64), weight)
 
-    def consumers(self, producer: int, n_src: int, n_dst: int, params: Params) -> IntArray:
+    def outputs(self, producer: int, n_src: int, n_dst: int, params: Params) -> Edges:
         columns = n_dst // self.blocks
-        block = producer // (n_src // self.blocks)
-        return np.arange(block * columns, (block + 1) * columns, dtype=np.int64)
+        block, row = divmod(producer, n_src // self.blocks)
+        local = np.arange(columns, dtype=np.int64)
+        weight = None if self.weight is None else row * columns + local
+        return Edges(np.full(columns, producer, np.int64), block * columns + local, weight)
 
     def expand(self, n_src: int, n_dst: int, params: Params) -> Edges:
         rows, columns = n_src // self.blocks, n_dst // self.blocks
@@ -177,8 +183,8 @@ class OneToOne(Channel):
         at = np.array([consumer], np.int64)
         return Edges(at, at, self._weights(at, params))
 
-    def consumers(self, producer: int, n_src: int, n_dst: int, params: Params) -> IntArray:
-        return np.array([producer], np.int64)
+    def outputs(self, producer: int, n_src: int, n_dst: int, params: Params) -> Edges:
+        return self.inputs(producer, n_src, n_dst, params)
 
     def expand(self, n_src: int, n_dst: int, params: Params) -> Edges:
         at = np.arange(n_dst, dtype=np.int64)
@@ -219,8 +225,11 @@ class Table(Channel):
         weight = None if self.weight is None else np.arange(consumer * k, (consumer + 1) * k, dtype=np.int64)
         return Edges(row, np.full(k, consumer, np.int64), weight)
 
-    def consumers(self, producer: int, n_src: int, n_dst: int, params: Params) -> IntArray:
-        return np.nonzero(self._index(params) == producer)[0].astype(np.int64)
+    def outputs(self, producer: int, n_src: int, n_dst: int, params: Params) -> Edges:
+        index = self._index(params)
+        at = np.nonzero(index.reshape(-1) == producer)[0].astype(np.int64)
+        weight = None if self.weight is None else at
+        return Edges(np.full(len(at), producer, np.int64), at // index.shape[1], weight)
 
     def consumed(self, n_src: int, n_dst: int, params: Params) -> BoolArray:
         return _named(self._index(params), n_src)
@@ -266,10 +275,10 @@ class Csr(Channel):
         weight = None if self.weight is None else np.arange(first, last, dtype=np.int64)
         return Edges(params[self.index][first:last].astype(np.int64), np.full(last - first, consumer, np.int64), weight)
 
-    def consumers(self, producer: int, n_src: int, n_dst: int, params: Params) -> IntArray:
-        at = np.nonzero(params[self.index] == np.int32(producer))[0]
-        found: IntArray = np.searchsorted(params[self.indptr], at, side="right") - 1
-        return found
+    def outputs(self, producer: int, n_src: int, n_dst: int, params: Params) -> Edges:
+        at = np.nonzero(params[self.index] == np.int32(producer))[0].astype(np.int64)
+        dst: IntArray = np.searchsorted(params[self.indptr], at, side="right") - 1
+        return Edges(np.full(len(at), producer, np.int64), dst, None if self.weight is None else at)
 
     def consumed(self, n_src: int, n_dst: int, params: Params) -> BoolArray:
         return _named(params[self.index], n_src)
