@@ -11,7 +11,7 @@
     writer.py       Machine.to_toml
 """
 
-from graphsim.machine.load import load_machine
+from graphsim.machine.load import load_machine, parse_machine
 from graphsim.machine.model import WORK_UNITS, Link, Machine, NodeSpec, OpTicks
 from graphsim.machine.settings import MAX_LINKS, MAX_NODES, SETTINGS, Setting
 from graphsim.machine.topologies import builtin_topologies
@@ -28,4 +28,5 @@ __all__ = [
     "Setting",
     "builtin_topologies",
     "load_machine",
+    "parse_machine",
 ]

@@ -43,6 +43,21 @@ def load_machine(spec: str) -> Machine:
     return read_machine(Path(spec))
 
 
+def parse_machine(text: str, source: str = "machine.toml") -> Machine:
+    """The machine that the text of a ``machine.toml`` describes, as :meth:`Machine.to_toml` writes it.
+
+    Args:
+        text: the TOML.
+        source: what messages call the text.
+
+    Raises:
+        MachineError: the text is not TOML or breaks the format; with key and line.
+    """
+    from graphsim.machine.reader import machine_from_toml
+
+    return machine_from_toml(text, source)
+
+
 def _plain(topology: str) -> Machine:
     """A built-in with every default."""
     shape = topology_shape(topology)
@@ -65,12 +80,13 @@ def _exists(spec: str) -> bool:
 
 
 def _no_such_machine(spec: str) -> str:
+    name = show(spec, 200)
     family = re.match(r"[A-Za-z_]*", spec)
     word = family.group() if family else ""
     looks_like_file = spec.endswith(".toml") or "/" in spec or "\\" in spec
     if word in TOPOLOGIES and not looks_like_file:
         one = TOPOLOGIES[word]
-        return f"no machine {show(spec)}: write {one.pattern}, for example {one.example}"
+        return f"no machine {name}: write {one.pattern}, for example {one.example}"
     known = " ".join(one.pattern for one in TOPOLOGIES.values())
     near = "" if looks_like_file else hint(word, TOPOLOGIES)
-    return f"no machine {show(spec)}: there is no such file, and no built-in of this name{near}; built-ins are {known}"
+    return f"no machine {name}: there is no such file, and no built-in of this name{near}; built-ins are {known}"

@@ -10,6 +10,7 @@ there is at most one link (more bandwidth is ``frames_per_tick``), and none from
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import re
@@ -36,17 +37,19 @@ def hint(word: object, choices: Iterable[str]) -> str:
     """``" (did you mean 'x'?)"`` when one of ``choices`` is close to ``word``, else nothing."""
     import difflib
 
-    text = str(word)[:64]
-    near = difflib.get_close_matches(text, list(choices), n=1) if text else []
+    some = list(itertools.islice(choices, 5_000))
+    near = difflib.get_close_matches(str(word)[:64], some, n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
-def show(value: object) -> str:
+def show(value: object, limit: int = 64) -> str:
     """A value as an error message prints it: short, on one line, even when it came from a hostile file."""
     if isinstance(value, int) and value.bit_length() > 128:
         return f"a number of {value.bit_length():,} bits"
+    if isinstance(value, str):
+        return repr(value if len(value) <= limit else value[:limit] + "...")
     text = reprlib.repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= limit else text[:limit] + "..."
 
 
 def _check_whole(where: str, key: str, value: object, setting: str) -> None:

@@ -7,6 +7,7 @@ with its key and, in files, its line.
 
 from __future__ import annotations
 
+import itertools
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -132,7 +133,7 @@ def machine_from_toml(text: str, source: str = "machine.toml", default_name: str
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise MachineError(_syntax_message(source, str(error))) from None
+        raise MachineError(_syntax_message(source, str(error), text)) from None
     except (ValueError, RecursionError):
         raise MachineError(f"{source}: not TOML that can be read; a value is too long or nested too deep") from None
     try:
@@ -358,7 +359,8 @@ def _directions(entry: _LinkEntry, ids: Mapping[str, int], path: KeyPath) -> lis
 
 def _node_id(ids: Mapping[str, int], name: str, path: KeyPath) -> int:
     if name not in ids:
-        raise _Fault(path, f"no node is called {show(name)}{hint(name, ids)}")
+        some = ", ".join(itertools.islice(ids, 3)) + (", ..." if len(ids) > 3 else "")
+        raise _Fault(path, f"no node is called {show(name)}{hint(name, ids)}; there are {some}")
     return ids[name]
 
 
@@ -401,10 +403,11 @@ def _dotted(path: KeyPath) -> str:
     return text if len(text) <= 120 else text[:117] + "..."
 
 
-def _syntax_message(source: str, message: str) -> str:
+def _syntax_message(source: str, message: str, text: str) -> str:
     match = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", message, re.DOTALL)
     if match is None:
-        return f"{source}: not TOML: {message}"
+        last = text.rstrip().count("\n") + 1
+        return f"{source}:{last}: not TOML: {message}"
     what, line, column = match.groups()
     return f"{source}:{line}: not TOML: {what}, in column {column}"
 
