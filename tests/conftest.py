@@ -7,7 +7,7 @@ empty folder can never pass for a green run.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,25 @@ from graphsim.errors import DatasetError
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 SHARED_MNIST = SHARED / "datasets" / "mnist"
+GOLDEN = Path(__file__).resolve().parent / "golden"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write what tests produce to tests/golden")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """``golden(name, text)`` asserts that ``text`` is the content of ``tests/golden/name``."""
+
+    def check(name: str, text: str) -> None:
+        path = GOLDEN / name
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(text.encode("utf-8"))
+        assert text == path.read_bytes().decode("utf-8"), f"differs from {path}; --update-golden writes it anew"
+
+    return check
 
 
 def _missing(reason: str) -> None:
