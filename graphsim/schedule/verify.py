@@ -119,11 +119,9 @@ def verify(graph: Graph, schedule: Schedule) -> Verdict:
     rejected before its times are looked at.
     """
     found = _Findings()
-    for stage in (_check_graph, _check_encoding, _check_placement, _check_times):
-        stage(graph, schedule, found)
-        if found.count:
-            return found.verdict()
-    facts = _Facts(graph, schedule)
+    facts = _readable(graph, schedule, found)
+    if facts is None:
+        return found.verdict()
     _check_nodes(facts, found)
     _check_links(facts, found)
     _check_parcels(facts, found)
@@ -131,6 +129,30 @@ def verify(graph: Graph, schedule: Schedule) -> Verdict:
     _check_slots(facts, held, found)
     _check_bounds(facts, found)
     return found.verdict()
+
+
+def verify_calendars(graph: Graph, schedule: Schedule) -> Verdict:
+    """Check only what a machine could not even load: arrays and ids, placement, calendars of nodes and links, memory.
+
+    What happens to tokens is not looked at: an engine finds that out by executing the calendars.
+    """
+    found = _Findings()
+    facts = _readable(graph, schedule, found)
+    if facts is None:
+        return found.verdict()
+    _check_nodes(facts, found)
+    _check_links(facts, found)
+    _check_memory(facts, found)
+    return found.verdict()
+
+
+def _readable(graph: Graph, schedule: Schedule, found: _Findings) -> _Facts | None:
+    """What follows from a schedule that can be read at all; None, and findings, for one that cannot."""
+    for stage in (_check_graph, _check_encoding, _check_placement, _check_times):
+        stage(graph, schedule, found)
+        if found.count:
+            return None
+    return _Facts(graph, schedule)
 
 
 def _check_graph(graph: Graph, schedule: Schedule, found: _Findings) -> None:
@@ -663,7 +685,6 @@ def _check_slots(facts: _Facts, held: _Held, found: _Findings) -> None:
     )
 
     parameters = _parameter_bytes(facts)
-    memory = np.array([spec.memory_bytes for spec in facts.machine.nodes], np.int64)
     end = address + depth * facts.bytes[slot_token]
     found.checked("slots that share no byte with another or with the parameters", len(pair))
     found.add_all(
@@ -690,10 +711,15 @@ def _check_slots(facts: _Facts, held: _Held, found: _Findings) -> None:
             f"{farthest[i]}, where a slot below it ends"
         ),
     )
+    _check_memory(facts, found)
 
+
+def _check_memory(facts: _Facts, found: _Findings) -> None:
+    s = facts.schedule
+    memory = np.array([spec.memory_bytes for spec in facts.machine.nodes], np.int64)
     found.checked("node memories that fit", len(memory))
-    top = parameters.copy()
-    np.maximum.at(top, slot_node, end)
+    top = _parameter_bytes(facts)
+    np.maximum.at(top, s.slot_node, s.slot_address + s.slot_depth * facts.bytes[s.slot_token])
     found.add_all(
         "memory",
         top > memory,
