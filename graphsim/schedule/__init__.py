@@ -1,1 +1,21 @@
-"""Fold a graph onto a machine: place, route, calendar; and an independent verifier."""
+"""Fold a graph onto a machine: place, route, calendar; and an independent verifier.
+
+::
+
+    fold.py        fold(graph, machine): the way through everything below
+    place.py       which node fires which actor
+    costs.py       what every actor costs on every node
+    route.py       tokens into parcels, a tree of links for each parcel
+    timing.py      starts of firings and hops at a period: latency
+    calendar.py    cyclic tables of nodes and links
+    reading.py     which tokens each firing reads, in bulk
+    slots.py       memory: copies and addresses
+    schedule.py    the result, and its encoding
+    store.py       the .fold file
+    verify.py      checks a schedule; shares nothing with the rest
+"""
+
+from graphsim.schedule.fold import STRATEGIES, fold
+from graphsim.schedule.schedule import Bound, Schedule, durations, latency
+
+__all__ = ["STRATEGIES", "Bound", "Schedule", "durations", "fold", "latency"]

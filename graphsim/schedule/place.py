@@ -1,0 +1,251 @@
+"""Placement: which node fires which actor.
+
+Sources, input actors and sinks sit on the host. Everything else is spread so that the busiest node is as little busy
+as possible, because no period is shorter than that node's firings take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from graphsim.errors import PlacementError
+from graphsim.graph import Graph
+from graphsim.machine import Machine
+from graphsim.schedule.costs import Costs
+
+IntArray = npt.NDArray[np.int64]
+Placement = npt.NDArray[np.int32]
+
+#: A layer whose firings together take at most this part of the busiest node's load is kept on one node, if one has
+#: room: spreading it would cost more in communication than it saves.
+LIGHT = 16
+
+
+def nodes_by_distance(machine: Machine) -> list[int]:
+    """Compute nodes, those with the shortest way from and to the host first, then by id."""
+    there, back = distances(machine, machine.host), distances(machine, machine.host, reverse=True)
+    return sorted(machine.compute_nodes, key=lambda v: (there[v] + back[v], v))
+
+
+def distances(machine: Machine, start: int, *, reverse: bool = False) -> list[int]:
+    """Ticks that a frame takes from ``start`` to each node (or the way back) on free links; -1 where there is no way.
+
+    Dijkstra with 1 + latency per link.
+    """
+    import heapq
+
+    found = [-1] * len(machine.nodes)
+    heap = [(0, start)]
+    while heap:
+        far, v = heapq.heappop(heap)
+        if found[v] >= 0:
+            continue
+        found[v] = far
+        for number in machine.in_links(v) if reverse else machine.out_links(v):
+            link = machine.links[number]
+            other = link.src if reverse else link.dst
+            if found[other] < 0:
+                heapq.heappush(heap, (far + 1 + link.latency, other))
+    return found
+
+
+def pinned(costs: Costs) -> Placement:
+    """A placement with everything on the host."""
+    return np.full(costs.graph.actor_count, costs.machine.host, np.int32)
+
+
+def contiguous(costs: Costs, nodes: Sequence[int]) -> Placement:
+    """Every layer in contiguous ranges of actors over ``nodes``, balanced by work.
+
+    Layers are dealt out in the order of falling cost per actor; each is poured over the nodes like water, so that the
+    greatest load is least. Light layers are then kept together near the host wherever that lets no node get busier
+    than the busiest.
+
+    Raises:
+        PlacementError: the parameters do not fit into the nodes' memories.
+    """
+    order = sorted(costs.free, key=lambda g: (-costs.greatest(g), g))
+    nodes = sorted(nodes)
+    spread = _Pouring(costs, nodes)
+    for group in order:
+        spread.pour(group)
+    top = int(spread.load.max())
+    light = [g for g in order if int(costs.ticks(g, nodes[0]).sum()) * LIGHT <= top]
+    if not light or len(nodes) == 1:
+        return spread.placement
+    gathered = _Pouring(costs, nodes)
+    for group in order:
+        if group not in light:
+            gathered.pour(group)
+    near = {v: i for i, v in enumerate(nodes_by_distance(costs.machine))}
+    closest = sorted(range(len(nodes)), key=lambda i: near[nodes[i]])
+    for group in sorted(light):
+        if not gathered.gather(group, top, closest):
+            return spread.placement
+    return gathered.placement if int(gathered.load.max()) <= top else spread.placement
+
+
+class _Pouring:
+    """Loads of nodes while layers are dealt out. ``load`` and ``room`` (bytes) run parallel to ``nodes``."""
+
+    def __init__(self, costs: Costs, nodes: Sequence[int]) -> None:
+        self.costs, self.nodes = costs, np.array(nodes, np.int32)
+        self.placement = pinned(costs)
+        self.load = np.zeros(len(nodes), np.int64)
+        self.room = np.array([costs.machine.nodes[v].memory_bytes for v in nodes], np.int64)
+        host = list(nodes).index(costs.machine.host)
+        for group in costs.pinned:
+            self.load[host] += int(costs.ticks(group, costs.machine.host).sum())
+            self.room[host] -= int(costs.bytes[group].sum())
+
+    def pour(self, group: int) -> None:
+        """Deal a layer out so that the greatest load is least; later nodes get less where it makes no difference."""
+        if self.costs.uniform(group) and len(set(self.costs.bytes[group].tolist())) == 1:
+            counts = self._level(group)
+        else:
+            counts = self._ranges(group)
+        self._put(group, counts)
+
+    def gather(self, group: int, top: int, order: Sequence[int]) -> bool:
+        """Put a layer on one node, or on few in this order, none loaded beyond ``top``. False: it does not fit."""
+        size = self.costs.graph.groups[group].size
+        ticks = [self.costs.ticks(group, int(v)) for v in self.nodes]
+        need = int(self.costs.bytes[group].sum())
+        counts = np.zeros(len(self.nodes), np.int64)
+        for i in order:
+            if self.load[i] + int(ticks[i].sum()) <= top and need <= self.room[i]:
+                counts[i] = size
+                self._put(group, counts)
+                return True
+        left = size
+        greatest = int(self.costs.bytes[group].max())
+        for i in order:
+            dearest = int(ticks[i].max())
+            fits = left if dearest == 0 else (top - int(self.load[i])) // dearest
+            if greatest:
+                fits = min(fits, int(self.room[i]) // greatest)
+            counts[i] = min(left, max(0, fits))
+            left -= int(counts[i])
+        if left == 0:
+            self._put(group, counts)
+        return left == 0
+
+    def _put(self, group: int, counts: IntArray) -> None:
+        graph = self.costs.graph
+        first = int(graph.first[group])
+        local = np.repeat(np.arange(len(self.nodes)), counts)
+        self.placement[first : first + len(local)] = self.nodes[local]
+        begin = 0
+        for i in np.flatnonzero(counts):
+            end = begin + int(counts[i])
+            self.load[i] += int(self.costs.ticks(group, int(self.nodes[i]))[begin:end].sum())
+            self.room[i] -= int(self.costs.bytes[group][begin:end].sum())
+            begin = end
+
+    def _level(self, group: int) -> IntArray:
+        """How many actors of equal cost each node gets."""
+        size = self.costs.graph.groups[group].size
+        ticks = np.array([self.costs.ticks(group, int(v))[0] for v in self.nodes], np.int64)
+        each = int(self.costs.bytes[group][0])
+        limit = np.minimum(np.maximum(self.room, 0) // each if each else np.full(len(ticks), size), size)
+        if int(limit.sum()) < size:
+            raise self._full(group)
+
+        def fits(level: int) -> IntArray:
+            room = np.maximum(level - self.load, 0)
+            counts = np.where(ticks == 0, size, room // np.maximum(ticks, 1))
+            counts = np.where(self.load > level, 0, counts)
+            return np.asarray(np.minimum(counts, limit), np.int64)
+
+        low, high = -1, int((self.load + ticks * limit).max())
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if int(fits(middle).sum()) >= size else (middle, high)
+        counts = fits(low) if low >= 0 else np.zeros(len(ticks), np.int64)
+        more = fits(high) - counts
+        before = np.concatenate([[0], np.cumsum(more)[:-1]])
+        counts += np.clip(size - int(counts.sum()) - before, 0, more)
+        return counts
+
+    def _ranges(self, group: int) -> IntArray:
+        """How many actors of different costs each node gets, in order: the least level at which all find room."""
+        size = self.costs.graph.groups[group].size
+        sums = [np.concatenate([[0], np.cumsum(self.costs.ticks(group, int(v)))]) for v in self.nodes]
+        bytes_sum = np.concatenate([[0], np.cumsum(self.costs.bytes[group])])
+
+        def fill(level: int) -> IntArray:
+            counts = np.zeros(len(self.nodes), np.int64)
+            at = 0
+            for i, total in enumerate(sums):
+                if at == size:
+                    break
+                room, load = int(self.room[i]), int(self.load[i])
+                if load > level or room < 0:
+                    continue
+                end = int(np.searchsorted(total, total[at] + level - load, side="right")) - 1
+                end = min(end, int(np.searchsorted(bytes_sum, bytes_sum[at] + room, side="right")) - 1)
+                counts[i] = end - at
+                at = end
+            return counts
+
+        low, high = -1, int(self.load.max()) + max(int(total[-1]) for total in sums)
+        if int(fill(high).sum()) < size:
+            raise self._full(group)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if int(fill(middle).sum()) == size else (middle, high)
+        return fill(high)
+
+    def _full(self, group: int) -> PlacementError:
+        need, have = int(self.costs.bytes[group].sum()), int(np.maximum(self.room, 0).sum())
+        name = self.costs.graph.groups[group].name
+        return PlacementError(
+            f"{name} has {need:,} bytes of parameters; the {len(self.nodes)} nodes have {have:,} bytes left for them, "
+            f"not all in one piece; use more nodes or more memory_bytes"
+        )
+
+
+def one_to_one(costs: Costs) -> Placement:
+    """Every actor on a node of its own, nearest to the host first; sources, inputs and sinks on the host.
+
+    Raises:
+        PlacementError: the machine has too few nodes.
+    """
+    graph, machine = costs.graph, costs.machine
+    placement = pinned(costs)
+    actors = [a for g in costs.free for a in range(int(graph.first[g]), int(graph.first[g + 1]))]
+    nodes = [v for v in nodes_by_distance(machine) if v != machine.host]
+    if len(actors) > len(nodes):
+        raise PlacementError(
+            f"one-to-one needs {len(actors):,} nodes beside the host, one for each actor of {graph.name} that is no "
+            f"source, input or sink; {machine.name} has {len(nodes):,}; use a larger machine or another strategy"
+        )
+    placement[actors] = nodes[: len(actors)]
+    return placement
+
+
+def check_placement(graph: Graph, machine: Machine, placement: Placement) -> None:
+    """Refuse a placement that no schedule can have.
+
+    Raises:
+        PlacementError: an actor on a switch or outside the machine, a source or sink that is not on the host.
+    """
+    if placement.shape != (graph.actor_count,):
+        raise PlacementError(f"a placement of {len(placement):,} actors; {graph.name} has {graph.actor_count:,}")
+    compute = np.zeros(len(machine.nodes), np.bool_)
+    compute[list(machine.compute_nodes)] = True
+    inside = (placement >= 0) & (placement < len(machine.nodes))
+    wrong = np.flatnonzero(~(inside & compute[np.where(inside, placement, 0)]))
+    if len(wrong):
+        actor, v = graph.actor(int(wrong[0])).name, int(placement[wrong[0]])
+        where = f"{machine.nodes[v].name}, a switch" if 0 <= v < len(machine.nodes) else f"node {v}, which is not there"
+        raise PlacementError(f"{actor} is placed on {where}; actors fire on compute nodes")
+    for number in (*graph.sources, *graph.sinks):
+        if np.any(placement[graph.first[number] : graph.first[number + 1]] != machine.host):
+            raise PlacementError(
+                f"{graph.groups[number].name} is placed away from the host; sources and sinks sit on "
+                f"{machine.nodes[machine.host].name}"
+            )

@@ -1,0 +1,286 @@
+"""Routing: tokens are packed into parcels, and every parcel gets a tree of links from its maker to all its readers.
+
+Tokens made on one node by one layer and read on the same set of other nodes travel together. A token crosses a link at
+most once, however many consumers lie behind it.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from graphsim.analysis.tokens import Readers, token_bits, token_makers
+from graphsim.graph import Graph
+from graphsim.machine import Machine
+
+IntArray = npt.NDArray[np.int64]
+Int32Array = npt.NDArray[np.int32]
+
+#: Trees over which the parcels of one burst are spread, at most.
+MOST_TREES = 64
+#: Parcels are filled with tokens until at most this part of their frames is padding.
+PADDING = 1 / 64
+
+
+@dataclass(frozen=True)
+class Routes:
+    """Parcels and their trees. Parcels are sorted by the group that makes their tokens, hops by parcel, parents first.
+
+    Attributes:
+        parcel_node: int32 (parcels,). parcel_ptr: int64 (parcels + 1,). parcel_token: int32. See ``Schedule``.
+        parcel_group: int64 (parcels,): the group that makes the tokens.
+        hop_ptr: int64 (parcels + 1,): hops of each parcel.
+        hop_parcel, hop_link: int32 (hops,).
+        hop_parent: int64 (hops,): the hop that brings the parcel to where this hop starts; -1 at the parcel's node.
+        hop_frames, hop_ticks: int64 (hops,).
+    """
+
+    parcel_node: Int32Array
+    parcel_ptr: IntArray
+    parcel_token: Int32Array
+    parcel_group: IntArray
+    hop_ptr: IntArray
+    hop_parcel: Int32Array
+    hop_link: Int32Array
+    hop_parent: IntArray
+    hop_frames: IntArray
+    hop_ticks: IntArray
+
+
+@dataclass
+class _Class:
+    """Parcels that go from one node to the same other nodes."""
+
+    group: int
+    root: int
+    targets: tuple[int, ...]
+    parcels: list[Sequence[int]]
+    bits: int
+    trees: list[list[int]]
+
+
+def route(graph: Graph, machine: Machine, node: Int32Array, read: Readers, *, spread: bool = False) -> Routes:
+    """Pack every token that is read elsewhere into parcels, and find their trees.
+
+    Bursts (many parcels that are ready at once) are spread over several trees, so that the load of the links out of
+    their node is balanced; other parcels take the fastest way, the less loaded of equals.
+
+    Args:
+        spread: balance all parcels, not only bursts.
+    """
+    classes = _classes(graph, machine, node, read)
+    router = _Router(machine)
+    bursts = [c for c in classes if spread or len(c.parcels) * router.frames(c) > router.patience(c.root)]
+    for c in sorted(bursts, key=lambda c: (-len(c.parcels) * router.frames(c), c.group, c.root)):
+        router.balanced(c)
+    by_root: dict[int, list[_Class]] = {}
+    for c in classes:
+        if not c.trees:
+            by_root.setdefault(c.root, []).append(c)
+    for root in sorted(by_root):
+        router.fastest(root, by_root[root])
+    return _assemble(machine, classes)
+
+
+def _classes(graph: Graph, machine: Machine, node: Int32Array, read: Readers) -> list[_Class]:
+    """Classes sorted by group, then by their first token."""
+    bits, makers = token_bits(graph), token_makers(graph)
+    group_of = np.searchsorted(graph.first, makers, side="right") - 1
+    home = node[makers]
+    away = read.node != np.repeat(home, np.diff(read.ptr))
+    ptr = np.concatenate([[0], np.cumsum(away)])[read.ptr]
+    targets = read.node[away]
+    found: dict[tuple[int, int, bytes], list[int]] = {}
+    for token in np.flatnonzero(np.diff(ptr)).tolist():
+        key = (int(group_of[token]), int(home[token]), targets[ptr[token] : ptr[token + 1]].tobytes())
+        found.setdefault(key, []).append(token)
+    widths = sorted({link.frame_bits for link in machine.links})
+    classes = []
+    for (group, root, names), tokens in sorted(found.items(), key=lambda item: (item[0][0], item[1][0])):
+        each = int(bits[tokens[0]])
+        size = _parcel_size(each, widths, len(tokens))
+        parcels: list[Sequence[int]] = [tokens[i : i + size] for i in range(0, len(tokens), size)]
+        reached = tuple(np.frombuffer(names, np.int32).tolist())
+        classes.append(_Class(group, root, reached, parcels, each * size, []))
+    return classes
+
+
+def _parcel_size(bits: int, widths: Sequence[int], most: int) -> int:
+    """How many tokens make a parcel: the fewest that leave little padding in frames of all these widths."""
+    best, least = 1, float("inf")
+    for count in range(1, min(most, 4096) + 1):
+        payload = count * bits
+        waste = max(-(-payload // width) * width / payload for width in widths)
+        if waste < least:
+            best, least = count, waste
+        if least <= 1 + PADDING or payload > 64 * widths[-1]:
+            break
+    return best
+
+
+class _Router:
+    """Finds trees and remembers how many frames every link carries."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.links = machine.links
+        self.out = [machine.out_links(v) for v in range(len(machine.nodes))]
+        self.dst = [link.dst for link in machine.links]
+        self.src = [link.src for link in machine.links]
+        self.rate = [link.frames_per_tick for link in machine.links]
+        self.delay = [1 + link.latency for link in machine.links]
+        self.load = [0] * len(machine.links)
+        self._reach: dict[int, int] = {}
+
+    def frames(self, c: _Class) -> int:
+        """Frames of one parcel on the links out of its node, at most."""
+        return max(-(-c.bits // self.links[link].frame_bits) for link in self.out[c.root])
+
+    def patience(self, root: int) -> int:
+        """Ticks to the farthest node: a burst longer than that gains by being spread."""
+        if root not in self._reach:
+            self._reach[root] = max(ticks for ticks, _ in self._tree_of_fastest(root)[0])
+        return 2 + self._reach[root]
+
+    def balanced(self, c: _Class) -> None:
+        """Trees that together load the links evenly; parcel i of the class takes tree i modulo their number."""
+        count = min(len(c.parcels), MOST_TREES, 4 * len(self.out[c.root]))
+        for number in range(count):
+            parcels = len(range(number, len(c.parcels), count))
+            tree = self._grow(c, parcels)
+            c.trees.append(tree)
+            for link in tree:
+                self.load[link] += parcels * -(-c.bits // self.links[link].frame_bits)
+
+    def fastest(self, root: int, classes: Sequence[_Class]) -> None:
+        """One tree for all classes of a node, each pruned to its targets: fastest paths, the less loaded of equals."""
+        _, into = self._tree_of_fastest(root)
+        for c in classes:
+            c.trees.append(self._pruned(root, c.targets, into))
+            for link in c.trees[0]:
+                self.load[link] += len(c.parcels) * -(-c.bits // self.links[link].frame_bits)
+
+    def _tree_of_fastest(self, root: int) -> tuple[list[tuple[int, int]], list[int]]:
+        """(ticks, load) to every node and the link by which it is reached (-1), by Dijkstra."""
+        far = (1 << 62, 0)
+        found = [far] * len(self.out)
+        into = [-1] * len(self.out)
+        found[root] = (0, 0)
+        heap = [(0, 0, root)]
+        while heap:
+            ticks, load, v = heapq.heappop(heap)
+            if (ticks, load) > found[v]:
+                continue
+            for link in self.out[v]:
+                there = (ticks + self.delay[link], max(load, self.load[link] // self.rate[link]))
+                if there < found[self.dst[link]]:
+                    found[self.dst[link]] = there
+                    into[self.dst[link]] = link
+                    heapq.heappush(heap, (*there, self.dst[link]))
+        return [f if f != far else (0, 0) for f in found], into
+
+    def _pruned(self, root: int, targets: Sequence[int], into: Sequence[int]) -> list[int]:
+        """The links of a tree that lead to the targets, parents first."""
+        seen = {root}
+        tree: list[int] = []
+        for target in targets:
+            path = []
+            v = target
+            while v not in seen:
+                seen.add(v)
+                path.append(into[v])
+                v = self.src[into[v]]
+            tree += reversed(path)
+        return tree
+
+    def _grow(self, c: _Class, parcels: int) -> list[int]:
+        """A tree grown target by target, the cheapest to reach first (Takahashi and Matsuyama 1980).
+
+        A link costs the ticks for which it is loaded already; the links out of the root, over which every tree must
+        go, as if one more tree went over them; a path starts at the depth, in ticks, of where it leaves the tree.
+        """
+        root, missing = c.root, set(c.targets)
+        ticks = [0] * len(self.out)
+        cost: dict[int, int] = {root: 0}
+        into: dict[int, int] = {}
+        depth: dict[int, int] = {root: 0}
+        heap = [(0, 0, root)]
+        while missing:
+            so_far, _, v = heapq.heappop(heap)
+            if so_far > cost[v]:
+                continue
+            if v in missing:
+                path = []
+                u = v
+                while u not in depth:
+                    path.append(u)
+                    u = self.src[into[u]]
+                for u in reversed(path):
+                    depth[u] = depth[self.src[into[u]]] + self.delay[into[u]]
+                    cost[u] = depth[u]
+                    heapq.heappush(heap, (cost[u], depth[u], u))
+                    missing.discard(u)
+                continue
+            for link in self.out[v]:
+                u = self.dst[link]
+                if u in depth:
+                    continue
+                loaded = self.load[link]
+                if v == root:
+                    loaded += parcels * -(-c.bits // self.links[link].frame_bits)
+                price = so_far + loaded // self.rate[link] + self.delay[link]
+                if price < cost.get(u, 1 << 62):
+                    cost[u], into[u], ticks[u] = price, link, ticks[v] + self.delay[link]
+                    heapq.heappush(heap, (price, ticks[u], u))
+        into_list = [into.get(v, -1) for v in range(len(self.out))]
+        return self._pruned(root, c.targets, into_list)
+
+
+def _assemble(machine: Machine, classes: Sequence[_Class]) -> Routes:
+    frame_bits = np.array([link.frame_bits for link in machine.links], np.int64)
+    rate = np.array([link.frames_per_tick for link in machine.links], np.int64)
+    src = [link.src for link in machine.links]
+    dst = [link.dst for link in machine.links]
+    parcel_node: list[int] = []
+    parcel_group: list[int] = []
+    tokens: list[int] = []
+    sizes: list[int] = []
+    bits: list[int] = []
+    hop_link: list[int] = []
+    hop_parent: list[int] = []
+    hop_count: list[int] = []
+    for c in classes:
+        shapes = []
+        for tree in c.trees:
+            at = {dst[link]: i for i, link in enumerate(tree)}
+            shapes.append([at.get(src[link], -1) for link in tree])
+        for i, parcel in enumerate(c.parcels):
+            which = i % len(c.trees)
+            begin = len(hop_link)
+            hop_link += c.trees[which]
+            hop_parent += [-1 if p < 0 else begin + p for p in shapes[which]]
+            hop_count.append(len(c.trees[which]))
+            parcel_node.append(c.root)
+            parcel_group.append(c.group)
+            tokens += parcel
+            sizes.append(len(parcel))
+            bits.append(c.bits * len(parcel) // len(c.parcels[0]))
+    links = np.array(hop_link, np.int32)
+    parcels = np.repeat(np.arange(len(hop_count)), hop_count)
+    payload = np.array(bits, np.int64)[parcels] if len(parcels) else np.empty(0, np.int64)
+    frames = -(-payload // frame_bits[links])
+    return Routes(
+        np.array(parcel_node, np.int32),
+        np.concatenate([[0], np.cumsum(np.array(sizes, np.int64))]).astype(np.int64),
+        np.array(tokens, np.int32),
+        np.array(parcel_group, np.int64),
+        np.concatenate([[0], np.cumsum(np.array(hop_count, np.int64))]).astype(np.int64),
+        parcels.astype(np.int32),
+        links,
+        np.array(hop_parent, np.int64),
+        frames,
+        -(-frames // rate[links]),
+    )

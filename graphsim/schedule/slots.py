@@ -1,0 +1,83 @@
+"""Memory: which node keeps which token, for how long, in how many copies, at which address."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from graphsim.analysis.tokens import token_bits
+from graphsim.errors import InfeasibleError
+from graphsim.schedule.costs import Costs
+from graphsim.schedule.timing import Times, Timing, carried
+
+IntArray = npt.NDArray[np.int64]
+Int32Array = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Slots:
+    """The slots of a schedule, sorted by (node, token), and the bytes that each node needs, int64 (nodes,)."""
+
+    node: Int32Array
+    token: Int32Array
+    address: IntArray
+    depth: Int32Array
+    used: IntArray
+
+
+def allot(costs: Costs, timing: Timing, times: Times, period: int) -> Slots:
+    """Slots for every token on every node that makes, reads or passes it on, from the parameters upwards."""
+    graph, machine, routes, node = timing.graph, timing.machine, timing.routes, timing.node
+    makers, bits, pairs = timing.makers, token_bits(graph), timing.pairs
+    tokens, nodes = len(bits), len(machine.nodes)
+    links = machine.links
+    src = np.array([link.src for link in links], np.int64)[routes.hop_link]
+    dst = np.array([link.dst for link in links], np.int64)[routes.hop_link]
+    latency = np.array([link.latency for link in links], np.int64)[routes.hop_link]
+
+    hop, moved = carried(routes)
+    end = times.start + timing.ticks
+    made = np.unique(pairs.token)
+    home = node[makers[made]].astype(np.int64)
+    pair = np.concatenate([home * tokens + made, dst[hop] * tokens + moved])
+    claim = np.concatenate([end[makers[made]], (times.hop_start + 1 + latency)[hop]])
+    order = np.argsort(pair)
+    pair, claim = pair[order], claim[order]
+
+    free = claim.copy()
+    np.maximum.at(free, np.searchsorted(pair, src[hop] * tokens + moved), (times.hop_start + routes.hop_ticks)[hop])
+    read_at = np.searchsorted(pair, pairs.node * tokens + pairs.token)
+    free[read_at] = np.maximum(free[read_at], timing.last_readings(end))
+
+    depth = np.maximum(1, -(-(free - claim) // period))
+    where, token = np.divmod(pair, tokens)
+    size = depth * -(-bits[token] // 8)
+    base = np.zeros(nodes, np.int64)
+    for group in range(len(graph.groups)):
+        np.add.at(base, node[graph.first[group] : graph.first[group + 1]], costs.bytes[group])
+    before = np.cumsum(size) - size
+    first = np.searchsorted(where, np.arange(nodes))
+    begin = np.append(before, before[-1] + size[-1] if len(size) else 0)[first]
+    address = base[where] + before - begin[where]
+    used = base.copy()
+    np.add.at(used, where, size)
+    return Slots(where.astype(np.int32), token.astype(np.int32), address, depth.astype(np.int32), used)
+
+
+def check_memory(costs: Costs, slots: Slots) -> None:
+    """Refuse slots that do not fit.
+
+    Raises:
+        InfeasibleError: names the node that lacks most, and how much.
+    """
+    machine = costs.machine
+    have = np.array([spec.memory_bytes for spec in machine.nodes], np.int64)
+    short = slots.used - have
+    worst = int(np.argmax(short))
+    if short[worst] > 0:
+        raise InfeasibleError(
+            f"node {machine.nodes[worst].name}: memory: parameters and token slots need {slots.used[worst]:,} bytes, "
+            f"it has {have[worst]:,}: {short[worst]:,} too few; use more nodes or more memory_bytes"
+        )

@@ -1,0 +1,243 @@
+"""When everything happens: starts of firings and hops, for a placement and routes, at a period that has room.
+
+Every node's firings and every link's frames fit into one period, and iterations may overlap as much as they like;
+therefore a graph without cycles has a schedule at that period. What takes thought is latency: a node that is busy all
+the time must fire the last layers between firings of the next iteration, and the residues of all its firings must be
+such that nothing just misses its slot and waits for a whole period.
+
+1. Estimate when the inputs of each firing are there, with one iteration alone on the machine.
+2. On every node, simulate the steady state with these estimates (:func:`~graphsim.schedule.calendar.steady`).
+3. With these starts, follow the tokens over the links. Where a token now comes too late, let its reader wait for it, a
+   little longer every time, and go back to 2.
+4. When nothing comes too late, that is the schedule. Keep the order that each node found, and let everything start as
+   early as that order allows. Otherwise keep the residues, and let what comes too late wait for its next turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from graphsim.analysis.tokens import Readers, input_actors, token_makers
+from graphsim.graph import Graph
+from graphsim.machine import Machine
+from graphsim.schedule.calendar import Lane, WideLane, steady
+from graphsim.schedule.reading import Pairs
+from graphsim.schedule.route import Routes
+
+IntArray = npt.NDArray[np.int64]
+Int32Array = npt.NDArray[np.int32]
+
+#: Rounds of steps 2 and 3.
+_ROUNDS = 24
+
+
+@dataclass(frozen=True)
+class Times:
+    """Starts of one iteration in ticks: int64 (actors,), int64 (hops,) in the order of the routes; and the latency."""
+
+    start: IntArray
+    hop_start: IntArray
+    latency: int
+
+
+class Timing:
+    """Finds times for one placement and its routes. ``ticks``: of each actor's firing, int64 (actors,)."""
+
+    def __init__(
+        self, graph: Graph, machine: Machine, node: Int32Array, read: Readers, routes: Routes, ticks: IntArray
+    ) -> None:
+        self.graph, self.machine, self.node, self.routes, self.ticks = graph, machine, node, routes, ticks
+        self.makers = token_makers(graph)
+        self.pairs = Pairs(graph, node, self.makers, read, len(machine.nodes))
+        groups = range(len(graph.groups))
+        self._reading = [[self.pairs.reading(c) for c in graph.channels_into(number)] for number in groups]
+        self._tokens = [self._made(number) for number in groups]
+        self._hops = np.searchsorted(routes.parcel_group, np.arange(len(graph.groups) + 1))
+        self._deliver_hop, self._deliver_pair = self._deliveries()
+        order = np.argsort(node, kind="stable")
+        busy = order[ticks[order] > 0]
+        cuts = np.flatnonzero(np.diff(node[busy])) + 1
+        self._on_node: list[IntArray] = list(np.split(busy, cuts)) if len(busy) else []
+        links = machine.links
+        self._hop_link = routes.hop_link.tolist()
+        self._hop_parent = routes.hop_parent.tolist()
+        self._hop_frames = routes.hop_frames.tolist()
+        self._hop_ticks = routes.hop_ticks.tolist()
+        self._latency = [link.latency for link in links]
+        self._rate = [link.frames_per_tick for link in links]
+
+    def find(self, period: int) -> Times | None:
+        """Times with this period, or None where frames cannot be fitted into the links' calendars."""
+        ready = self._alone()
+        best: Times | None = None
+        patience = np.zeros(len(ready), np.int64)
+        for turn in range(_ROUNDS):
+            plan = self._steady(ready, period)
+            result = self._follow(period, plan, strict=False)
+            if result is None:
+                return None
+            start, hop_start, needed = result
+            late = needed > plan
+            if not late.any():
+                best = self._better(best, Times(start, hop_start, self._span(start)))
+                break
+            if turn == 0 or turn == _ROUNDS - 1:
+                strict = self._follow(period, plan, strict=True)
+                if strict is not None:
+                    best = self._better(best, Times(strict[0], strict[1], self._span(strict[0])))
+            patience = np.where(late, np.maximum(2 * patience, needed - plan), patience)
+            ready = np.maximum(needed, np.where(late, plan + patience, needed))
+        return best
+
+    def _better(self, one: Times | None, other: Times) -> Times:
+        return other if one is None or other.latency < one.latency else one
+
+    def _span(self, start: IntArray) -> int:
+        """Ticks from the first source firing to the end of the last sink firing."""
+        first = self.graph.first
+        ends = start + self.ticks
+        last = max(int(ends[first[g] : first[g + 1]].max()) for g in self.graph.sinks)
+        return last - min(int(start[first[g] : first[g + 1]].min()) for g in self.graph.sources)
+
+    def _alone(self) -> IntArray:
+        """When the inputs of each firing are there if iterations do not overlap."""
+        free = np.zeros(len(self.machine.nodes), np.int64)
+        node, ticks = self.node, self.ticks
+
+        def start(first: int, last: int, ready: IntArray) -> IntArray:
+            found = ready.copy()
+            here = node[first:last]
+            for v in np.unique(here[ticks[first:last] > 0]):
+                at = np.flatnonzero((here == v) & (ticks[first:last] > 0))
+                before = np.cumsum(ticks[first:last][at]) - ticks[first:last][at]
+                begin = before + np.maximum(np.maximum.accumulate(ready[at] - before), free[v])
+                found[at] = begin
+                free[v] = int(begin[-1] + ticks[first:last][at[-1]])
+            return found
+
+        result = self._pass(None, start)
+        assert result is not None
+        return result[2]
+
+    def _steady(self, ready: IntArray, period: int) -> IntArray:
+        """Starts of all firings: those of each node in its steady state, those without work when they are ready."""
+        plan = ready.copy()
+        for actors in self._on_node:
+            plan[actors] = steady(ready[actors].tolist(), self.ticks[actors].tolist(), period)
+        return plan
+
+    def _follow(self, period: int, plan: IntArray, *, strict: bool) -> tuple[IntArray, IntArray, IntArray] | None:
+        """Follow all tokens with planned starts; what comes too late starts late, or (strict) at its next turn."""
+        ticks = self.ticks
+
+        def start(first: int, last: int, ready: IntArray) -> IntArray:
+            planned = plan[first:last]
+            if not strict:
+                return np.maximum(planned, ready)
+            turn = planned - (planned - ready) // period * period
+            return np.where(ticks[first:last] > 0, turn, ready)
+
+        return self._pass(period, start)
+
+    def _pass(
+        self, period: int | None, choose: Callable[[int, int, IntArray], IntArray]
+    ) -> tuple[IntArray, IntArray, IntArray] | None:
+        """Group by group: when inputs are there, starts, arrivals. Returns (starts, hop starts, ready).
+
+        None: frames did not fit. Without a period, links are never occupied by another iteration.
+        """
+        graph, first = self.graph, self.graph.first
+        start = np.zeros(graph.actor_count, np.int64)
+        ready = np.zeros(graph.actor_count, np.int64)
+        arrival = np.zeros(len(self.pairs.token), np.int64)
+        hop_start = np.zeros(len(self._hop_link), np.int64)
+        cycle = period if period is not None else 1 << 50
+        lanes: list[Lane | WideLane] = [Lane(cycle) if rate == 1 else WideLane(cycle, rate) for rate in self._rate]
+        token_end = np.zeros(len(self.makers), np.int64)
+        for number in range(len(graph.groups)):
+            a, b = int(first[number]), int(first[number + 1])
+            for reading in self._reading[number]:
+                np.maximum(ready[a:b], reading.ready(arrival), out=ready[a:b])
+            start[a:b] = choose(a, b, ready[a:b])
+            low, high = self._tokens[number]
+            token_end[low:high] = start[self.makers[low:high]] + self.ticks[self.makers[low:high]]
+            made = slice(int(self.pairs.ptr[low]), int(self.pairs.ptr[high]))
+            arrival[made] = np.where(self.pairs.local[made], token_end[self.pairs.token[made]], 0)
+            if not self._send(number, lanes, token_end, hop_start, arrival):
+                return None
+        return start, hop_start, ready
+
+    def _send(
+        self,
+        number: int,
+        lanes: list[Lane | WideLane],
+        token_end: IntArray,
+        hop_start: IntArray,
+        arrival: IntArray,
+    ) -> bool:
+        """Send the parcels of one group, those that are ready first first; False: a frame finds no room."""
+        routes = self.routes
+        low, high = int(self._hops[number]), int(self._hops[number + 1])
+        if low == high:
+            return True
+        cut = int(routes.parcel_ptr[low])
+        tokens = routes.parcel_token[cut : int(routes.parcel_ptr[high])]
+        assembled = np.maximum.reduceat(token_end[tokens], routes.parcel_ptr[low:high] - cut)
+        order = np.argsort(assembled, kind="stable")
+        hop_ptr = routes.hop_ptr[low : high + 1].tolist()
+        base = hop_ptr[0]
+        there = [0] * (hop_ptr[-1] - base)
+        starts = [0] * len(there)
+        link_of, parent_of, frames_of, ticks_of = self._hop_link, self._hop_parent, self._hop_frames, self._hop_ticks
+        latency, rate = self._latency, self._rate
+        for parcel, when in zip(order.tolist(), assembled[order].tolist(), strict=True):
+            for h in range(hop_ptr[parcel], hop_ptr[parcel + 1]):
+                parent, link = parent_of[h], link_of[h]
+                amount = ticks_of[h] if rate[link] == 1 else frames_of[h]
+                at = lanes[link].place(when if parent < 0 else there[parent - base], amount)
+                if at < 0:
+                    return False
+                starts[h - base] = at
+                there[h - base] = at + ticks_of[h] + latency[link]
+        hop_start[base : hop_ptr[-1]] = starts
+        i, j = np.searchsorted(self._deliver_hop, (base, hop_ptr[-1]))
+        arrival[self._deliver_pair[i:j]] = np.array(there, np.int64)[self._deliver_hop[i:j] - base]
+        return True
+
+    def _made(self, number: int) -> tuple[int, int]:
+        """The tokens that a group makes, first and end."""
+        graph = self.graph
+        a, b = int(graph.first[number]), int(graph.first[number + 1])
+        if graph.groups[number].op != "source":
+            return a, b
+        fed = graph.channels_from(number)[0].dst
+        low = graph.actor_count + int(np.searchsorted(input_actors(graph), graph.first[fed]))
+        return low, low + graph.groups[fed].size
+
+    def _deliveries(self) -> tuple[IntArray, IntArray]:
+        """(hop, pair) of every token that a hop brings to a node where it is read, by hop."""
+        hop, token = carried(self.routes)
+        to = np.array([link.dst for link in self.machine.links], np.int64)[self.routes.hop_link[hop]]
+        pair = self.pairs.find(token, to)
+        return hop[pair >= 0], pair[pair >= 0]
+
+    def last_readings(self, end: IntArray) -> IntArray:
+        """End of the last firing that reads each pair, int64 (pairs,); ``end``: of every actor's firing."""
+        graph, last = self.graph, np.zeros(len(self.pairs.token), np.int64)
+        for number in range(len(graph.groups)):
+            for reading in self._reading[number]:
+                reading.release(end[graph.first[number] : graph.first[number + 1]], last)
+        return last
+
+
+def carried(routes: Routes) -> tuple[IntArray, IntArray]:
+    """(hop, token) for every token that a hop carries, by hop; int64."""
+    sizes = np.diff(routes.parcel_ptr)[routes.hop_parcel]
+    hop = np.repeat(np.arange(len(sizes)), sizes)
+    offset = np.arange(len(hop)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    token = routes.parcel_token[routes.parcel_ptr[routes.hop_parcel][hop] + offset]
+    return hop, token.astype(np.int64)
