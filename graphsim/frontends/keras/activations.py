@@ -1,0 +1,251 @@
+"""Activations by the names that Keras gives them, and the groups that the ones along an axis become."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from graphsim.frontends.keras.builder import LINEAR, Builder, RefusedError, Tensor, Unary, positive_axis
+from graphsim.frontends.keras.fields import Fields, shown
+from graphsim.frontends.keras.semantics import Semantics
+
+#: Activations of each element by itself, with the defaults of their arguments.
+UNARY: dict[str, Unary] = {
+    "linear": LINEAR,
+    "relu": Unary("relu"),
+    "relu6": Unary("relu6"),
+    "leaky_relu": Unary("leaky_relu", (float(np.float32(0.2)),)),
+    "elu": Unary("elu", (1.0,)),
+    "selu": Unary("selu"),
+    "celu": Unary("celu", (1.0,)),
+    "gelu": Unary("gelu"),
+    "sigmoid": Unary("sigmoid"),
+    "hard_sigmoid": Unary("hard_sigmoid"),
+    "tanh": Unary("tanh"),
+    "hard_tanh": Unary("hard_tanh"),
+    "softplus": Unary("softplus"),
+    "softsign": Unary("softsign"),
+    "silu": Unary("silu"),
+    "swish": Unary("silu"),
+    "hard_silu": Unary("hard_silu"),
+    "hard_swish": Unary("hard_silu"),
+    "mish": Unary("mish"),
+    "exponential": Unary("exp"),
+    "log_sigmoid": Unary("log_sigmoid"),
+    "hard_shrink": Unary("hard_shrink", (0.5,)),
+    "soft_shrink": Unary("soft_shrink", (0.5,)),
+    "tanh_shrink": Unary("tanh_shrink"),
+    "squareplus": Unary("squareplus", (4.0,)),
+    "sparse_plus": Unary("sparse_plus"),
+    "sparse_sigmoid": Unary("sparse_sigmoid"),
+}
+#: Activations along an axis, which no neuron can compute alone.
+ALONG = ("softmax", "log_softmax", "glu", "sparsemax")
+#: Names that TensorFlow's own functions leave in files of Keras 2.
+_ALIASES = {"softmax_v2": "softmax", "log_softmax_v2": "log_softmax"}
+
+
+@dataclass(frozen=True)
+class Along:
+    """An activation along ``axes`` of its operand, as in the file: with the batch axis, negative from the end."""
+
+    kind: str
+    axes: tuple[Any, ...] = (-1,)
+
+
+Activation = Unary | Along
+
+#: Classes of layers that are an activation and nothing else.
+LAYERS = ("Activation", "ReLU", "LeakyReLU", "ELU", "ThresholdedReLU", "Softmax")
+
+
+def named(name: str, semantics: Semantics) -> Activation:
+    """The activation that ``name`` meant to the Keras that wrote it.
+
+    Raises:
+        RefusedError: there is none.
+    """
+    name = _ALIASES.get(name, name)
+    if name == "hard_sigmoid" and semantics.major < 3:
+        return Unary("hard_sigmoid_v2")
+    if name in ("hard_silu", "hard_swish") and semantics.major < 3:
+        raise RefusedError(f"activation {name!r} came with Keras 3, but the file is by Keras {semantics.major}")
+    if name in UNARY:
+        return UNARY[name]
+    if name in ALONG:
+        return Along(name)
+    if name == "threshold":
+        raise RefusedError("activation 'threshold' has arguments that the file does not record")
+    raise RefusedError(f"activation {shown(name)} is not one of Keras's; functions of one's own cannot be lowered")
+
+
+def of_layer(class_name: str, fields: Fields, semantics: Semantics) -> Activation:
+    """The activation that a layer of this class (one of ``LAYERS``) and config is.
+
+    Raises:
+        RefusedError: the class is no such layer, or its activation cannot be lowered.
+    """
+    match class_name:
+        case "Activation":
+            return read(fields, semantics)
+        case "ReLU":
+            slope = fields.number("negative_slope", default=0.0)
+            top, threshold = fields.find("max_value"), fields.number("threshold", default=0.0)
+            if slope == 0.0 and threshold == 0.0 and top is None:
+                return Unary("relu")
+            if slope == 0.0 and threshold == 0.0 and top == 6:
+                return Unary("relu6")
+            return Unary("clipped_relu", (slope, math.inf if top is None else fields.number("max_value"), threshold))
+        case "LeakyReLU":
+            return Unary("leaky_relu", (fields.number("negative_slope", "alpha", default=0.3),))
+        case "ELU":
+            return Unary("elu", (fields.number("alpha", default=1.0),))
+        case "ThresholdedReLU":
+            return Unary("threshold", (fields.number("theta", default=1.0), 0.0))
+        case "Softmax":
+            axis = fields.find("axis")
+            axes = tuple(axis) if isinstance(axis, list) else (-1 if axis is None else axis,)
+            return Along("softmax", axes)
+    raise RefusedError(f"its activation is a layer of class {shown(class_name)}, which is not lowered there")
+
+
+def read(fields: Fields, semantics: Semantics, key: str = "activation") -> Activation:
+    """The activation under ``key`` of a layer's config: a name, an activation layer, or null for none.
+
+    Raises:
+        RefusedError: it cannot be lowered.
+        ModelError: it is neither a name nor an object.
+    """
+    value = fields.find(key)
+    if value is None:
+        return LINEAR
+    if isinstance(value, dict):
+        described = fields.child(key)
+        class_name, config = described.text("class_name"), described.find("config")
+        if class_name == "function" and isinstance(config, str):
+            return named(config, semantics)
+        return of_layer(class_name, described.child("config", default={}), semantics)
+    return named(fields.text(key), semantics)
+
+
+def apply(to: Builder, x: Tensor, activation: Activation) -> Tensor:
+    """``x`` after an activation of its own: a group of the current layer, or several; none for a linear one."""
+    if isinstance(activation, Along):
+        return along(to, x, activation)
+    if activation == LINEAR:
+        return x
+    y = to.group("sum", x.shape, activation=activation, observes="output")
+    to.one_to_one(x, y)
+    return y
+
+
+def along(to: Builder, x: Tensor, activation: Activation) -> Tensor:
+    """``x`` after an activation along axes; ``x`` itself where the activation was of each element by itself."""
+    if isinstance(activation, Unary):
+        return x
+    if not x.shape:
+        raise RefusedError(f"its {activation.kind} needs an axis, and its input has none beside the batch")
+    axes = tuple(sorted({positive_axis(axis, len(x.shape)) for axis in activation.axes}))
+    if not axes:
+        raise RefusedError(f"its {activation.kind} names no axis")
+    match activation.kind:
+        case "softmax":
+            return _softmax(to, x, axes)
+        case "log_softmax":
+            return _log_softmax(to, x, axes)
+        case "glu":
+            return _glu(to, x, axes[0])
+    raise RefusedError(
+        "Keras 3 (3.8 to 3.15) computes 'sparsemax' wrongly: its outputs do not sum to 1. It is not lowered, because"
+        " neither the right values nor the wrong ones would serve"
+    )
+
+
+class _Reduction:
+    """The channels of a reduction of ``x`` over axes and of the broadcast back, in C order of the axes kept."""
+
+    def __init__(self, to: Builder, x: Tensor, axes: Sequence[int]) -> None:
+        self.to, self.shape = to, x.shape
+        self.kept = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
+        self.rows = math.prod(self.kept)
+        self.length = x.size // self.rows
+        # Reduced axes at the end are blocks of neighbours, which need no table.
+        self.is_blocks = math.prod(x.shape[axes[0] :]) == self.length
+        self.axes = tuple(axes)
+        self.is_all = self.rows == 1
+
+    def down(self, x: Tensor, reduced: Tensor) -> None:
+        if self.is_blocks:
+            self.to.dense(x, reduced, blocks=self.rows)
+        else:
+            self.to.table(x, reduced, self.length, self._members)
+
+    def up(self, reduced: Tensor, y: Tensor, port: int) -> None:
+        if self.is_blocks:
+            self.to.dense(reduced, y, port, blocks=self.rows)
+        else:
+            self.to.table(reduced, y, 1, self._owners, port)
+
+    def _members(self) -> npt.NDArray[np.intp]:
+        index = np.arange(math.prod(self.shape)).reshape(self.shape)
+        return np.moveaxis(index, self.axes, range(-len(self.axes), 0)).reshape(self.rows, self.length)
+
+    def _owners(self) -> npt.NDArray[np.intp]:
+        return np.broadcast_to(np.arange(self.rows).reshape(self.kept), self.shape).reshape(-1, 1)
+
+
+def _softmax(to: Builder, x: Tensor, axes: Sequence[int]) -> Tensor:
+    """exp(x - max) / sum(exp(x - max))."""
+    over = _Reduction(to, x, axes)
+    greatest = to.group("max", over.kept, suffix="max")
+    over.down(x, greatest)
+    exp = to.group("subtract", x.shape, suffix="exp", activation=Unary("exp"))
+    to.one_to_one(x, exp, 0)
+    over.up(greatest, exp, 1)
+    total = to.group("sum", over.kept, suffix="sum")
+    over.down(exp, total)
+    y = to.group("divide", x.shape, suffix="softmax", observes="output")
+    to.one_to_one(exp, y, 0)
+    over.up(total, y, 1)
+    return Tensor(y.group, y.shape, classes=over.is_all and x.size > 1)
+
+
+def _log_softmax(to: Builder, x: Tensor, axes: Sequence[int]) -> Tensor:
+    """(x - max) - log(sum(exp(x - max)))."""
+    over = _Reduction(to, x, axes)
+    greatest = to.group("max", over.kept, suffix="max")
+    over.down(x, greatest)
+    shifted = to.group("subtract", x.shape, suffix="shift")
+    to.one_to_one(x, shifted, 0)
+    over.up(greatest, shifted, 1)
+    exp = to.group("sum", x.shape, suffix="exp", activation=Unary("exp"))
+    to.one_to_one(shifted, exp)
+    total = to.group("sum", over.kept, suffix="log", activation=Unary("log"))
+    over.down(exp, total)
+    y = to.group("subtract", x.shape, suffix="log_softmax", observes="output")
+    to.one_to_one(shifted, y, 0)
+    over.up(total, y, 1)
+    return Tensor(y.group, y.shape, classes=over.is_all and x.size > 1)
+
+
+def _glu(to: Builder, x: Tensor, axis: int) -> Tensor:
+    """a * sigmoid(b), where a and b are the halves of x along ``axis``."""
+    if x.shape[axis] % 2:
+        raise RefusedError(f"its glu halves an axis of odd size {x.shape[axis]}")
+    half = tuple(size // 2 if i == axis else size for i, size in enumerate(x.shape))
+
+    def part(number: int) -> npt.NDArray[np.intp]:
+        index = np.arange(x.size).reshape(x.shape)
+        return np.split(index, 2, axis)[number]
+
+    gate = to.group("sum", half, suffix="gate", activation=UNARY["sigmoid"])
+    to.table(x, gate, 1, lambda: part(1))
+    y = to.group("product", half, suffix="glu", observes="output")
+    to.table(x, y, 1, lambda: part(0), 0)
+    to.one_to_one(gate, y, 1)
+    return y

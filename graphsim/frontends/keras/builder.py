@@ -1,0 +1,257 @@
+"""What a lowering rule builds with: tensors, groups, channels and parameters of the graph under construction.
+
+A tensor is a group and a shape: element i of the tensor, in C order, is the value of actor i of the group. Reshaping
+therefore makes no actors. Parameters are declared here and computed later: a rule says which weights it needs and how
+what it stores follows from them, so that nothing is read before every layer is known to be lowered.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from graphsim.errors import ModelError
+from graphsim.graph import Channel, Csr, Dense, Group, OneToOne, Ref, Table
+
+#: More actors than this are refused; ResNet-50 has 11 million.
+MAX_ACTORS = 1 << 27
+
+Array = npt.NDArray[np.generic]
+FloatArray = npt.NDArray[np.float32]
+
+
+class RefusedError(Exception):
+    """A rule cannot lower this layer; the message says why, without naming the layer. Never leaves the frontend."""
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A weight of a layer: its Keras name (``kernel``), shape, and whether training changes it."""
+
+    layer: str
+    name: str
+    shape: tuple[int, ...]
+    trainable: bool = True
+
+    @property
+    def param(self) -> str:
+        """Its name among the graph's params."""
+        return f"{self.layer}/{self.name}"
+
+
+#: Computes a stored param from weights.
+Derivation = Callable[[Callable[[Weight], FloatArray]], Array]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor of the model, without the batch axis: the values of ``group`` in ``shape``.
+
+    ``classes``: a softmax over all its elements, so that its argmax is the model's answer.
+    """
+
+    group: int
+    shape: tuple[int, ...]
+    classes: bool = False
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    def reshaped(self, shape: Sequence[int]) -> Tensor:
+        """The same values in another shape."""
+        return replace(self, shape=tuple(shape))
+
+
+@dataclass(frozen=True)
+class Unary:
+    """An activation of each element by itself: a row of the graph's activation table and its arguments (float32)."""
+
+    row: str
+    args: tuple[float, ...] = ()
+
+
+LINEAR = Unary("linear")
+
+
+@dataclass
+class Builder:
+    """The graph under construction, and the layer call whose rule runs."""
+
+    file: str
+    groups: list[Group] = field(default_factory=list)
+    channels: list[Channel] = field(default_factory=list)
+    weights: dict[str, list[Weight]] = field(default_factory=dict)
+    derived: dict[str, tuple[str, Derivation]] = field(default_factory=dict)
+    layer: str = ""
+    call: int = 0
+    _names: set[str] = field(default_factory=set)
+    _actors: int = 0
+    _edges: int = 0
+
+    def error(self, message: str) -> ModelError:
+        """A ModelError that names the file and the layer."""
+        return ModelError(f"{self.file}: layer {self.layer!r}: {message}")
+
+    # -- groups -----------------------------------------------------------------------------------------------------
+
+    def name(self, wanted: str) -> str:
+        """A group name that is not taken yet, of letters, digits and ``_./:-`` only."""
+        name = base = re.sub(r"[^A-Za-z0-9_./:-]", "_", wanted, flags=re.ASCII) or "_"
+        if base[0] in "0123456789:-/":
+            name = base = f"_{base}"
+        number = 2
+        while name in self._names:
+            name, number = f"{base}_{number}", number + 1
+        self._names.add(name)
+        return name
+
+    def add(self, group: Group) -> int:
+        """Append a group whose name is already given; its number."""
+        self._actors += group.size
+        if self._actors > MAX_ACTORS:
+            raise self.error(f"with it the model has more than {MAX_ACTORS:,} neurons, more than graphsim lowers")
+        self.groups.append(group)
+        return len(self.groups) - 1
+
+    def group(
+        self,
+        op: str,
+        shape: Sequence[int],
+        *,
+        suffix: str = "",
+        activation: Unary = LINEAR,
+        params: Mapping[str, Ref | None] | None = None,
+        extra_roundings: int = 0,
+        observes: Literal["", "pre", "output"] = "",
+    ) -> Tensor:
+        """A new group of the current call, named after its layer: ``dense``, ``dense.max``, ``dense:1`` (call 1)."""
+        call = f":{self.call}" if self.call else ""
+        group = Group(
+            name=self.name(f"{self.layer}{call}{'.' if suffix else ''}{suffix}"),
+            op=op,
+            shape=tuple(shape),
+            activation=activation.row,
+            activation_args=activation.args,
+            params={role: ref for role, ref in (params or {}).items() if ref is not None},
+            extra_roundings=extra_roundings,
+            layer=self.layer if observes else "",
+            call=self.call if observes else 0,
+            observes=observes,
+        )
+        return Tensor(self.add(group), group.shape)
+
+    # -- channels ---------------------------------------------------------------------------------------------------
+
+    def dense(self, src: Tensor, dst: Tensor, port: int = 0, *, weight: Weight | None = None, blocks: int = 1) -> None:
+        """All of each block of ``src`` to all of the same block of ``dst``."""
+        ref = Ref(weight.param) if weight else None
+        self.channels.append(Dense(src=src.group, dst=dst.group, port=port, weight=ref, blocks=blocks))
+
+    def one_to_one(self, src: Tensor, dst: Tensor, port: int = 0, *, weight: Ref | None = None) -> None:
+        """Element i to element i."""
+        self.channels.append(OneToOne(src=src.group, dst=dst.group, port=port, weight=weight))
+
+    def table(
+        self, src: Tensor, dst: Tensor, fan_in: int, index: Callable[[], npt.NDArray[np.intp]], port: int = 0
+    ) -> None:
+        """To each element of ``dst`` the ``fan_in`` elements of ``src`` that ``index()`` lists, (dst.size, fan_in)."""
+        self._count_edges(dst.size * fan_in)
+        name = f"{self.groups[dst.group].name}/index{port}"
+        self.derived[name] = (self.layer, lambda _: index().reshape(dst.size, fan_in).astype(np.int32))
+        self.channels.append(Table(src=src.group, dst=dst.group, port=port, index=name))
+
+    def csr(
+        self, src: Tensor, dst: Tensor, edges: int, index: Callable[[], npt.NDArray[np.intp]], port: int = 0
+    ) -> None:
+        """To each element of ``dst`` at most one element of ``src``: ``index()`` lists it, or -1, (dst.size,)."""
+        self._count_edges(dst.size + edges)
+        name = f"{self.groups[dst.group].name}/index{port}"
+
+        def ends(_: object) -> Array:
+            return np.concatenate([np.zeros(1, np.int64), np.cumsum(index() >= 0, dtype=np.int64)])
+
+        def producers(_: object) -> Array:
+            found = index()
+            return found[found >= 0].astype(np.int32)
+
+        self.derived[f"{name}.ends"] = (self.layer, ends)
+        self.derived[name] = (self.layer, producers)
+        self.channels.append(Csr(src=src.group, dst=dst.group, port=port, indptr=f"{name}.ends", index=name))
+
+    def elements(self, src: Tensor, dst: Tensor, port: int = 0) -> None:
+        """To each element of ``dst`` the element of ``src`` that NumPy's broadcasting gives it."""
+        if src.size == dst.size:
+            self.one_to_one(src, dst, port)
+            return
+        self.table(src, dst, 1, lambda: np.broadcast_to(np.arange(src.size).reshape(src.shape), dst.shape), port)
+
+    def _count_edges(self, edges: int) -> None:
+        self._edges += edges
+        if self._edges > MAX_ACTORS:
+            raise self.error(f"with it the model has more than {MAX_ACTORS:,} listed edges, more than graphsim lowers")
+
+    # -- parameters -------------------------------------------------------------------------------------------------
+
+    def weight(self, name: str, shape: Sequence[int], *, trainable: bool = True) -> Weight:
+        """A weight of the current layer, in the order in which Keras makes them. Asking again gives the same one."""
+        weight = Weight(self.layer, name, tuple(shape), trainable)
+        known = self.weights.setdefault(self.layer, [])
+        for other in known:
+            if other.name == name:
+                if other.shape != weight.shape:
+                    raise self.error(
+                        f"its calls need weight {name!r} in shapes {other.shape} and {weight.shape}; it can have one"
+                    )
+                return other
+        known.append(weight)
+        return weight
+
+    def derive(self, name: str, derivation: Derivation) -> str:
+        """A param of the current layer that is computed from its weights; its name in the graph."""
+        full = f"{self.layer}/{name}"
+        self.derived.setdefault(full, (self.layer, derivation))
+        return full
+
+    def spread(self, name: str, derivation: Derivation, over: Sequence[int], shape: Sequence[int]) -> Ref:
+        """A per-element param of shape ``over`` that is broadcast to ``shape`` (of as many axes), stored once.
+
+        Where the axes it varies along are next to each other it is stored as it is; else for every element.
+        """
+        varying = [axis for axis, size in enumerate(over) if size != 1]
+        first, last = (varying[0], varying[-1]) if varying else (0, -1)
+        if tuple(over[first : last + 1]) == tuple(shape[first : last + 1]):
+            inner = math.prod(shape[last + 1 :]) if varying else 1
+            return Ref(self.derive(name, lambda weights: derivation(weights).reshape(-1)), inner)
+        full = self.groups_name(name)
+        self._count_edges(math.prod(shape))
+        self.derived[full] = (
+            self.layer,
+            lambda weights: np.broadcast_to(derivation(weights).reshape(over), shape).reshape(-1),
+        )
+        return Ref(full)
+
+    def groups_name(self, name: str) -> str:
+        """Name of a param that belongs to one call alone."""
+        return f"{self.layer}:{self.call}/{name}" if self.call else f"{self.layer}/{name}"
+
+
+def positive_axis(axis: Any, rank: int) -> int:
+    """An axis of a tensor with batch axis, negative from the end, as an axis of ``rank`` without it.
+
+    Raises:
+        RefusedError: it is no axis of such a tensor, or the batch axis.
+    """
+    if isinstance(axis, bool) or not isinstance(axis, int) or not -rank - 1 <= axis <= rank:
+        raise RefusedError(f"axis {axis!r} is not an axis of a tensor with {rank} axes beside the batch")
+    positive: int = axis % (rank + 1)
+    if positive == 0:
+        raise RefusedError("it works along the batch axis, and a graph sees one sample at a time")
+    return positive - 1

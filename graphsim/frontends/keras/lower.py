@@ -1,0 +1,275 @@
+"""From a Keras model file to a graph: check every layer, build the structure, read the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from graphsim.errors import ModelError, UnsupportedLayerError
+from graphsim.frontends.keras.archive import Archive, open_archive
+from graphsim.frontends.keras.builder import Array, Builder, Derivation, FloatArray, RefusedError, Tensor, Weight
+from graphsim.frontends.keras.config import (
+    FUNCTIONAL,
+    SEQUENTIAL,
+    Call,
+    Layer,
+    Model,
+    TensorId,
+    input_shape,
+    read_model,
+)
+from graphsim.frontends.keras.fields import shown
+from graphsim.frontends.keras.layers import RULES, Lowering, Merging, reason_without_rule
+from graphsim.frontends.keras.semantics import Semantics, detect
+from graphsim.frontends.keras.weights import is_operation, locate, read_weight
+from graphsim.graph import Dense, Graph, Group
+
+#: Policies of computing whose values a float32 graph can stand for.
+_DTYPES = ("float32", "float64")
+_INPUT_DTYPES = (*_DTYPES, "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
+
+
+def lower(path: Path | str, weights: Path | str | None = None, *, name: str | None = None) -> Graph:
+    """Lower a Keras model file to a graph of one actor per neuron. Neither Keras nor TensorFlow is imported.
+
+    Args:
+        path: a full model (``.h5``, ``.keras``), or an architecture (``.json``).
+        weights: a file to take the weights from instead; needed where ``path`` has none.
+        name: of the graph; the file's name without its suffix when None.
+
+    Raises:
+        UnsupportedLayerError: some layers cannot be lowered; lists all of them. No weight has been read.
+        ModelError: a file cannot be read, is damaged, or contradicts itself; names file and place.
+    """
+    path = Path(path)
+    archive = open_archive(path)
+    second = open_archive(Path(weights)) if weights is not None else None
+    try:
+        return _lower(archive, second, name or path.stem)
+    finally:
+        for opened in (archive, second):
+            if opened is not None and opened.weights is not None:
+                opened.weights.close()
+
+
+def _finite(derivation: Derivation, of: Callable[[Weight], FloatArray], what: str) -> Array:
+    """A derived param; floats must have come out finite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        array = derivation(of)
+    if not np.isfinite(array).all():
+        raise ModelError(f"{what}, derived from its weights, leaves the range of float32")
+    return array
+
+
+def _lower(archive: Archive, second: Archive | None, name: str) -> Graph:
+    file, entry = archive.file, archive.config
+    if entry is None:
+        raise ModelError(
+            f"{file}: holds no architecture (no attribute 'model_config'). If it holds weights only, give the"
+            " architecture as the model (a .json file, from model.to_json()) and this file as its weights"
+        )
+    version = archive.version or (second.version if second is not None else "")
+    semantics = detect(version, entry.data, file)
+    class_name = entry.text("class_name")
+    if class_name not in SEQUENTIAL and class_name not in FUNCTIONAL:
+        reason = "only Sequential and Functional models say in their files how their layers are connected"
+        raise UnsupportedLayerError(file, [(class_name, f"is a model of a class of its own; {reason}")])
+    model = read_model(entry)
+    lowerer = _Lowerer(file, semantics, model)
+    lowerer.check(model)
+    sinks = lowerer.build(model)
+    lowerer.raise_refusals(model)
+    source = archive if second is None else second
+    params, note = _params(lowerer.builder, model, source)
+    lowerer.finish(model, sinks)
+    notes = semantics.notes() | {
+        "format": archive.format + ("" if second is None else f", weights from {second.format}")
+    }
+    if note:
+        notes["weights"] = note
+    return Graph(name, lowerer.builder.groups, lowerer.builder.channels, params, notes)
+
+
+class _Lowerer:
+    """Runs the rules over a model: first halves for all layers, then second halves call by call."""
+
+    def __init__(self, file: str, semantics: Semantics, model: Model) -> None:
+        self.file, self.semantics = file, semantics
+        self.builder = Builder(file)
+        self._lowerings: dict[str, Lowering] = {}
+        self._mergings: dict[str, Merging] = {}
+        self._refusals: dict[str, str] = {}
+        self._calls: dict[str, int] = {}
+
+    # -- checking ---------------------------------------------------------------------------------------------------
+
+    def check(self, model: Model) -> None:
+        """Find a lowering for every layer, and note the reasons where there is none."""
+        for layer in model.walk():
+            try:
+                self._check_layer(layer)
+            except RefusedError as reason:
+                self._refusals.setdefault(layer.path, str(reason))
+
+    def _check_layer(self, layer: Layer) -> None:
+        if layer.inner is not None:
+            return
+        if is_operation(layer):
+            raise RefusedError(f"the operation {layer.class_name} is not lowered yet; use a layer in its place")
+        if layer.is_custom:
+            raise RefusedError(f"class {shown(layer.class_name)} is not Keras's own; its code cannot be lowered")
+        _check_dtype(layer)
+        if layer.class_name == "InputLayer":
+            return
+        rule = RULES.get(layer.class_name)
+        if rule is None:
+            raise RefusedError(reason_without_rule(layer.class_name))
+        if rule.single is not None:
+            self._lowerings[layer.path] = rule.single(layer.fields, self.semantics)
+        elif rule.many is not None:
+            self._mergings[layer.path] = rule.many(layer.fields, self.semantics)
+
+    def raise_refusals(self, model: Model) -> None:
+        """Raise UnsupportedLayerError if a layer was refused."""
+        listed = [(layer.path, self._refusals[layer.path]) for layer in model.walk() if layer.path in self._refusals]
+        if listed:
+            raise UnsupportedLayerError(self.file, listed)
+
+    # -- building ---------------------------------------------------------------------------------------------------
+
+    def build(self, model: Model) -> list[tuple[TensorId, Tensor | None]]:
+        """Sources, inputs and all calls of the outermost model; its output tensors, None where one is not known."""
+        to = self.builder
+        layers = {layer.name: layer for layer in model.layers}
+        given: list[Tensor | None] = []
+        for tensor in model.inputs:
+            layer = layers[tensor.layer]
+            sizes = input_shape(layer)
+            shape = [size for size in sizes if size is not None]
+            if len(shape) < len(sizes):
+                reason = f"its shape {sizes} has sizes that are not known; save the model with fixed sizes"
+                self._refusals.setdefault(layer.path, reason)
+            if layer.path in self._refusals:
+                given.append(None)
+                continue
+            to.layer, to.call = layer.path, 0
+            name = "source" if len(model.inputs) == 1 else f"source_{layer.path}"
+            source = to.add(Group(name=to.name(name), op="source"))
+            x = to.group("input", shape, observes="output")
+            to.channels.append(Dense(src=source, dst=x.group))
+            given.append(x)
+        return list(zip(model.outputs, self._run(model, given), strict=True))
+
+    def _run(self, model: Model, given: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """Build the calls of a model on ``given`` inputs. A tensor that needs a refused layer is None."""
+        values: dict[TensorId, Tensor | None] = dict(zip(model.inputs, given, strict=True))
+        for call in model.calls:
+            if call.layer.class_name != "InputLayer":
+                for number, tensor in enumerate(self._run_call(call, [self._value(values, t) for t in call.inputs])):
+                    values[TensorId(call.layer.name, call.node, number)] = tensor
+        return [self._value(values, t) for t in model.outputs]
+
+    def _value(self, values: dict[TensorId, Tensor | None], tensor: TensorId) -> Tensor | None:
+        if tensor not in values:
+            raise ModelError(f"{self.file}: layer {tensor.layer!r} has no output {tensor.output}")
+        return values[tensor]
+
+    def _run_call(self, call: Call, xs: list[Tensor | None]) -> list[Tensor | None]:
+        layer = call.layer
+        number = self._calls[layer.path] = self._calls.get(layer.path, -1) + 1
+        try:
+            if call.extras:
+                raise RefusedError(f"it is called with {', '.join(call.extras)}, which is not lowered")
+            if layer.inner is not None:
+                return self._run_inner(layer, layer.inner, xs)
+            known = [x for x in xs if x is not None]
+            self.builder.layer, self.builder.call = layer.path, number
+            if layer.path in self._mergings:
+                if not call.listed:
+                    raise RefusedError(
+                        f"the operation {layer.class_name} is not lowered yet; use the layer in its place"
+                    )
+                if len(known) == len(xs):
+                    return [self._mergings[layer.path](self.builder, known)]
+            elif layer.path in self._lowerings:
+                if len(xs) != 1:
+                    raise RefusedError(f"it is called on {len(xs)} tensors; a {layer.class_name} layer takes one")
+                if known:
+                    return [self._lowerings[layer.path](self.builder, known[0])]
+        except RefusedError as reason:
+            self._refusals.setdefault(layer.path, str(reason))
+        return [None]
+
+    def _run_inner(self, layer: Layer, inner: Model, xs: list[Tensor | None]) -> list[Tensor | None]:
+        if len(xs) != len(inner.inputs):
+            raise ModelError(f"{self.file}: layer {layer.path!r} takes {len(inner.inputs)} inputs; it gets {len(xs)}")
+        inputs = {input_layer.name: input_layer for input_layer in inner.layers}
+        for tensor, x in zip(inner.inputs, xs, strict=True):
+            wanted = input_shape(inputs[tensor.layer])
+            if x is not None and (
+                len(x.shape) != len(wanted) or any(w not in (None, n) for w, n in zip(wanted, x.shape, strict=True))
+            ):
+                raise ModelError(f"{self.file}: layer {layer.path!r} takes shape {wanted}; it gets {x.shape}")
+        return self._run(inner, xs)
+
+    def finish(self, model: Model, outputs: list[tuple[TensorId, Tensor | None]]) -> None:
+        """Add a sink for every output: the answer of a classifier, or all values."""
+        to = self.builder
+        for tensor, x in outputs:
+            assert x is not None
+            name = to.name("sink" if len(outputs) == 1 else f"sink_{tensor.layer}")
+            sink = to.add(Group(name=name, op="argmax" if x.classes else "collect"))
+            to.channels.append(Dense(src=x.group, dst=sink))
+
+
+def _check_dtype(layer: Layer) -> None:
+    dtype = layer.fields.find("dtype")
+    if isinstance(dtype, dict):
+        config = dtype.get("config")
+        dtype = config.get("name") if isinstance(config, dict) else dtype.get("class_name")
+    allowed = _INPUT_DTYPES if layer.class_name == "InputLayer" else _DTYPES
+    if dtype is not None and dtype not in allowed:
+        raise RefusedError(f"it computes in {shown(dtype)}; graphs compute in float32")
+    if layer.fields.find("quantization_config") is not None:
+        raise RefusedError("it is quantised; graphs compute in float32")
+
+
+# -- parameters -----------------------------------------------------------------------------------------------------
+
+
+def _params(builder: Builder, model: Model, source: Archive) -> tuple[dict[str, Array], str]:
+    """Every param the graph refers to, read or derived, and a note about how the weights were found."""
+    wanted = {ref.name for group in builder.groups for ref in group.params.values()}
+    wanted |= {name for channel in builder.channels for name in channel.references()}
+    declared = {weight.param: weight for weights in builder.weights.values() for weight in weights}
+    arrays: dict[Weight, FloatArray] = {}
+    paths: dict[Weight, str] = {}
+    notes: list[str] = []
+    types: set[str] = set()
+    h5 = source.weights
+    if h5 is None and declared:
+        raise ModelError(f"{source.file}: has no weights; give a file with the weights of this architecture")
+    if h5 is not None and declared:
+        located = locate(model, builder.weights, h5)
+        paths = located.paths
+        notes += [located.note] if located.note else []
+
+    def of(weight: Weight) -> FloatArray:
+        if weight not in arrays:
+            assert h5 is not None
+            arrays[weight], stored_as = read_weight(weight, paths[weight], h5)
+            types.add(stored_as)
+        return arrays[weight]
+
+    params: dict[str, Array] = {}
+    for param in sorted(wanted):
+        if param in builder.derived:
+            layer, derivation = builder.derived[param]
+            params[param] = _finite(derivation, of, f"{source.file}: layer {layer!r}: {param}")
+        else:
+            params[param] = of(declared[param])
+    if converted := sorted(types - {"float32"}):
+        notes.append(f"converted to float32 from {', '.join(converted)}")
+    return params, "; ".join(notes)
