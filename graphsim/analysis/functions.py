@@ -82,7 +82,7 @@ def _product(x: Array, factor: Array) -> Array:
 
 
 def apply(name: str, x: Array, args: tuple[Argument, ...] = ()) -> Array:
-    """The activation of a float64 array, relative error below 2**-48 plus 2**-48 of what cancels (see ``Allowance``)."""
+    """The activation of a float64 array; its own error is counted by :func:`graphsim.analysis.rounding.Rounding`."""
     with np.errstate(all="ignore"):
         return VECTORISED[name](x, *args)
 

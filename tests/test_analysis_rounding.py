@@ -1,0 +1,229 @@
+"""Rounding bounds: never broken by any order of summation, fused or not, and not loose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from graphs import mlp
+from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import strategies as st
+from strategies import ACTIVATION_ARGS as ARGUMENTS
+from strategies import graphs, samples
+
+from graphsim.analysis.functions import VECTORISED, apply, reach
+from graphsim.analysis.rounding import GRAPHSIM, TENSORFLOW, Ball, Rounding, gamma
+from graphsim.errors import GraphError, SimulationError
+from graphsim.graph import Dense, Graph, Group, OneToOne, Ref
+from graphsim.graph.ops import ACTIVATIONS
+from graphsim.simulate.reference import ReferenceEngine
+
+ALMOST_ANYTHING = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+
+
+def layer(inputs: int, outputs: int, rng: np.random.Generator, activation: str = "linear") -> Graph:
+    """One dense layer with random weights of mixed sizes and signs."""
+    params = {
+        "w": (rng.normal(0, 1, (inputs, outputs)) * 2.0 ** rng.integers(-6, 6, (inputs, outputs))).astype(np.float32),
+        "b": rng.normal(0, 1, outputs).astype(np.float32),
+    }
+    groups = [
+        Group(name="source", op="source"),
+        Group(name="x", op="input", shape=(inputs,)),
+        Group(name="y", op="linear", shape=(outputs,), activation=activation, params={"bias": Ref("b")}),
+        Group(name="sink", op="collect"),
+    ]
+    channels = [Dense(src=0, dst=1), Dense(src=1, dst=2, weight=Ref("w")), Dense(src=2, dst=3)]
+    return Graph("layer", groups, channels, params)
+
+
+def runnable(data: st.DataObject) -> tuple[Graph, Mapping[str, npt.NDArray[np.float32]]]:
+    """A random graph that engines run, and its values for a few random samples."""
+    graph = data.draw(graphs())
+    try:
+        return graph, ReferenceEngine(graph).run(data.draw(samples(graph))).values
+    except SimulationError:
+        reject()
+
+
+def outside(values: npt.NDArray[np.float32], ball: Ball) -> npt.NDArray[np.bool_]:
+    flat = values.reshape(len(values), -1).astype(np.float64)
+    return ~((flat == ball.value) | (np.abs(flat - ball.value) <= ball.spread))
+
+
+def left_to_right(terms: npt.NDArray[np.float32]) -> np.float32:
+    total = np.float32(0)
+    for term in terms:
+        total = np.float32(total + term)
+    return total
+
+
+def pairwise(terms: npt.NDArray[np.float32]) -> np.float32:
+    while len(terms) > 1:
+        half = len(terms) // 2
+        terms = np.concatenate([(terms[:half] + terms[half : 2 * half]).astype(np.float32), terms[2 * half :]])
+    return np.float32(terms[0])
+
+
+def fused(w: npt.NDArray[np.float32], x: npt.NDArray[np.float32]) -> np.float32:
+    """A chain of fused multiply-adds: the float64 product is exact; long double adds to it before the one rounding."""
+    total = np.float32(0)
+    for a, b in zip(w, x, strict=True):
+        total = np.float32(np.longdouble(total) + np.longdouble(a) * np.longdouble(b))
+    return total
+
+
+@ALMOST_ANYTHING
+@given(seed=st.integers(0, 2**32 - 1), inputs=st.integers(1, 60), zeros=st.sampled_from([0.0, 0.5, 0.9]))
+def test_no_order_of_summation_leaves_the_bound(seed: int, inputs: int, zeros: float) -> None:
+    rng = np.random.default_rng(seed)
+    graph = layer(inputs, 3, rng)
+    x = (rng.normal(0, 1, (2, inputs)) * (rng.random((2, inputs)) >= zeros)).astype(np.float32)
+    w, b = graph.params["w"], graph.params["b"]
+    ball = Rounding(graph).evaluate(2, {1: Ball.observed(x)}, GRAPHSIM)
+    for i in range(2):
+        for j in range(3):
+            order = rng.permutation(inputs)
+            products = (w[order, j] * x[i, order]).astype(np.float32)
+            found = [
+                np.float32(left_to_right(products) + b[j]),
+                left_to_right(np.concatenate([b[j : j + 1], products])),
+                pairwise(np.concatenate([products, b[j : j + 1]])),
+                np.float32(fused(w[order, j], x[i, order]) + b[j]),
+                np.float32(pairwise(products[::2]) + (pairwise(products[1::2]) if inputs > 1 else 0)) + b[j],
+            ]
+            exact, radius = ball.value[i, j], ball.spread[i, j]
+            assert [abs(float(value) - exact) <= radius for value in found] == [True] * len(found)
+
+
+@ALMOST_ANYTHING
+@given(data=st.data())
+def test_the_engines_arithmetic_stays_within_the_bounds_of_every_kind_of_group(data: st.DataObject) -> None:
+    graph, values = runnable(data)
+    rounding = Rounding(graph)
+    balls = {graph.number[name]: Ball.observed(array) for name, array in values.items()}
+    for number, group in enumerate(graph.groups):
+        if rounding.producers(number):
+            judged = outside(values[group.name], rounding.evaluate(number, balls, GRAPHSIM))
+            assert not judged.any(), group
+
+
+@ALMOST_ANYTHING
+@given(data=st.data())
+def test_radii_carry_through_groups_that_were_not_observed(data: st.DataObject) -> None:
+    """From the inputs alone: every later value lies in a ball computed from balls."""
+    graph, values = runnable(data)
+    rounding = Rounding(graph)
+    balls: dict[int, Ball] = {}
+    for number, group in enumerate(graph.groups):
+        if group.op == "input":
+            balls[number] = Ball.observed(values[group.name])
+        elif rounding.producers(number):
+            balls[number] = rounding.evaluate(number, balls, GRAPHSIM)
+            assert not outside(values[group.name], balls[number]).any(), group
+
+
+def test_weights_slightly_off_are_found() -> None:
+    """The bounds are not loose: a weight off by a relative 2**-8 shows on most inputs of ordinary size."""
+    rng = np.random.default_rng(7)
+    graph = layer(128, 40, rng)
+    x = np.abs(rng.normal(0, 1, (50, 128))).astype(np.float32)
+    graph = Graph("plain", graph.groups, graph.channels, {**graph.params, "w": rng.normal(0, 1, (128, 40)).astype("f")})
+    kernel = graph.params["w"].copy()
+    rows = rng.integers(0, 128, 40)
+    kernel[rows, np.arange(40)] *= np.float32(1 + 2.0**-8)
+    wrong = Graph("wrong", graph.groups, graph.channels, {**graph.params, "w": kernel})
+    values = ReferenceEngine(graph).run(x).values["y"]
+    right, found = (Rounding(g).evaluate(2, {1: Ball.observed(x)}, GRAPHSIM) for g in (graph, wrong))
+    assert not outside(values, right).any()
+    assert outside(values, found).any(axis=0).mean() > 0.9
+
+
+def test_the_bound_is_highams_with_the_terms_that_are_not_zero() -> None:
+    graph = layer(100, 1, np.random.default_rng(1))
+    x = np.zeros((1, 100), np.float32)
+    x[0, :7] = 1.5
+    ball = Rounding(graph).evaluate(2, {1: Ball.observed(x)}, GRAPHSIM)
+    w, b = graph.params["w"].astype(np.float64)[:, 0], float(graph.params["b"][0])
+    scale = 1.5 * np.abs(w[:7]).sum() + abs(b)
+    assert ball.value[0, 0] == pytest.approx(1.5 * w[:7].sum() + b, rel=1e-14)
+    assert ball.spread[0, 0] == pytest.approx(8 * 2.0**-24 / (1 - 8 * 2.0**-24) * scale, rel=1e-6)
+
+
+def test_gamma() -> None:
+    assert gamma(1).item() == 2.0**-24 / (1 - 2.0**-24)
+    assert gamma(2.0**24).item() == np.inf
+
+
+def test_a_neuron_that_is_off_for_sure_has_no_room() -> None:
+    graph = layer(3, 1, np.random.default_rng(2), activation="relu")
+    w = graph.params["w"].astype(np.float64)[:, 0]
+    x = (-100 * np.sign(w)).astype(np.float32)[None, :]
+    ball = Rounding(graph).evaluate(2, {1: Ball.observed(x)}, TENSORFLOW)
+    assert (ball.value[0, 0], ball.spread[0, 0]) == (0.0, 0.0)
+
+
+def test_overflow_leaves_nothing_to_say() -> None:
+    graph = layer(2, 1, np.random.default_rng(2))
+    x = np.full((1, 2), 3e38, np.float32)
+    big = Graph("big", graph.groups, graph.channels, {"w": np.full((2, 1), 2, np.float32), "b": graph.params["b"]})
+    assert Rounding(big).evaluate(2, {1: Ball.observed(x)}, GRAPHSIM).spread[0, 0] == np.inf
+
+
+def test_feedback_has_no_rounding_rule() -> None:
+    graph = layer(2, 2, np.random.default_rng(0))
+    channels = [OneToOne(src=2, dst=2, port=1, initial_tokens=1), *graph.channels]
+    with pytest.raises(GraphError, match="initial tokens"):
+        Rounding(Graph("loop", graph.groups, channels, graph.params))
+
+
+def test_softmax_bound_runs_from_the_logits_to_the_classes() -> None:
+    """Max, exp and sum unseen: the classes' radii are still a few dozen ulps, and hold float32 softmaxes."""
+    graph = mlp(8, 6, 5)
+    rng = np.random.default_rng(3)
+    logits = rng.normal(0, 8, (200, 5)).astype(np.float32)
+    rounding, number = Rounding(graph), graph.number
+    balls = {number["dense_1"]: Ball.observed(logits)}
+    for name in ("dense_1.max", "dense_1.exp", "dense_1.sum", "dense_1.softmax"):
+        balls[number[name]] = rounding.evaluate(number[name], balls, TENSORFLOW)
+    found = balls[number["dense_1.softmax"]]
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    exps = np.exp(shifted)
+    assert exps.dtype == np.float32
+    for softmax in (exps / exps.sum(axis=1, keepdims=True), exps * (1 / exps.sum(axis=1, keepdims=True))):
+        assert not outside(softmax, found).any()
+    ulps = found.spread / (2.0**-24 * found.value)
+    assert ulps.max() < 2 * (40 + np.abs(shifted).max())
+
+
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+def test_vectorised_forms_are_the_rules(name: str) -> None:
+    rng = np.random.default_rng(5)
+    args = ARGUMENTS.get(name, ())
+    x = np.concatenate([rng.normal(0, 3, 2000), rng.normal(0, 40, 500), [-1.0, 0.0, 0.5, 1.0, 3.0, -3.0]])
+    x = np.abs(x[x != 0]) if name == "log" else x
+    found = apply(name, x, args)
+    expected = np.array([ACTIVATIONS[name].rule(float(v), *args) for v in x])
+    allowance = ACTIVATIONS[name].reference(*args)
+    room = 2.0**-47 * (np.abs(expected) + allowance.operand * np.abs(x) + allowance.absolute)
+    assert (np.abs(found - expected) <= room).all(), x[np.abs(found - expected) > room]
+
+
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+def test_reach_covers_every_point_of_the_interval(name: str) -> None:
+    rng = np.random.default_rng(6)
+    args = ARGUMENTS.get(name, ())
+    x, error = rng.normal(0, 3, 3000), rng.lognormal(-3, 3, 3000)
+    if name == "log":
+        x, error = np.abs(x) + error, error * 0.999
+    got, centre = reach(name, x, error, args), apply(name, x, args)
+    slack = 1e-12 * (1 + np.abs(centre))
+    for t in np.linspace(-1, 1, 41):
+        there = apply(name, x + t * error, args)
+        assert (np.abs(there - centre) <= got + slack + 1e-12 * np.abs(there)).all()
+
+
+def test_every_activation_has_a_vectorised_form() -> None:
+    assert set(VECTORISED) == set(ACTIVATIONS)
