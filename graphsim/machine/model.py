@@ -313,7 +313,7 @@ class Machine:
         """This machine as the text of a ``machine.toml`` that loads back to an equal machine.
 
         Raises:
-            MachineError: the text would be larger than a machine file may be (4 MiB).
+            MachineError: the text would be larger than a machine file may be (1 MiB).
         """
         from graphsim.machine.writer import machine_toml
 

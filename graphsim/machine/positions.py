@@ -14,6 +14,9 @@ from collections.abc import Sequence
 KeyPath = tuple[str | int, ...]
 """Keys and array indices from the top of the document down to a value."""
 
+MAX_DEPTH = 16
+"""Length of the longest path whose line is noted: far beyond any sensible file, and hostile ones stay cheap."""
+
 _SPACE = re.compile(r"[ \t]*")
 _SPACE_AND_LINES = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -32,7 +35,8 @@ _ESCAPED = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", '"': '"', "\\
 def lines_of(text: str) -> dict[KeyPath, int]:
     """Line number, from 1, of every key and array element of a valid TOML document with ``\\n`` line ends.
 
-    A table's line is that of its header, or of the first key that makes it.
+    A table's line is that of its header, or of the first key that makes it. Paths longer than :data:`MAX_DEPTH` are
+    left out.
     """
     walker = _Walker(text)
     walker.document()
@@ -96,7 +100,8 @@ class _Walker:
         return (*path, self.tables_in[path] - 1) if path in self.tables_in else path
 
     def note(self, path: KeyPath) -> None:
-        self.lines.setdefault(path, self.line)
+        if len(path) <= MAX_DEPTH:
+            self.lines.setdefault(path, self.line)
 
     def pair(self, table: KeyPath) -> None:
         path = table

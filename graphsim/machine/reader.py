@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from graphsim.errors import MachineError
@@ -25,7 +25,10 @@ from graphsim.machine.settings import MAX_FILE_BYTES, SETTINGS
 from graphsim.machine.topologies import SCALED_KEYS, scaled_links, topology_shape
 
 MAX_LINE = 2_000
-"""Characters on one line of a machine file. It bounds nesting and keys, on which ``tomllib`` is slow."""
+"""Characters on one line of a machine file. It bounds the depth of dotted keys, which cost ``tomllib`` its square."""
+
+MAX_DOTS = 100_000
+"""Dots in a machine file. Each may be a table of a dotted key, for which ``tomllib`` takes more than a kilobyte."""
 
 _SHOWN_FAULTS = 10
 
@@ -75,7 +78,7 @@ class _NodeEntry(_NodeTable):
 
 
 class _NodeOverride(_NodeTable):
-    nodes: Annotated[list[str], Field(min_length=1)]
+    nodes: Annotated[list[str], Field(min_length=1), FailFast()]
 
 
 class _LinkEntry(_LinkTable):
@@ -85,17 +88,18 @@ class _LinkEntry(_LinkTable):
 
 
 class _MachineTable(_Table):
+    # Lists stop at their first faulty entry: a file of a hundred thousand faults must not cost a report on each.
     name: Annotated[str | None, Field(min_length=1, max_length=200)] = None
     clock_mhz: Annotated[float | None, _bounded("clock_mhz")] = None
     host: str | None = None
     topology: str | None = None
-    nodes: list[_NodeEntry] | None = None
-    links: list[_LinkEntry] | None = None
+    nodes: Annotated[list[_NodeEntry], FailFast()] = []
+    links: Annotated[list[_LinkEntry], FailFast()] = []
     node: _NodeTable = _NodeTable()
     switch: _SwitchTable = _SwitchTable()
     link: _LinkTable = _LinkTable()
-    node_override: list[_NodeOverride] = []
-    link_override: list[_LinkEntry] = []
+    node_override: Annotated[list[_NodeOverride], FailFast()] = []
+    link_override: Annotated[list[_LinkEntry], FailFast()] = []
 
 
 class _Fault(Exception):  # noqa: N818 - never leaves this module
@@ -111,7 +115,7 @@ def read_machine(path: Path) -> Machine:
     """The machine that a TOML file describes.
 
     Raises:
-        MachineError: the file cannot be read, is larger than 4 MiB, is not TOML, or breaks the format. The message has
+        MachineError: the file cannot be read, is larger than 1 MiB, is not TOML, or breaks the format. The message has
             one line per fault: ``file:line: key: what is wrong``.
     """
     text = _text(path)
@@ -130,6 +134,8 @@ def machine_from_toml(text: str, source: str = "machine.toml", default_name: str
             raise MachineError(
                 f"{source}:{number}: a line of {len(line):,} characters; break it ({MAX_LINE:,} at most)"
             )
+    if text.count(".") > MAX_DOTS:
+        raise MachineError(f"{source}: more than {MAX_DOTS:,} dots; keys nested like this are not those of a machine")
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -245,7 +251,8 @@ def _machine(data: Mapping[str, Any], default_name: str) -> Machine:
         return Machine(name, float(clock), tuple(nodes), tuple(links), host, table.topology or "")
     except MachineError as error:
         # What is left to find once every entry is sound concerns all links together: a path that is missing.
-        raise _Fault(("topology" if table.topology else "links",), str(error).removeprefix(f"{name}: ")) from None
+        place = next(key for key in ("topology", "links", "nodes") if key in table.model_fields_set)
+        raise _Fault((place,), str(error).removeprefix(f"{name}: ")) from None
 
 
 @dataclass(frozen=True)
@@ -266,7 +273,7 @@ def _defaults(table: _MachineTable) -> _Defaults:
 
 def _from_topology(table: _MachineTable) -> tuple[list[NodeSpec], list[Link]]:
     for key in ("nodes", "links"):
-        if getattr(table, key) is not None:
+        if key in table.model_fields_set:
             raise _Fault((key,), f"cannot stand beside topology; use {key[:-1]}_override to change some {key}")
     assert table.topology is not None
     try:
@@ -292,7 +299,7 @@ def _from_topology(table: _MachineTable) -> tuple[list[NodeSpec], list[Link]]:
 
 
 def _from_lists(table: _MachineTable) -> tuple[list[NodeSpec], list[Link]]:
-    if table.nodes is None:
+    if "nodes" not in table.model_fields_set:
         raise _Fault((), 'neither topology nor nodes; write topology = "torus:4x4", or list [[nodes]] and [[links]]')
     base = _defaults(table)
     nodes: list[NodeSpec] = []
@@ -311,7 +318,7 @@ def _from_lists(table: _MachineTable) -> tuple[list[NodeSpec], list[Link]]:
         nodes.append(_with_node_settings(replace(template, name=entry.name), entry, path))
     links: list[Link] = []
     seen: dict[tuple[int, int], int] = {}
-    for i, link in enumerate(table.links or []):
+    for i, link in enumerate(table.links):
         for src, dst in _directions(link, ids, ("links", i)):
             if (src, dst) in seen:
                 first = seen[src, dst]

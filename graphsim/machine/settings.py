@@ -17,7 +17,7 @@ MAX_NODES = 65_536
 MAX_LINKS = 1_048_576
 """Directed links a machine may have: exactly those of ``hypercube:16``; ``full:N`` ends at N = 1024."""
 
-MAX_FILE_BYTES = 4 * 2**20
+MAX_FILE_BYTES = 2**20
 """Size above which a machine file is refused unread, and :meth:`Machine.to_toml` refuses to write one."""
 
 _MAX_INT32 = 2**31 - 1
