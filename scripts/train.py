@@ -25,8 +25,12 @@ def main() -> int:
     """Run the command line; 0 when trained, 2 on unusable input, 130 when interrupted."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("recipe", choices=sorted(RECIPES))
-    parser.add_argument("--out", type=Path, help="folder for the model files and the card")
-    parser.add_argument("--log-dir", type=Path, help="folder for TensorBoard logs and checkpoints")
+    parser.add_argument(
+        "--out", type=Path, help="folder for the model files and the card (default: out/train/<recipe>)"
+    )
+    parser.add_argument(
+        "--log-dir", type=Path, help="folder for TensorBoard logs and checkpoints (default: log in the output folder)"
+    )
     parser.add_argument("--seed", type=int)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--resume", action="store_true", help="go on after the newest checkpoint")

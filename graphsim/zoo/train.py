@@ -18,6 +18,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ from graphsim.errors import UsageError
 from graphsim.zoo.card import Card
 from graphsim.zoo.quiet import import_tensorflow
 from graphsim.zoo.recipes import RECIPES, Recipe
+
+THREADS = 2
+"""Threads per operation in training. Another number splits the sums otherwise and so changes the last bits."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +77,16 @@ def train(
 ) -> TrainResult:
     """Train a recipe and write ``<model>.h5``, ``<model>.keras`` and the card ``<model>.md``, each atomically.
 
-    TensorFlow's deterministic operations are switched on, for the rest of the process. The same versions on the same
-    kind of processor then give the same weights.
+    TensorFlow's deterministic operations are switched on for the rest of the process, and its threads are fixed to
+    :data:`THREADS`. The same versions on the same kind of processor then give the same weights, unless TensorFlow had
+    run something with another number of threads before.
 
     Args:
         recipe: a key of :data:`graphsim.zoo.recipes.RECIPES`.
         out: folder for the three files; ``out/train/<recipe>`` when None, so that shipped models stay as they are.
         seed: 0 to 2^32 - 1; the recipe's when None.
         epochs: 1 to 9999; the recipe's when None.
-        log_dir: folder for logs and checkpoints; ``out/train/<recipe>/log`` when None.
+        log_dir: folder for logs and checkpoints; ``log`` in ``out`` when None.
         resume: go on after the newest checkpoint in ``log_dir``, if there is one. Without it, checkpoints of an
             earlier run in that folder are deleted.
         progress: called after every epoch, when its checkpoint is on disk.
@@ -102,7 +107,7 @@ def train(
     if not 1 <= epochs <= 9999:
         raise UsageError(f"training takes 1 to 9999 epochs, not {epochs}")
     target = Path(out) if out is not None else Path("out", "train", recipe)
-    log = Path(log_dir) if log_dir is not None else Path("out", "train", recipe, "log")
+    log = Path(log_dir) if log_dir is not None else target / "log"
 
     samples = load(recipe, "train")
     held_out = len(samples) - plan.validation
@@ -111,6 +116,8 @@ def train(
     tf, keras = import_tensorflow()
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
+    with suppress(RuntimeError):  # the number of threads is settled once TensorFlow has run anything
+        tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     steps = -(-held_out // plan.batch)
     if start:
         model = keras.models.load_model(_checkpoint(log, start))
