@@ -14,7 +14,7 @@ from graphsim.errors import InfeasibleError, PlacementError, ScheduleError
 from graphsim.graph import Graph
 from graphsim.machine import Machine
 from graphsim.schedule.costs import Costs
-from graphsim.schedule.place import Placement, check_placement, contiguous, one_to_one
+from graphsim.schedule.place import Placement, check_placement, contiguous, one_to_one, read_placement
 from graphsim.schedule.route import Routes, route
 from graphsim.schedule.schedule import Schedule
 from graphsim.schedule.slots import Slots, allot, check_memory
@@ -53,7 +53,10 @@ def fold(
     """
     _check_rates(graph)
     costs = Costs(graph, machine)
-    if strategy == "one-to-one":
+    if placement is not None:
+        strategy = "file"
+        node = placement if isinstance(placement, np.ndarray) else read_placement(placement, graph, machine)
+    elif strategy == "one-to-one":
         node = one_to_one(costs)
     elif strategy == "contiguous":
         node = contiguous(costs, machine.compute_nodes)

@@ -15,9 +15,21 @@ from graphsim.errors import PlacementError
 from graphsim.graph import Graph
 from graphsim.machine import Machine
 from graphsim.schedule.costs import Costs
+from graphsim.schedule.placement_file import Placement, read_placement, write_placement
+
+__all__ = [
+    "Placement",
+    "check_placement",
+    "contiguous",
+    "distances",
+    "nodes_by_distance",
+    "one_to_one",
+    "pinned",
+    "read_placement",
+    "write_placement",
+]
 
 IntArray = npt.NDArray[np.int64]
-Placement = npt.NDArray[np.int32]
 
 #: A layer whose firings together take at most this part of the busiest node's load is kept on one node, if one has
 #: room: spreading it would cost more in communication than it saves.
