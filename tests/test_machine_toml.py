@@ -205,6 +205,15 @@ def test_fat_tree_with_large_capacities_still_reads_back() -> None:
     assert parse_machine(wide.to_toml()) == wide
 
 
+def test_fat_tree_with_thin_links_at_the_root_still_reads_back() -> None:
+    """Most of its links have less than their share of any whole number of frames."""
+    fat = load_machine("fat_tree:3")
+    leaf = set(fat.compute_nodes)
+    frames = [i + 2 if {link.src, link.dst} & leaf else 1 for i, link in enumerate(fat.links)]
+    links = tuple(replace(link, frames_per_tick=count) for link, count in zip(fat.links, frames, strict=True))
+    assert parse_machine(replace(fat, links=links).to_toml()) == replace(fat, links=links)
+
+
 def test_too_large_to_be_read_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("graphsim.machine.writer.MAX_FILE_BYTES", 100)
     with pytest.raises(MachineError, match="torus:4x4: its description is larger than"):
