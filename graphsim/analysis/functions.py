@@ -26,7 +26,7 @@ def _where(condition: npt.NDArray[np.bool_], yes: Argument, no: Argument) -> Arr
 
 
 def _clipped_relu(x: Array, slope: Argument, greatest: Argument, threshold: Argument) -> Array:
-    return _where(x >= greatest, greatest, _where(x >= threshold, x, slope * (x - threshold)))
+    return _where(x > threshold, np.minimum(x, greatest), slope * (x - threshold))
 
 
 def _elu(x: Array, alpha: Argument) -> Array:

@@ -176,12 +176,10 @@ def relu(x: float) -> float:
 
 
 def clipped_relu(x: float, negative_slope: float, max_value: float, threshold: float) -> float:
-    """Keras ReLU: x above ``threshold`` (at most ``max_value``), ``negative_slope`` * (x - threshold) below it."""
-    if x >= max_value:
-        return max_value
-    if x >= threshold:
-        return x
-    return negative_slope * (x - threshold)
+    """Keras ReLU: x above ``threshold`` (at most ``max_value``), else ``negative_slope`` * (x - threshold)."""
+    if x > threshold or x != x:
+        return x if x < max_value or x != x else max_value
+    return negative_slope * (x - threshold) if negative_slope != 0.0 else 0.0
 
 
 def relu6(x: float) -> float:
