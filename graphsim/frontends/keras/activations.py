@@ -46,6 +46,11 @@ UNARY: dict[str, Unary] = {
 }
 #: Activations along an axis, which no neuron can compute alone.
 ALONG = ("softmax", "log_softmax", "glu", "sparsemax")
+#: Keras's own sparsemax was wrong until it was mended in August 2026 (its issue 23425), after 3.15.1.
+SPARSEMAX_NOTE = (
+    "as Martins and Astudillo (2016) define it; Keras up to 3.15.1 computes other values wherever more than one output"
+    " is positive"
+)
 #: Names that TensorFlow's own functions leave in files of Keras 2.
 _ALIASES = {"softmax_v2": "softmax", "log_softmax_v2": "log_softmax"}
 
@@ -96,11 +101,14 @@ def of_layer(class_name: str, fields: Fields, semantics: Semantics) -> Activatio
         case "ReLU":
             slope = fields.number("negative_slope", default=0.0)
             top, threshold = fields.find("max_value"), fields.number("threshold", default=0.0)
-            if slope == 0.0 and threshold == 0.0 and top is None:
+            limit = math.inf if top is None else fields.number("max_value")
+            if min(slope, limit, threshold) < 0:
+                raise fields.error("'negative_slope', 'max_value' and 'threshold' of a ReLU should not be negative")
+            if slope == 0.0 and threshold == 0.0 and limit == math.inf:
                 return Unary("relu")
-            if slope == 0.0 and threshold == 0.0 and top == 6:
+            if slope == 0.0 and threshold == 0.0 and limit == 6:
                 return Unary("relu6")
-            return Unary("clipped_relu", (slope, math.inf if top is None else fields.number("max_value"), threshold))
+            return Unary("clipped_relu", (slope, limit, threshold))
         case "LeakyReLU":
             return Unary("leaky_relu", (fields.number("negative_slope", "alpha", default=0.3),))
         case "ELU":
@@ -160,10 +168,7 @@ def along(to: Builder, x: Tensor, activation: Activation) -> Tensor:
             return _log_softmax(to, x, axes)
         case "glu":
             return _glu(to, x, axes[0])
-    raise RefusedError(
-        "Keras 3 (3.8 to 3.15) computes 'sparsemax' wrongly: its outputs do not sum to 1. It is not lowered, because"
-        " neither the right values nor the wrong ones would serve"
-    )
+    return _sparsemax(to, x, axes)
 
 
 class _Reduction:
@@ -231,6 +236,20 @@ def _log_softmax(to: Builder, x: Tensor, axes: Sequence[int]) -> Tensor:
     to.one_to_one(shifted, y, 0)
     over.up(total, y, 1)
     return Tensor(y.group, y.shape, classes=over.is_all and x.size > 1)
+
+
+def _sparsemax(to: Builder, x: Tensor, axes: Sequence[int]) -> Tensor:
+    """max(x - tau, 0), where tau makes the outputs sum to 1."""
+    over = _Reduction(to, x, axes)
+    if not over.is_blocks:
+        raise RefusedError("its sparsemax is not along the last axis")
+    to.notes["sparsemax"] = SPARSEMAX_NOTE
+    tau = to.group("sparsemax", over.kept, suffix="tau")
+    over.down(x, tau)
+    y = to.group("subtract", x.shape, suffix="sparsemax", activation=UNARY["relu"], observes="output")
+    to.one_to_one(x, y, 0)
+    over.up(tau, y, 1)
+    return y
 
 
 def _glu(to: Builder, x: Tensor, axis: int) -> Tensor:

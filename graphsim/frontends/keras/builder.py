@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from graphsim.errors import ModelError
 from graphsim.graph import Channel, Csr, Dense, Group, OneToOne, Ref, Table
+from graphsim.graph.ops import SINKS
 
 #: More actors than this are refused; ResNet-50 has 11 million.
 MAX_ACTORS = 1 << 27
@@ -90,6 +91,7 @@ class Builder:
     channels: list[Channel] = field(default_factory=list)
     weights: dict[str, list[Weight]] = field(default_factory=dict)
     derived: dict[str, tuple[str, Derivation]] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
     layer: str = ""
     call: int = 0
     _names: set[str] = field(default_factory=set)
@@ -197,6 +199,16 @@ class Builder:
         self._edges += edges
         if self._edges > MAX_ACTORS:
             raise self.error(f"with it the model has more than {MAX_ACTORS:,} listed edges, more than graphsim lowers")
+
+    def prune(self) -> None:
+        """Drop the groups that lead to no sink: outputs of nested models that nobody takes."""
+        live = {number for number, group in enumerate(self.groups) if group.op in SINKS}
+        for channel in sorted(self.channels, key=lambda c: c.dst, reverse=True):
+            if channel.dst in live:
+                live.add(channel.src)
+        kept = {old: new for new, old in enumerate(sorted(live))}
+        self.groups = [self.groups[number] for number in kept]
+        self.channels = [replace(c, src=kept[c.src], dst=kept[c.dst]) for c in self.channels if c.dst in live]
 
     # -- parameters -------------------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from graphsim.frontends.keras.layers import RULES, Lowering, Merging, reason_wit
 from graphsim.frontends.keras.semantics import Semantics, detect
 from graphsim.frontends.keras.weights import is_operation, locate, read_weight
 from graphsim.graph import Dense, Graph, Group
+from graphsim.graph.verify import verify
 
 #: Policies of computing whose values a float32 graph can stand for.
 _DTYPES = ("float32", "float64")
@@ -77,9 +78,9 @@ def _lower(archive: Archive, second: Archive | None, name: str) -> Graph:
         reason = "only Sequential and Functional models say in their files how their layers are connected"
         raise UnsupportedLayerError(file, [(class_name, f"is a model of a class of its own; {reason}")])
     model = read_model(entry)
-    lowerer = _Lowerer(file, semantics, model)
+    lowerer = _Lowerer(file, semantics)
     lowerer.check(model)
-    sinks = lowerer.build(model)
+    outputs = lowerer.build(model)
     lowerer.raise_refusals(model)
     source = archive if second is None else second
     params, note = _params(lowerer.builder, model, source)
@@ -95,7 +96,7 @@ def _lower(archive: Archive, second: Archive | None, name: str) -> Graph:
 class _Lowerer:
     """Runs the rules over a model: first halves for all layers, then second halves call by call."""
 
-    def __init__(self, file: str, semantics: Semantics, model: Model) -> None:
+    def __init__(self, file: str, semantics: Semantics) -> None:
         self.file, self.semantics = file, semantics
         self.builder = Builder(file)
         self._lowerings: dict[str, Lowering] = {}
@@ -214,14 +215,19 @@ class _Lowerer:
                 raise ModelError(f"{self.file}: layer {layer.path!r} takes shape {wanted}; it gets {x.shape}")
         return self._run(inner, xs)
 
-    def finish(self, model: Model, outputs: list[tuple[TensorId, Tensor | None]]) -> None:
-        """Add a sink for every output: the answer of a classifier, or all values."""
+    def finish(self, outputs: list[tuple[TensorId, Tensor | None]]) -> None:
+        """Add a sink for every output: the answer of a classifier, or all values. Drop what leads to no sink."""
         to = self.builder
+        inputs = [group.layer for group in to.groups if group.op == "input"]
         for tensor, x in outputs:
             assert x is not None
             name = to.name("sink" if len(outputs) == 1 else f"sink_{tensor.layer}")
             sink = to.add(Group(name=name, op="argmax" if x.classes else "collect"))
             to.channels.append(Dense(src=x.group, dst=sink))
+        to.prune()
+        unused = [name for name in inputs if not any(g.op == "input" and g.layer == name for g in to.groups)]
+        if unused:
+            raise ModelError(f"{self.file}: no output of the model depends on its inputs {', '.join(unused)}")
 
 
 def _check_dtype(layer: Layer) -> None:
