@@ -12,15 +12,16 @@ versions of any library in the file, and the order of writing is fixed: equal gr
 written atomically.
 
 A file is not trusted. Before a dataset is read, its link, storage layout and size are checked, and all sizes together
-must fit into the file, so reading takes no more memory than the file is long. Then the SHA-256 of every param, the
+must fit into the file, so reading takes little more memory than the file is long; what HDF5 takes for itself is bounded
+as well. Then the SHA-256 of every param, the
 digest of the graph and all rules of :mod:`graphsim.graph.verify` are checked.
 """
 
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,14 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.errors import GraphError
-from graphsim.files import replacing
+from graphsim.files import bounded_memory, replacing
 from graphsim.graph.graph import Graph, Param
 from graphsim.graph.text import dump, parse
 from graphsim.graph.verify import verify
 
 SCHEMA = 1
+#: Bytes that HDF5 may take for itself, besides the arrays that it reads.
+_ALLOWANCE = 64 << 20
 _SCHEMA, _DIGEST, _TEXT, _PARAMS = "graphsim_schema", "graphsim_digest", "text", "params"
 
 
@@ -71,26 +74,21 @@ def load(path: Path | str) -> Graph:
         raise GraphError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
     if not stat.S_ISREG(status.st_mode):
         raise GraphError(f"{path}: is not a file")
-    with _naming(path):
-        # h5py takes locks to guard against a writer in the same file; ours replace whole files.
-        with h5py.File(path, "r", locking=False) as file:
+    size = status.st_size
+    with _naming(path), ExitStack() as stack:
+        with bounded_memory(_ALLOWANCE + size):
+            # h5py takes locks to guard against a writer in the same file; ours replace whole files.
+            file = stack.enter_context(h5py.File(path, "r", locking=False))
             digest = _attributes(file)
-            left = status.st_size
-            text = _read(file, _TEXT, None, left)
-            left -= text.nbytes
-            try:
-                bare = parse(text.tobytes().decode("ascii"))
-            except UnicodeDecodeError as error:
-                raise GraphError(f"/{_TEXT}: is not ASCII at byte {error.start}") from error
-            except GraphError as error:
-                raise GraphError(f"/{_TEXT}: {error}") from error
-            arrays: dict[str, npt.NDArray[np.generic]] = {}
-            folder = _member(file, _PARAMS, h5py.Group)
-            if len(folder) != len(bare.declared):
-                raise GraphError(f"/{_PARAMS}: {len(folder)} arrays; the text declares {len(bare.declared)}")
-            for number, (name, param) in enumerate(bare.declared.items()):
-                arrays[name] = _read(folder, str(number), param, left)
-                left -= arrays[name].nbytes
+            text = _read(file, _TEXT, None, size)
+        try:
+            bare = parse(text.tobytes().decode("ascii"))
+        except UnicodeDecodeError as error:
+            raise GraphError(f"/{_TEXT}: is not ASCII at byte {error.start}") from error
+        except GraphError as error:
+            raise GraphError(f"/{_TEXT}: {error}") from error
+        with bounded_memory(_ALLOWANCE + size):
+            arrays = _read_params(file, bare.declared, size - text.nbytes)
         graph = Graph(bare.name, bare.groups, bare.channels, arrays, bare.notes, declared=bare.declared)
         graph.check_params()
         verify(graph)
@@ -111,6 +109,18 @@ def _naming(path: Path) -> Iterator[None]:
     ) as error:  # HDF5 on damaged files ends in almost any exception: OSError, KeyError, RuntimeError ...
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise GraphError(f"{path}: is not a readable HDF5 file ({reason}); write it again") from error
+
+
+def _read_params(file: h5py.File, declared: Mapping[str, Param], room: int) -> dict[str, npt.NDArray[np.generic]]:
+    """The arrays of the params, as the text declares them, of at most ``room`` bytes together."""
+    folder = _member(file, _PARAMS, h5py.Group)
+    if len(folder) != len(declared):
+        raise GraphError(f"/{_PARAMS}: {len(folder)} arrays; the text declares {len(declared)}")
+    arrays: dict[str, npt.NDArray[np.generic]] = {}
+    for number, (name, param) in enumerate(declared.items()):
+        arrays[name] = _read(folder, str(number), param, room)
+        room -= arrays[name].nbytes
+    return arrays
 
 
 def _attributes(file: h5py.File) -> str:
