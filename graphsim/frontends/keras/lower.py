@@ -82,15 +82,14 @@ def _lower(archive: Archive, second: Archive | None, name: str) -> Graph:
     lowerer.check(model)
     outputs = lowerer.build(model)
     lowerer.raise_refusals(model)
-    source = archive if second is None else second
-    params, note = _params(lowerer.builder, model, source)
-    lowerer.finish(model, sinks)
-    notes = semantics.notes() | {
-        "format": archive.format + ("" if second is None else f", weights from {second.format}")
-    }
+    lowerer.finish(outputs)
+    params, note = _params(lowerer.builder, model, archive if second is None else second)
+    notes = semantics.notes() | lowerer.builder.notes
     if note:
         notes["weights"] = note
-    return Graph(name, lowerer.builder.groups, lowerer.builder.channels, params, notes)
+    graph = Graph(name, lowerer.builder.groups, lowerer.builder.channels, params, notes)
+    verify(graph)
+    return graph
 
 
 class _Lowerer:
