@@ -134,7 +134,7 @@ def run(
     with _timed(seconds, "verify"):
         verdict = verify(graph, schedule)
     if not verdict.ok:
-        raise CheckFailed(f"the schedule breaks {verdict.total} rules; the first: {verdict.violations[0].message}")
+        raise CheckFailed(f"the schedule breaks {verdict.violation_count} rules; the first: {verdict.violations[0].message}")
     with _timed(seconds, "prepare"):
         chosen = make_engine(engine, graph, schedule, threads)
     with _timed(seconds, "simulate"), bars("simulating", len(dataset.images)) as done:

@@ -10,13 +10,6 @@ run the same number of samples. Needs MNIST (`graphsim fetch mnist`) and TensorF
 
 from __future__ import annotations
 
-import os
-
-THREADS = 2
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(THREADS))
-os.environ.setdefault("TF_NUM_INTEROP_THREADS", str(THREADS))
-
 import statistics
 import subprocess
 import sys
@@ -37,6 +30,7 @@ from graphsim.datasets import load
 from graphsim.machine import load_machine
 from graphsim.zoo import shipped
 
+THREADS = 2
 MACHINES = ("line:8", "torus:4x4", "torus:8x8", "hypercube:4", "full:16", "star:16", "fat_tree:4")
 
 
@@ -101,6 +95,8 @@ def lanes_rows() -> Iterator[Row]:
     from graphsim.simulate.lanes import LanesEngine
 
     tf, keras = import_tensorflow()
+    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    tf.config.threading.set_inter_op_parallelism_threads(THREADS)
     images = load("mnist").images
     graph = pipeline.load_graph(shipped("mnist"))
     engine = LanesEngine(graph, threads=THREADS)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from graphsim.cli.common import JsonOption, console_for, progress_bar, write_json
+from graphsim.cli.common import JsonOption, byte_bars, console_for, write_json
 from graphsim.errors import UsageError
 
 
@@ -35,8 +35,8 @@ def fetch(
     if dataset != "mnist":
         raise UsageError(f"nothing to fetch for {dataset!r}; mnist is the only dataset that is downloaded")
     console = console_for(json)
-    with progress_bar("fetching", None) as done:
-        folder = fetch_mnist(mirror, force, progress=lambda name, so_far, total: done(so_far))
+    with byte_bars() as report:
+        folder = fetch_mnist(mirror, force, progress=report)
     console.print(f"mnist is in {folder}", soft_wrap=True)
     write_json(json, {"schema_version": 1, "dataset": "mnist", "folder": str(folder)})
 

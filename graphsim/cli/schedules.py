@@ -100,7 +100,7 @@ def verify(
     write_json(json, {"schema_version": 1, "verdict": verdict_record(verdict)})
     if not verdict.ok:
         raise CheckFailed(
-            f"{schedule}: the schedule breaks {verdict.total} rules; the first: {verdict.violations[0].message}"
+            f"{schedule}: the schedule breaks {verdict.violation_count} rules; the first: {verdict.violations[0].message}"
         )
 
 

@@ -128,7 +128,7 @@ def verdict_record(verdict: Verdict) -> dict[str, Any]:
     return {
         "ok": verdict.ok,
         "checks": dict(verdict.checks),
-        "violations": verdict.total,
+        "violations": verdict.violation_count,
         "first_violations": [{"kind": v.kind, "message": v.message} for v in verdict.violations],
     }
 

@@ -124,7 +124,7 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
     if verdict.ok:
         console.print(f"  [green]verified[/]   {counts}", soft_wrap=True)
         return
-    console.print(f"  [red]rejected[/]   {verdict.total:,} violations; checked {counts}", soft_wrap=True)
+    console.print(f"  [red]rejected[/]   {verdict.violation_count:,} violations; checked {counts}", soft_wrap=True)
     for violation in verdict.violations:
         console.print(f"    {violation.kind}: {escape(violation.message)}", soft_wrap=True)
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from graphsim.analysis.tokens import token_bits
 from graphsim.graph import Graph
-from graphsim.schedule.schedule import Schedule, durations, token_bits
+from graphsim.schedule.schedule import Schedule, durations
 
 IntArray = npt.NDArray[np.int64]
 

@@ -1,0 +1,146 @@
+"""The report as a folder: report.json, and report.html, a page that opens offline and fetches nothing."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from graphsim.errors import UsageError
+from graphsim.files import write_text
+from graphsim.report import plots
+from graphsim.report.result import Result
+
+#: At most so many wrong samples are drawn.
+WRONG = 60
+
+
+def write_report(folder: Path, result: Result, record: Mapping[str, Any]) -> Path:
+    """Write report.json and report.html into ``folder``, each atomically, and return the page's path.
+
+    Args:
+        folder: made if it is not there.
+        result: what was run.
+        record: :func:`graphsim.report.record.run_record` of it.
+
+    Raises:
+        UsageError: the folder cannot be made or written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: is a file; --report takes a folder")
+    write_text(folder / "report.json", json.dumps(record, indent=2, allow_nan=False) + "\n")
+    page = folder / "report.html"
+    write_text(page, render(result, record))
+    return page
+
+
+def render(result: Result, record: Mapping[str, Any]) -> str:
+    """The page as text."""
+    figures = _figures(result)
+    environment = Environment(
+        loader=PackageLoader("graphsim.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    comparison = result.comparison
+    wrong = _wrong(result)
+    divergence = None if comparison is None else comparison.first_divergence
+    return environment.get_template("report.html").render(
+        record=record,
+        ok=comparison is None or comparison.ok,
+        tiles=_tiles(record),
+        binding=_binding(record),
+        divergence=str(divergence) if divergence is not None else "",
+        shown=_shown(result),
+        plots={
+            name: None if figure is None else Markup(f'<div id="plot-{name}"></div>')
+            for name, figure in figures.items()
+        },
+        figures=_script({f"plot-{name}": json.loads(f.to_json()) for name, f in figures.items() if f is not None}),
+        plotly=Markup(get_plotlyjs()),
+        wrong=wrong[:WRONG],
+        wrong_total=len(wrong),
+    )
+
+
+def _script(value: Any) -> Markup:
+    """JSON that can stand inside a script element, whatever strings it holds."""
+    text = json.dumps(value, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
+
+
+def _figures(result: Result) -> dict[str, Any]:
+    graph, schedule, comparison = result.graph, result.schedule, result.comparison
+    figures: dict[str, Any] = {
+        "loads": plots.loads(graph, schedule),
+        "nodes": plots.node_gantt(graph, schedule),
+        "links": plots.link_gantt(graph, schedule),
+        "pipelining": plots.pipelining(graph, schedule),
+        "agreement": None if comparison is None else plots.agreement(comparison),
+        "ulps": None if comparison is None else plots.ulps(comparison),
+        "confusion": None,
+    }
+    if result.predictions is not None:
+        classes = result.dataset.classes
+        matrix = np.zeros((len(classes), len(classes)), np.int64)
+        np.add.at(matrix, (result.dataset.labels[: result.run.samples], result.predictions), 1)
+        figures["confusion"] = plots.confusion(matrix, classes)
+    return figures
+
+
+def _tiles(record: Mapping[str, Any]) -> list[dict[str, str]]:
+    throughput, simulation = record["throughput"], record["simulation"]
+    tiles = [
+        ("period", f"{throughput['period_ticks']:,}", "ticks per sample", "simulated"),
+        ("latency", f"{throughput['latency_ticks']:,}", "ticks, source to sink", "simulated"),
+        ("throughput", f"{throughput['samples_per_second_simulated']:,.0f}", "samples per second", "simulated"),
+        ("pipelining", f"{throughput['pipelining_speedup']:.2f}x", "over one sample at a time", "simulated"),
+        ("lower bound", f"{record['schedule']['lower_bound_ticks']:,}", "ticks per sample", "proved"),
+        ("wall time", f"{simulation['wall_seconds']:.3g} s", f"{simulation['samples']:,} samples", "measured"),
+    ]
+    if record["agreement"] is not None:
+        ratio = record["agreement"]["max_error_over_bound"]
+        tiles.append(("worst error", "not finite" if ratio is None else f"{ratio:.3f}", "of its bound", "measured"))
+    if record["accuracy"]["graphsim"] is not None:
+        tiles.append(("accuracy", f"{record['accuracy']['graphsim']:.2%}", "of the labels", "measured"))
+    return [dict(zip(("name", "value", "note", "kind"), tile, strict=True)) for tile in tiles]
+
+
+def _binding(record: Mapping[str, Any]) -> str:
+    bound = record["schedule"]["placement_bound"]
+    what = "Communication" if bound["kind"] == "link" else "Compute"
+    return f"{what} binds: {bound['resource']}."
+
+
+def _shown(result: Result) -> dict[str, str]:
+    machine = result.schedule.machine
+    nodes, links = len(machine.compute_nodes), len(machine.links)
+    return {
+        "nodes": f" (the {plots.ROWS} busiest of {nodes:,})" if nodes > plots.ROWS else "",
+        "links": f" (the {plots.ROWS // 2} busiest of {links:,})" if links > plots.ROWS // 2 else "",
+    }
+
+
+def _wrong(result: Result) -> list[dict[str, Any]]:
+    """The samples whose class is not the label, with their pixels as base64 bytes where they are images."""
+    if result.predictions is None or result.dataset.images.ndim != 3:
+        return []
+    labels, classes = result.dataset.labels[: result.run.samples], result.dataset.classes
+    found = np.nonzero(result.predictions != labels)[0]
+    height, width = result.dataset.images.shape[1:]
+    return [
+        {
+            "sample": int(i),
+            "label": classes[int(labels[i])],
+            "predicted": classes[int(result.predictions[i])],
+            "width": width,
+            "height": height,
+            "pixels": base64.b64encode(np.rint(result.dataset.images[i] * 255).astype(np.uint8).tobytes()).decode(),
+        }
+        for i in found
+    ]

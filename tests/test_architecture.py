@@ -1,0 +1,86 @@
+"""Imports point one way, and the command line starts light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import graphsim
+
+PACKAGE = Path(graphsim.__file__).parent
+
+#: Every room, and the rooms it may import at module level or inside functions. Rooms not named import nothing of ours.
+ALLOWED = {
+    "errors": set(),
+    "files": {"errors"},
+    "graph": {"errors", "files"},
+    "machine": {"errors", "files"},
+    "frontends": {"errors", "files", "graph"},
+    "analysis": {"errors", "graph", "machine"},
+    "schedule": {"errors", "files", "graph", "machine", "analysis"},
+    "simulate": {"errors", "graph", "machine", "analysis", "schedule"},
+    "datasets": {"errors", "files"},
+    "zoo": {"errors", "files", "datasets"},
+    "compare": {"errors", "graph", "analysis", "simulate", "datasets", "zoo"},
+    "report": {"errors", "files", "graph", "machine", "analysis", "schedule", "simulate", "datasets", "compare"},
+}
+FRONT_DOOR = {"pipeline", "cli", "__main__", "__init__"}
+
+
+def rooms() -> list[str]:
+    return sorted(p.stem for p in PACKAGE.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists())
+
+
+def imported_rooms(room: str) -> dict[str, str]:
+    """Rooms of graphsim that a room imports, each with a place where it does."""
+    path = PACKAGE / room
+    files = sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
+    found: dict[str, str] = {}
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names: list[str] = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+                names = [node.module] if node.module != "graphsim" else [f"graphsim.{a.name}" for a in node.names]
+            for name in names:
+                parts = name.split(".")
+                if parts[0] == "graphsim" and len(parts) > 1 and parts[1] in rooms() and parts[1] != room:
+                    found[parts[1]] = f"{file.relative_to(PACKAGE)}:{node.lineno}"
+    return found
+
+
+def test_every_room_has_a_place_in_the_order() -> None:
+    assert set(rooms()) == set(ALLOWED) | FRONT_DOOR
+
+
+@pytest.mark.parametrize("room", sorted(ALLOWED))
+def test_imports_point_one_way(room: str) -> None:
+    wrong = {name: where for name, where in imported_rooms(room).items() if name not in ALLOWED[room]}
+    assert not wrong
+
+
+def test_the_order_has_no_cycle() -> None:
+    order = list(ALLOWED)
+    assert all(order.index(used) < order.index(room) for room, allowed in ALLOWED.items() for used in allowed)
+
+
+@pytest.mark.parametrize("heavy", ["tensorflow", "keras", "numba", "plotly", "sklearn", "networkx", "simpy", "scipy"])
+def test_the_command_line_starts_without(heavy: str) -> None:
+    code = f"import sys, graphsim.cli.app; sys.exit({heavy!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_tensorflow_is_named_only_where_it_may_be() -> None:
+    users = {
+        file.relative_to(PACKAGE).parts[0]
+        for file in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.Import) and any(a.name.split(".")[0] in ("tensorflow", "keras") for a in node.names))
+        or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("tensorflow", "keras"))
+    }
+    assert users <= {"compare", "zoo"}
