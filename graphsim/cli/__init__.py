@@ -12,7 +12,6 @@ import sys
 
 from graphsim.errors import CheckFailed, GraphsimError
 
-
 #: Exit status after Ctrl-C, as shells have it; Typer turns KeyboardInterrupt into it.
 STOPPED = 130
 

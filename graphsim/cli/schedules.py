@@ -99,9 +99,8 @@ def verify(
     print_verdict(console, verdict)
     write_json(json, {"schema_version": 1, "verdict": verdict_record(verdict)})
     if not verdict.ok:
-        raise CheckFailed(
-            f"{schedule}: the schedule breaks {verdict.violation_count} rules; the first: {verdict.violations[0].message}"
-        )
+        first = verdict.violations[0].message
+        raise CheckFailed(f"{schedule}: the schedule breaks {verdict.violation_count} rules; the first: {first}")
 
 
 def machines(
