@@ -18,6 +18,7 @@ import hashlib
 import inspect
 import platform
 import shutil
+import tempfile
 import threading
 import types
 from collections.abc import Callable
@@ -83,18 +84,24 @@ def entry(signature: Any) -> Callable[[F], F]:
 
     def decorate(function: F) -> F:
         with _LOCK:
-            folder = cache_folder()
-            if not folder.exists():
-                _prune(folder)
-            before, _CONFIG.CACHE_DIR = _CONFIG.CACHE_DIR, str(folder)
+            before, _CONFIG.CACHE_DIR = _CONFIG.CACHE_DIR, str(cache_folder())
             try:
+                _make_writable(cache_folder())
                 return cast(F, numba.njit(signature, cache=True, **_OPTIONS)(function))
-            except Exception:  # no folder can be written, or a file in it is damaged: do without
+            except Exception:  # the folder cannot be written, or a file in it is damaged: do without
                 return cast(F, numba.njit(signature, **_OPTIONS)(function))
             finally:
                 _CONFIG.CACHE_DIR = before
 
     return decorate
+
+
+def _make_writable(folder: Path) -> None:
+    """Make the folder, or raise OSError. Numba itself would turn to places where it keeps stale files."""
+    if not folder.exists():
+        _prune(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=folder).close()
 
 
 @cache
@@ -106,16 +113,13 @@ def cache_folder() -> Path:
         digest.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
     for name in (platform.python_version(), numba.__version__, llvm.get_host_cpu_name(), host_features()):
         digest.update(f"{name}\0".encode())
-    base = Path(_CONFIG.CACHE_DIR or platformdirs.user_cache_path("graphsim"))
+    base = Path(_CONFIG.CACHE_DIR or platformdirs.user_cache_path("graphsim") / "native")
     return base / (_PREFIX + digest.hexdigest()[:16])
 
 
 def _prune(folder: Path) -> None:
     """Remove all but the latest folders of earlier versions. What another process misses then, it compiles."""
-    try:
-        others = sorted(folder.parent.glob(f"{_PREFIX}*"), key=lambda p: p.stat().st_mtime)
-    except OSError:
-        return
+    others = sorted(folder.parent.glob(f"{_PREFIX}*"), key=lambda p: p.stat().st_mtime)
     for path in others[:-_KEPT]:
         shutil.rmtree(path, ignore_errors=True)
 
