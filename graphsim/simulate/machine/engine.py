@@ -1,0 +1,183 @@
+"""The machine engine: executes a schedule's calendars tick by tick, with tokens in addressed node memory."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import numpy.typing as npt
+
+from graphsim.analysis.tokens import input_actors, token_makers
+from graphsim.errors import ScheduleError, SimulationError, TokenError
+from graphsim.graph import Graph
+from graphsim.schedule.schedule import Schedule
+from graphsim.schedule.verify import verify_calendars
+from graphsim.simulate.engine import (
+    FloatArray,
+    Keep,
+    Progress,
+    Run,
+    Timing,
+    as_inputs,
+    check_runnable,
+    input_groups,
+    kept_groups,
+    token_shape,
+)
+from graphsim.simulate.machine.program import (
+    EMPTY,
+    END,
+    FIRE,
+    PARAMETER,
+    Program,
+    compile_program,
+    output_columns,
+)
+
+#: Periods that are executed between two calls of ``progress``.
+CHUNK = 256
+#: Iterations are numbered with 31 bits in tags.
+MOST_SAMPLES = 2**31 - 1
+
+
+class MachineEngine:
+    """Runs samples as the machine would: event by event, several iterations in flight, one period after the other.
+
+    What a firing or a hop reads, it reads from the memory of its node, at the address that the schedule gives, in its
+    tick; that memory is tagged with token and iteration, and anything else than the expected tag stops the run. Times
+    are those of source firings and of ends of sink firings as they happen, prologue and epilogue included.
+
+    Raises:
+        SimulationError: the graph has rates other than one or initial tokens, or the schedule keeps too much in flight.
+        ScheduleError: the schedule is for another graph, or its calendars cannot be loaded.
+    """
+
+    name = "machine"
+
+    def __init__(self, graph: Graph, schedule: Schedule) -> None:
+        check_runnable(graph, self.name)
+        verdict = verify_calendars(graph, schedule)
+        if not verdict.ok:
+            more = f" ({verdict.violation_count - 1} more)" if verdict.violation_count > 1 else ""
+            raise ScheduleError(f"the machine cannot load this schedule: {verdict.violations[0].message}{more}")
+        self.graph, self.schedule = graph, schedule
+        self._program = compile_program(graph, schedule)
+        inputs = input_actors(graph)
+        # Sources are given in source order, elements are numbered by input actor: the order of the input groups.
+        self._source_order = sorted(range(len(graph.sources)), key=lambda s: input_groups(graph)[s])
+        self._input_count = len(inputs)
+
+    def run(
+        self,
+        samples: FloatArray | tuple[FloatArray, ...],
+        *,
+        keep: Keep = "all",
+        progress: Progress | None = None,
+    ) -> Run:
+        """Run samples, float32 (N, *input shape); see :class:`graphsim.simulate.engine.Engine`.
+
+        Raises:
+            TokenError: a token was late, stale, lost or overwritten; names tick, node and actor.
+        """
+        from graphsim.simulate.machine.interpreter import advance  # compiles, or loads what is compiled
+
+        graph, p = self.graph, self._program
+        given = as_inputs(graph, samples)
+        kept = kept_groups(graph, keep)
+        n = len(given[0])
+        if n > MOST_SAMPLES:
+            raise SimulationError(f"machine: {n:,} samples in one run; it numbers at most {MOST_SAMPLES:,}")
+        actors, size = output_columns(graph, p, kept, n)
+        outputs = np.zeros(size, np.float32)
+        source_ticks = np.full(n, np.iinfo(np.int64).max, np.int64)
+        sink_ticks = np.zeros(n, np.int64)
+        tags = p.tags.copy()
+        values = np.zeros(len(tags), np.float32)
+        pending, wire = np.zeros(max(1, p.pending), np.float32), np.zeros(max(1, p.wire), np.float32)
+        scratch = np.zeros(max(1, p.scratch), np.float32)
+        ring_rows = np.zeros((p.stages, len(p.rings)), np.int64)
+        status = np.zeros(5, np.int64)
+        rows = np.zeros((CHUNK + p.stages, self._input_count), np.float32)
+
+        began = time.perf_counter()
+        last = n + p.stages - 1 if n else 0
+        for first in range(0, last, CHUNK):
+            end = min(first + CHUNK, last)
+            row = max(0, first - p.stages + 1)
+            self._fill(rows, given, row, min(end, n))
+            failed = advance(
+                first, end, n, p.period, p.stages, graph.actor_count, row, p.events, p.event_tick, p.rings, ring_rows,
+                p.runs, p.segments, p.weights, actors, p.arguments, p.bias, p.divisor, p.hops, tags, values, pending,
+                wire, scratch, rows, outputs, source_ticks, sink_ticks, status,
+            )  # fmt: skip
+            if failed:
+                raise TokenError(_message(graph, self.schedule, p, status))
+            if progress is not None:
+                progress(min(max(0, end - p.stages + 1), n))
+        wall = time.perf_counter() - began
+
+        found: dict[str, FloatArray] = {}
+        top = 0
+        for number in kept:
+            shape = (n, *graph.groups[number].shape, *token_shape(graph, number))
+            length = int(np.prod(shape, dtype=np.int64))
+            found[graph.groups[number].name] = outputs[top : top + length].reshape(shape)
+            top += length
+        return Run(self.name, n, found, Timing(source_ticks, sink_ticks), wall)
+
+    def _fill(self, rows: FloatArray, given: list[FloatArray], first: int, end: int) -> None:
+        """Copy samples ``first`` .. ``end - 1`` of all sources side by side."""
+        column = 0
+        for source in self._source_order:
+            flat = given[source]
+            rows[: max(0, end - first), column : column + flat.shape[1]] = flat[first:end]
+            column += flat.shape[1]
+
+
+def _message(graph: Graph, schedule: Schedule, p: Program, status: npt.NDArray[np.int64]) -> str:
+    """What went wrong, from the interpreter's status row: tick, node, actor, token, and what was found instead."""
+    event, period, token, tag, cell = (int(v) for v in status)
+    kind, arg, stage = (int(v) for v in p.events[event])
+    iteration = period - stage
+    tick = period * p.period + int(p.event_tick[event])
+    machine = schedule.machine
+    if kind in (FIRE, END):
+        node = int(schedule.node[arg])
+        verb = "fires and reads" if kind == FIRE else "writes"
+        does = f"{graph.actor(arg).name} {verb} {_token(graph, token)}"
+    else:
+        link = int(schedule.hop_link[arg])
+        ends = machine.links[link]
+        reads = cell == 0 or p.node_of_cell(cell) == ends.src
+        node = ends.src if reads else ends.dst
+        does = f"link {machine.link_name(link)} {'sends' if reads else 'delivers'} {_token(graph, token)}"
+    return (
+        f"tick {tick}, node {machine.nodes[node].name}: {does} of iteration {iteration}, "
+        f"but {_found(graph, token, iteration, tag, cell)}"
+    )
+
+
+def _token(graph: Graph, token: int) -> str:
+    if token >= graph.actor_count:
+        actor = int(input_actors(graph)[token - graph.actor_count])
+        source = graph.actor(int(token_makers(graph)[token])).name
+        return f"{source}'s token for {graph.actor(actor).name}"
+    return f"the token of {graph.actor(token).name}"
+
+
+def _found(graph: Graph, token: int, iteration: int, tag: int, cell: int) -> str:
+    if cell == 0:
+        return "it is lost: it has no slot in the memory of this node"
+    if tag == EMPTY:
+        return "it is late or lost: nothing has come to its slot yet"
+    if tag == PARAMETER:
+        return "its slot lies on the parameters of this node"
+    busy = tag < 0
+    there, number = (tag & (2**63 - 1)) >> 32, tag & (2**32 - 1)
+    if busy:
+        return f"it is late or overwritten: iteration {number} of {_token(graph, there)} is just arriving in its slot"
+    if there != token:
+        return f"it is overwritten: its slot holds iteration {number} of {_token(graph, there)}"
+    if number < iteration:
+        return f"it is late or lost: its slot still holds iteration {number}, which is stale"
+    return f"it is overwritten: its slot holds iteration {number} already"
