@@ -1,9 +1,50 @@
-"""Proved lower bounds on the period of a graph on a machine."""
+"""Proved lower bounds on the period of a graph on a machine, whatever the placement, the routes and the order.
+
+Let P be the period. Every node fires for at most P ticks of it, every link carries at most P * frames_per_tick frames
+of it; sources and sinks are on the host. From this follow:
+
+*work*
+    Weigh every kind of node by some w > 0. An actor uses at least min over kinds of w * ticks, all nodes together have
+    P times the sum of their weights. With nodes of one kind: total ticks / nodes. (This is the dual of the linear
+    program that spreads fractions of actors; every choice of weights is a proof.)
+*largest firing*
+    An actor fires on one node: P is at least its ticks on the fastest node for it.
+*pigeonhole*
+    Of the k * m + 1 largest firings, k + 1 are on one of the m nodes: P is at least the sum of the k + 1 smallest of
+    them. (The list-scheduling bound; Dell'Amico and Martello 1995 call its first cases L2.)
+*host*
+    The sinks' firings.
+*input links*
+    A node other than the host that fires an actor which reads d bits of the sample gets them over its incoming links,
+    and they leave the host: d <= P * bits per tick of those links. Nodes whose links are too narrow for that, at a
+    given P, fire none of these actors; the other nodes, and the host, must have room for all of them: work and
+    pigeonhole again, with fewer nodes.
+*layer links*
+    A node that fires an actor which reads all n outputs of a block makes at most P / t of them itself, t being the
+    fewest ticks that one takes; the others come over its incoming links. Again nodes with narrow links drop out.
+
+The last two get weaker as P grows, so the least P that they allow is found by bisection.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from graphsim.analysis.costs import Costs
+from graphsim.graph import Dense, Graph
+from graphsim.graph.ops import SINKS
+
+IntArray = npt.NDArray[np.int64]
+
+#: Different amounts of input that are tried as what an actor reads "at least".
+_THRESHOLDS = 8
+#: Weights of kinds of nodes are multiples of one part in this many.
+_WEIGHT_UNIT = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -21,3 +62,273 @@ class Bound:
     kind: Literal["compute", "link"]
     resource: str
     reason: str
+
+
+def lower_bound(costs: Costs) -> Bound:
+    """The greatest of all bounds, for any placement with sources and sinks on the host; the first of equals.
+
+    The graph has one token per firing and no initial tokens.
+    """
+    graph = costs.graph
+    cheapest, many = _firings(costs, range(len(graph.groups)))
+    bounds = [_work(costs), _largest(costs), _pigeonhole(costs, cheapest, many), _host(costs)]
+    bounds += _input_links(costs) + _layer_links(costs)
+    return max(bounds, key=lambda bound: bound.ticks)
+
+
+def fewest_ticks(costs: Costs, nodes: int) -> int:
+    """A lower bound for placements on any ``nodes`` compute nodes: work and pigeonhole, each firing at its cheapest."""
+    ticks, many = _firings(costs, range(len(costs.graph.groups)))
+    level, _ = _crowded(ticks, many, nodes)
+    return max(1, level, -(-int((ticks * many).sum()) // nodes), int(ticks[0]))
+
+
+def _firings(costs: Costs, groups: range | list[int]) -> tuple[IntArray, IntArray]:
+    """Ticks of firings on the node that is fastest for them, in falling order without repeats, and how many of each."""
+    found: dict[int, int] = {}
+    for group in groups:
+        prices, many = costs.cases(group)
+        for ticks, count in zip(prices.min(axis=0).tolist(), many.tolist(), strict=True):
+            found[ticks] = found.get(ticks, 0) + count
+    ticks = np.array(sorted(found, reverse=True), np.int64)
+    return ticks, np.array([found[t] for t in ticks.tolist()], np.int64)
+
+
+def _work(costs: Costs) -> Bound:
+    graph, machine = costs.graph, costs.machine
+    nodes = np.bincount(costs.kind[list(machine.compute_nodes)], minlength=costs.kinds)
+    host = int(costs.kind[machine.host])
+    fixed, prices, many = 0, [np.empty((costs.kinds, 0), np.int64)], [np.empty(0, np.int64)]
+    for group in range(len(graph.groups)):
+        price, count = costs.cases(group)
+        if graph.groups[group].op in SINKS:
+            fixed += int((price[host] * count).sum())
+        else:
+            prices.append(price)
+            many.append(count)
+    price, count = np.concatenate(prices, axis=1), np.concatenate(many)
+
+    columns: list[list[int]] = price.T.tolist()
+
+    def proved(weights: list[int]) -> int:
+        """Exact, in Python's integers: weights times ticks may pass 64 bits."""
+        least = fixed * weights[host]
+        for column, n in zip(columns, count.tolist(), strict=True):
+            least += min(w * t for w, t in zip(weights, column, strict=True)) * int(n)
+        return -(-least // sum(w * int(n) for w, n in zip(weights, nodes.tolist(), strict=True)))
+
+    speed = np.asarray(1.0 / np.maximum((price * count).sum(axis=1), 1), np.float64)
+    best = 0
+    for _ in range(1 if costs.kinds == 1 else 24):
+        weight = np.maximum(np.rint(speed / speed.max() * _WEIGHT_UNIT), 1).astype(np.int64)
+        best = max(best, proved(weight.tolist()))
+        # Where the relaxed placement that these weights stand for overloads a kind of node, make that kind dearer.
+        chosen = (weight[:, None] * price).argmin(axis=0)
+        used = np.bincount(chosen, weights=(price[chosen, np.arange(len(count))] * count), minlength=costs.kinds)
+        used[host] += fixed
+        load = used / nodes
+        speed = speed * (0.5 + load / max(load.max(), 1e-9))
+    total = int((price[host] * count).sum()) + fixed
+    several = f"{len(machine.compute_nodes):,} nodes"
+    reason = (
+        f"{total:,} ticks of firings on {several}"
+        if costs.kinds == 1
+        else f"all firings, each where it is cheapest for what it takes from {several} of {costs.kinds} kinds"
+    )
+    return Bound(max(1, best), "compute", "all nodes", reason)
+
+
+def _largest(costs: Costs) -> Bound:
+    graph, best = costs.graph, Bound(1, "compute", "all nodes", "a period has at least one tick")
+    for group in range(len(graph.groups)):
+        prices, _ = costs.cases(group)
+        pinned = graph.groups[group].op in SINKS
+        ticks = int((prices[costs.kind[costs.machine.host]] if pinned else prices.min(axis=0)).max())
+        if ticks > best.ticks:
+            name = graph.groups[group].name
+            best = Bound(ticks, "compute", f"a firing of {name}", f"one firing of {name} takes {ticks:,} ticks")
+    return best
+
+
+def _pigeonhole(costs: Costs, ticks: IntArray, many: IntArray) -> Bound:
+    nodes = len(costs.machine.compute_nodes)
+    level, k = _crowded(ticks, many, nodes)
+    reason = (
+        f"{k + 1:,} of the {k * nodes + 1:,} largest firings share one of {nodes:,} nodes: at least {level:,} ticks"
+    )
+    return Bound(level, "compute", "all nodes", reason)
+
+
+def _crowded(ticks: IntArray, many: IntArray, nodes: int) -> tuple[int, int]:
+    """The pigeonhole bound for ``nodes`` nodes and firings in falling order, ``many`` of each; and the k of it."""
+    ends = np.cumsum(many)
+    sums = np.concatenate([[0], np.cumsum(ticks * many)])
+    begins = ends - many
+
+    def total(first: IntArray) -> IntArray:
+        """Ticks of the ``first`` largest firings."""
+        at = np.minimum(np.searchsorted(ends, first, side="left"), len(ends) - 1)
+        result: IntArray = sums[at] + (first - begins[at]) * ticks[at]
+        return result
+
+    count = int(ends[-1]) if len(ends) else 0
+    if count < nodes + 1:
+        return 1, 0
+    # Between two changes of price the bound rises with k, so its greatest value is just before a change, or at the end.
+    last = (count - 1) // nodes
+    near = np.concatenate([(ends - 1) // nodes, ends // nodes, ends // max(1, nodes - 1), [last]])
+    k = np.unique(np.clip(np.concatenate([near, near - 1, near + 1]), 1, last))
+    levels = total(k * nodes + 1) - total(k * nodes - k)
+    best = int(np.argmax(levels))
+    return max(1, int(levels[best])), int(k[best])
+
+
+def _host(costs: Costs) -> Bound:
+    graph, machine = costs.graph, costs.machine
+    load = sum(int(costs.ticks(g, machine.host).sum()) for g in graph.sinks)
+    name = machine.nodes[machine.host].name
+    return Bound(max(1, load), "compute", f"node {name}", f"the sinks take {load:,} ticks on the host {name}")
+
+
+@dataclass(frozen=True)
+class _Demand:
+    """Actors that only certain nodes can fire at a given period.
+
+    Attributes:
+        ticks, many: of their firings, as :func:`_firings` returns them.
+        fixed: ticks of the sinks, if the host is among the nodes that may fire them for nothing; else 0.
+        bits: bits that a node gets over its incoming links if it fires one of them, from the period.
+        host: whether the host gets these bits too.
+        only_host: whether only the host may fire them.
+        what: for the reason.
+    """
+
+    ticks: IntArray
+    many: IntArray
+    fixed: int
+    bits: Callable[[int], int]
+    host: bool
+    only_host: bool
+    what: str
+
+
+def _input_links(costs: Costs) -> list[Bound]:
+    """Of actors that read the sample directly, for several amounts of it."""
+    graph = costs.graph
+    read = [_sample_bits(graph, group) for group in range(len(graph.groups))]
+    amounts = np.unique(np.concatenate([r for r in read if r is not None] or [np.empty(0, np.int64)]))
+    amounts = amounts[amounts > 0]
+    if len(amounts) > _THRESHOLDS:
+        amounts = amounts[np.linspace(0, len(amounts) - 1, _THRESHOLDS).astype(np.int64)]
+    fixed = sum(int(costs.ticks(g, costs.machine.host).sum()) for g in graph.sinks)
+    bounds = []
+    for amount in amounts.tolist():
+        found: dict[int, int] = {}
+        for group, bits in enumerate(read):
+            if bits is None or graph.groups[group].op in SINKS:
+                continue
+            at = np.flatnonzero(bits >= amount)
+            fastest = np.min([costs.ticks(group, v)[at] for v in _one_of_each_kind(costs)], axis=0)
+            for ticks, count in zip(*(part.tolist() for part in np.unique(fastest, return_counts=True)), strict=True):
+                found[ticks] = found.get(ticks, 0) + count
+        ticks = np.array(sorted(found, reverse=True), np.int64)
+        many = np.array([found[t] for t in ticks.tolist()], np.int64)
+        what = f"{int(many.sum()):,} actors read at least {amount:,} bits of the sample each"
+        bounds.append(_solve(costs, _Demand(ticks, many, fixed, lambda _, d=amount: d, False, False, what)))  # type: ignore[misc]
+    return bounds
+
+
+def _sample_bits(graph: Graph, group: int) -> IntArray | None:
+    """Bits of the sample that each actor of a group reads directly, int64 (size,); None if none does.
+
+    Through one bundle, so that no element is counted twice; of several bundles the one that brings most.
+    """
+    size, most = graph.groups[group].size, None
+    for c in graph.channels_into(group):
+        if graph.groups[c.src].op != "input":
+            continue
+        n_src = graph.groups[c.src].size
+        feed = graph.channels_into(c.src)[0]
+        bits = min(feed.token_bits, *(out.token_bits for out in graph.channels_from(c.src)))
+        if isinstance(c, Dense):
+            read = np.full(size, n_src // c.blocks, np.int64)
+        else:
+            edges = c.expand(n_src, size, graph.params)
+            distinct = np.unique(edges.dst * n_src + edges.src) // n_src
+            read = np.bincount(distinct, minlength=size).astype(np.int64)
+        most = read * bits if most is None else np.maximum(most, read * bits)
+    return most
+
+
+def _layer_links(costs: Costs) -> list[Bound]:
+    """Of actors that read a whole block of another layer."""
+    graph, bounds = costs.graph, []
+    for c in graph.channels:
+        if not isinstance(c, Dense) or graph.groups[c.src].op in ("source", "input"):
+            continue
+        rows = graph.groups[c.src].size // c.blocks
+        fewest = int(costs.cases(c.src)[0].min())
+        if fewest == 0 or rows < 2:
+            continue
+        ticks, many = _firings(costs, [c.dst])
+
+        def bits(period: int, rows: int = rows, fewest: int = fewest, width: int = c.token_bits) -> int:
+            return max(0, rows - period // fewest) * width
+
+        names = graph.groups[c.src].name, graph.groups[c.dst].name
+        what = f"a firing of {names[1]} reads all {rows:,} outputs of {names[0]}"
+        pinned = graph.groups[c.dst].op in SINKS
+        bounds.append(_solve(costs, _Demand(ticks, many, 0, bits, True, pinned, what)))
+    return bounds
+
+
+def _solve(costs: Costs, demand: _Demand) -> Bound:
+    """The least period that a demand allows."""
+    machine = costs.machine
+    host = machine.host
+    capacity = {
+        v: sum(machine.links[i].frame_bits * machine.links[i].frames_per_tick for i in machine.in_links(v))
+        for v in machine.compute_nodes
+    }
+    out = sum(machine.links[i].frame_bits * machine.links[i].frames_per_tick for i in machine.out_links(host))
+    work = int((demand.ticks * demand.many).sum())
+
+    def able(period: int) -> list[int]:
+        need = demand.bits(period)
+        if not demand.host and out * period < need:
+            return [host]
+        nodes = [host] if demand.only_host else machine.compute_nodes
+        return [v for v in nodes if (v == host and not demand.host) or capacity[v] * period >= need]
+
+    def allows(period: int) -> bool:
+        nodes = able(period)
+        fixed = demand.fixed if host in nodes else 0
+        return bool(nodes) and fixed + work <= period * len(nodes) and _pigeon(demand, len(nodes)) <= period
+
+    low, high = 0, 1
+    while not allows(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if allows(middle) else (middle, high)
+    before = able(high - 1)
+    if len(before) == len(able(high)) or high == 1:
+        few = f"{len(before):,} of {len(machine.compute_nodes):,} nodes have links wide enough" if high > 1 else "none"
+    else:
+        few = f"in less time only {len(before):,} of {len(machine.compute_nodes):,} nodes can get them"
+    where = (
+        "links out of the host" if not demand.host and out * (high - 1) < demand.bits(high - 1) else "links into nodes"
+    )
+    return Bound(high, "link", where, f"{demand.what}; {few}")
+
+
+def _pigeon(demand: _Demand, nodes: int) -> int:
+    level, _ = _crowded(demand.ticks, demand.many, nodes)
+    return max(level, int(demand.ticks[0]) if len(demand.ticks) else 1)
+
+
+def _one_of_each_kind(costs: Costs) -> list[int]:
+    seen: dict[int, int] = {}
+    for v in costs.machine.compute_nodes:
+        seen.setdefault(int(costs.kind[v]), v)
+    return list(seen.values())

@@ -4,7 +4,6 @@
 
     fold.py        fold(graph, machine): the way through everything below
     place.py       which node fires which actor
-    costs.py       what every actor costs on every node
     route.py       tokens into parcels, a tree of links for each parcel
     timing.py      starts of firings and hops at a period: latency
     calendar.py    cyclic tables of nodes and links

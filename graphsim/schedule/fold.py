@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from graphsim.analysis.bounds import Bound
-from graphsim.analysis.tokens import readers
-from graphsim.errors import InfeasibleError, PlacementError, ScheduleError
+from graphsim.analysis.bounds import Bound, fewest_ticks, lower_bound
+from graphsim.analysis.costs import Costs
+from graphsim.analysis.tokens import Readers, readers
+from graphsim.errors import GraphsimError, InfeasibleError, PlacementError, ScheduleError
 from graphsim.graph import Graph
 from graphsim.machine import Machine
-from graphsim.schedule.costs import Costs
-from graphsim.schedule.place import Placement, check_placement, contiguous, one_to_one, read_placement
+from graphsim.schedule.place import (
+    Placement,
+    check_placement,
+    contiguous,
+    nodes_by_distance,
+    one_to_one,
+    read_placement,
+)
 from graphsim.schedule.route import Routes, route
 from graphsim.schedule.schedule import Schedule
 from graphsim.schedule.slots import Slots, allot, check_memory
@@ -53,17 +61,117 @@ def fold(
     """
     _check_rates(graph)
     costs = Costs(graph, machine)
+    tried = _Tried(costs, progress)
     if placement is not None:
         strategy = "file"
-        node = placement if isinstance(placement, np.ndarray) else read_placement(placement, graph, machine)
+        given = placement if isinstance(placement, np.ndarray) else read_placement(placement, graph, machine)
+        check_placement(graph, machine, given)
+        tried.add(given)
     elif strategy == "one-to-one":
-        node = one_to_one(costs)
+        tried.add(one_to_one(costs))
     elif strategy == "contiguous":
-        node = contiguous(costs, machine.compute_nodes)
+        _search(costs, tried)
     else:
         raise PlacementError(f"there is no placement strategy {strategy!r}; choose one of {', '.join(STRATEGIES)}")
-    check_placement(graph, machine, node)
-    return _schedule(costs, node, strategy)
+    return tried.schedule(strategy, lower_bound(costs))
+
+
+def _search(costs: Costs, tried: _Tried) -> None:
+    """Contiguous placements on all nodes, and on the k nearest to the host wherever that might be better.
+
+    Fewer nodes help where communication binds, or where layers happen to divide better. No placement on k nodes has a
+    period below ``fewest_ticks(costs, k)``, so most numbers of nodes need not be tried.
+    """
+    nodes = nodes_by_distance(costs.machine)
+    count = len(nodes)
+    exact = set(range(max(1, count - _NEXT), count))
+    near = [k for k in range(count, 0, -1) if k in exact or k <= _NEXT or k in _spaced(count)]
+    for k in near if count in near else [count, *near]:
+        if tried.period is None or fewest_ticks(costs, k) < tried.period:
+            tried.attempt(lambda k=k: contiguous(costs, nodes[:k]))  # type: ignore[misc]
+    # The least k that may have the same period: less communication, perhaps less latency.
+    if tried.period is not None:
+        low, high = 1, count
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if fewest_ticks(costs, middle) <= tried.period else (middle + 1, high)
+        if low < count:
+            tried.attempt(lambda: contiguous(costs, nodes[:low]))
+
+
+#: Numbers of nodes up to this one, and down to this many below all nodes, are tried one by one.
+_NEXT = 16
+
+
+def _spaced(count: int) -> set[int]:
+    """Numbers of nodes up to ``count``, each about a fifth greater than the one before."""
+    found, k = set(), 1
+    while k <= count:
+        found.add(k)
+        k += max(1, k // 5)
+    return found
+
+
+class _Tried:
+    """Placements tried so far, each with its routes and the period that these allow."""
+
+    def __init__(self, costs: Costs, progress: Callable[[int], None] | None) -> None:
+        self.costs, self.progress = costs, progress
+        self.found: list[_Candidate] = []
+        self.count = 0
+        self.error: GraphsimError | None = None
+
+    @property
+    def period(self) -> int | None:
+        """The smallest so far."""
+        return min((c.bound.ticks for c in self.found), default=None)
+
+    def attempt(self, place: Callable[[], Placement]) -> None:
+        """Add a placement, or remember why it cannot be."""
+        try:
+            self.add(place())
+        except (PlacementError, InfeasibleError) as error:
+            self.error = self.error or error
+
+    def add(self, node: Placement) -> None:
+        """Add a placement.
+
+        Raises:
+            InfeasibleError: a link's calendar is too small.
+        """
+        self.count += 1
+        if self.progress is not None:
+            self.progress(self.count)
+        if any(np.array_equal(c.node, node) for c in self.found):
+            return
+        ticks = self.costs.durations(node)
+        busy = np.bincount(node, weights=ticks).max()
+        if self.found and self.period is not None and busy > self.period:
+            return
+        self.found.append(_routed(self.costs, node, ticks))
+
+    def schedule(self, strategy: str, bound: Bound) -> Schedule:
+        """The best schedule: smallest period, then latency, then memory, then the fewest nodes."""
+        best: tuple[tuple[int, int, int, int], Schedule] | None = None
+        ranked = sorted(self.found, key=lambda c: (c.bound.ticks, c.nodes))
+        for number, candidate in enumerate(ranked):
+            if best is not None and (candidate.bound.ticks > best[0][0] or number >= _TIMED):
+                break
+            try:
+                key, schedule = candidate.timed(strategy, bound)
+            except InfeasibleError as error:
+                self.error = self.error or error
+                continue
+            if best is None or key < best[0]:
+                best = key, schedule
+        if best is None:
+            assert self.error is not None
+            raise self.error
+        return best[1]
+
+
+#: Candidates of equal period whose latency is found out.
+_TIMED = 3
 
 
 def _check_rates(graph: Graph) -> None:
@@ -79,32 +187,65 @@ def _check_rates(graph: Graph) -> None:
             )
 
 
-def _schedule(costs: Costs, node: Placement, strategy: str) -> Schedule:
+@dataclass(frozen=True)
+class _Candidate:
+    """A placement with its routes; ``bound.ticks`` is the period that they allow."""
+
+    costs: Costs
+    node: Placement
+    ticks: IntArray
+    read: Readers
+    routes: Routes
+    bound: Bound
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes fire actors."""
+        return len(np.unique(self.node))
+
+    def timed(self, strategy: str, bound: Bound) -> tuple[tuple[int, int, int, int], Schedule]:
+        """The schedule, with (period, latency, bytes, nodes) to compare it by.
+
+        Raises:
+            InfeasibleError: a node's memory is too small.
+        """
+        timing = Timing(self.costs.graph, self.costs.machine, self.node, self.read, self.routes, self.ticks)
+        period = self.bound.ticks
+        times = timing.find(period)
+        while times is None:  # frames of several ticks may not fit between others
+            period += max(1, period // 64)
+            times = timing.find(period)
+        slots = allot(self.costs, timing, times, period)
+        check_memory(self.costs, slots)
+        key = period, times.latency, int(slots.used.sum()), self.nodes
+        return key, _encode(self, strategy, period, times, slots, bound)
+
+
+def _routed(costs: Costs, node: Placement, ticks: IntArray) -> _Candidate:
+    """Route a placement; where links bind, with all parcels spread if that helps.
+
+    Raises:
+        InfeasibleError: a link's calendar is too small.
+    """
     graph, machine = costs.graph, costs.machine
     read = readers(graph, node, len(machine.nodes))
-    routes = route(graph, machine, node, read)
-    ticks = costs.durations(node)
-    bound = _placement_bound(machine, node, ticks, routes)
-    _check_calendars(machine, routes)
-    timing = Timing(graph, machine, node, read, routes, ticks)
-    period = bound.ticks
-    times = timing.find(period)
-    while times is None:
-        period += max(1, period // 64)
-        times = timing.find(period)
-    slots = allot(costs, timing, times, period)
-    check_memory(costs, slots)
-    return _encode(
-        costs,
-        node,
-        strategy,
-        period,
-        routes,
-        times,
-        slots,
-        Bound(1, "compute", "all nodes", "a period has at least one tick"),
-        bound,
-    )
+    candidates = []
+    error: InfeasibleError | None = None
+    for spread in (False, True):
+        routes = route(graph, machine, node, read, spread=spread)
+        bound = _placement_bound(machine, node, ticks, routes)
+        try:
+            _check_calendars(machine, routes)
+        except InfeasibleError as full:
+            error = full
+            continue
+        candidates.append(_Candidate(costs, node, ticks, read, routes, bound))
+        if bound.kind == "compute":
+            break
+    if not candidates:
+        assert error is not None
+        raise error
+    return min(candidates, key=lambda c: c.bound.ticks)
 
 
 def link_frames(machine: Machine, routes: Routes) -> IntArray:
@@ -147,24 +288,15 @@ def _check_calendars(machine: Machine, routes: Routes) -> None:
         )
 
 
-def _encode(
-    costs: Costs,
-    node: Placement,
-    strategy: str,
-    period: int,
-    routes: Routes,
-    times: Times,
-    slots: Slots,
-    bound: Bound,
-    placement_bound: Bound,
-) -> Schedule:
+def _encode(candidate: _Candidate, strategy: str, period: int, times: Times, slots: Slots, bound: Bound) -> Schedule:
+    routes, costs = candidate.routes, candidate.costs
     order = np.lexsort((routes.hop_link, times.hop_start, routes.hop_parcel))
     schedule = Schedule(
         graph_digest=costs.graph.digest,
         machine=costs.machine,
         strategy=strategy,
         period=period,
-        node=node.astype(np.int32),
+        node=candidate.node.astype(np.int32),
         start=times.start,
         parcel_node=routes.parcel_node,
         parcel_ptr=routes.parcel_ptr,
@@ -177,7 +309,7 @@ def _encode(
         slot_address=slots.address,
         slot_depth=slots.depth,
         bound=bound,
-        placement_bound=placement_bound,
+        placement_bound=candidate.bound,
     )
     for value in vars(schedule).values():
         if isinstance(value, np.ndarray):

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from graphsim.analysis.costs import Costs
 from graphsim.errors import PlacementError
 from graphsim.graph import Graph
 from graphsim.machine import Machine
-from graphsim.schedule.costs import Costs
 from graphsim.schedule.placement_file import Placement, read_placement, write_placement
 
 __all__ = [

@@ -8,15 +8,16 @@ CSV has a header line ``actors,node`` and one assignment per line; JSON has the 
     dense_1,n0_2                }
 
 ``dense_1`` is a whole group; ``dense[8]`` or ``conv2d[3,4,0]`` is one actor by its index in the group's shape;
-``dense[0:8]`` are actors 0 to 7 of the group, counted in C order. Every actor stands in at most one assignment. Sources,
-input actors and sinks that are left out sit on the host; sources and sinks can sit nowhere else. All other actors must
-be there.
+``dense[0:8]`` are actors 0 to 7 of the group, counted in C order. Every actor stands in at most one assignment.
+Sources, input actors and sinks that are left out sit on the host; sources and sinks can sit nowhere else. All other
+actors must be there.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -53,7 +54,7 @@ def write_placement(graph: Graph, schedule: Schedule, path: Path | str) -> None:
     for number, group in enumerate(graph.groups):
         node = schedule.node[graph.first[number] : graph.first[number + 1]]
         cuts = [0, *(np.flatnonzero(np.diff(node)) + 1).tolist(), len(node)]
-        for a, b in zip(cuts, cuts[1:], strict=False):
+        for a, b in itertools.pairwise(cuts):
             actors = group.name if b - a == group.size else f"{group.name}[{a}:{b}]"
             rows.append((actors, schedule.machine.nodes[int(node[a])].name))
     if _kind(path) == "json":

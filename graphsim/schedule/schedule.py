@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.analysis.bounds import Bound
+from graphsim.analysis.costs import parameter_bytes
 from graphsim.analysis.tokens import token_bits
 from graphsim.graph import Graph
 from graphsim.machine import Machine
@@ -15,8 +16,6 @@ from graphsim.machine import Machine
 __all__ = ["Bound", "Schedule", "durations", "latency", "parameter_bytes", "token_bits"]
 
 IntArray = npt.NDArray[np.int64]
-#: Group params that a firing reads; ``magnitude`` serves comparisons only and is not on the machine.
-FIRING_ROLES = ("bias", "divisor", "alpha")
 
 
 @dataclass(frozen=True)
@@ -94,20 +93,6 @@ def durations(graph: Graph, machine: Machine, node: npt.NDArray[np.int32]) -> In
         ticks = [machine.nodes[int(v)].ticks(graph.work_of(number, int(k))) for k, v in pairs.T]
         result[first : first + group.size] = np.asarray(ticks, np.int64)[inverse.reshape(-1)]
     return result
-
-
-def parameter_bytes(graph: Graph, group: int) -> IntArray:
-    """Bytes of parameters that a node keeps for each actor of a group, int64 (size,).
-
-    4 for every weighted input edge and for every param that a firing reads: an actor brings its own copy wherever it
-    is placed.
-    """
-    one = graph.groups[group]
-    floats = np.full(one.size, sum(role in one.params for role in FIRING_ROLES), np.int64)
-    for c in graph.channels_into(group):
-        if c.weight is not None:
-            floats += c.fan_in(graph.groups[c.src].size, one.size, graph.params)
-    return 4 * floats
 
 
 def latency(graph: Graph, schedule: Schedule) -> int:

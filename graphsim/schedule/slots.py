@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from graphsim.analysis.costs import Costs
 from graphsim.analysis.tokens import token_bits
 from graphsim.errors import InfeasibleError
-from graphsim.schedule.costs import Costs
 from graphsim.schedule.timing import Times, Timing, carried
 
 IntArray = npt.NDArray[np.int64]

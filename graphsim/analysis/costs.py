@@ -8,12 +8,27 @@ import numpy.typing as npt
 from graphsim.graph import Graph
 from graphsim.graph.ops import SINKS
 from graphsim.machine import Machine
-from graphsim.schedule.schedule import parameter_bytes
 
 IntArray = npt.NDArray[np.int64]
 
+#: Group params that a firing reads; ``magnitude`` serves comparisons only and is not on the machine.
+FIRING_ROLES = ("bias", "divisor", "alpha")
 #: Groups of these ops sit on the host under every strategy; a placement file may move input actors only.
 PINNED_OPS = ("source", "input", *SINKS)
+
+
+def parameter_bytes(graph: Graph, group: int) -> IntArray:
+    """Bytes of parameters that a node keeps for each actor of a group, int64 (size,).
+
+    4 for every weighted input edge and for every param that a firing reads: an actor brings its own copy wherever it
+    is placed.
+    """
+    one = graph.groups[group]
+    floats = np.full(one.size, sum(role in one.params for role in FIRING_ROLES), np.int64)
+    for c in graph.channels_into(group):
+        if c.weight is not None:
+            floats += c.fan_in(graph.groups[c.src].size, one.size, graph.params)
+    return 4 * floats
 
 
 class Costs:
@@ -62,6 +77,10 @@ class Costs:
     def greatest(self, group: int) -> int:
         """Ticks of the group's dearest actor on the kind of node that is slowest at it."""
         return int(self._price[group].max())
+
+    def cases(self, group: int) -> tuple[IntArray, IntArray]:
+        """The different prices in a group: ticks, int64 (kinds, cases), and how many actors have each, (cases,)."""
+        return self._price[group], np.bincount(self._case[group], minlength=self._price[group].shape[1])
 
     def durations(self, node: npt.NDArray[np.int32]) -> IntArray:
         """Ticks of each actor's firing on the node it is placed on, int64 (actors,)."""
