@@ -7,7 +7,9 @@ Spellings that are read:
 * Functional (``Model`` before Keras 2.4): ``layers`` with ``inbound_nodes``, ``input_layers``, ``output_layers``.
   A node of Keras 1 and 2 is a list of ``[layer, node, tensor, kwargs]``; of Keras 3 an object with ``args`` and
   ``kwargs``, in which a tensor is an object of class ``__keras_tensor__`` with a ``keras_history``.
-* Models nest: a layer may be a Sequential or Functional model.
+* Models nest: a layer may be a Sequential or Functional model. References count the calls of such a layer from 1 where
+  its own construction counts as call 0: everywhere in Keras 1 and 2, and for Functional models in ``output_layers`` of
+  Keras 3. Here calls count from 0.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from graphsim.errors import ModelError
@@ -222,9 +224,40 @@ def _read_functional(entry: Fields, class_name: str, prefix: str, depth: int) ->
     for tensor in inputs:
         if tensor.layer not in layers or layers[tensor.layer].class_name != "InputLayer":
             raise config.error(f"'input_layers' names {tensor.layer!r}, which is not an InputLayer of this model")
+    is_keras3 = any(
+        isinstance(node, dict) for _, described in pairs for node in described.items("inbound_nodes", default=[])
+    )
+    calls, outputs = _from_zero(layers, calls, outputs, is_keras3)
     ordered = _ordered(config, layers, calls, inputs, outputs)
     name = config.text("name", default="model")
     return Model(name, class_name, tuple(layers.values()), ordered, inputs, outputs, False, config)
+
+
+def _from_zero(
+    layers: dict[str, Layer], calls: dict[tuple[str, int], Call], outputs: tuple[TensorId, ...], is_keras3: bool
+) -> tuple[dict[tuple[str, int], Call], tuple[TensorId, ...]]:
+    """References to calls of nested models, counted from 0 (see the module docstring)."""
+    taken = [tensor for call in calls.values() for tensor in call.inputs]
+    # Keras 3 counts differently in calls and in outputs; before, all references count alike.
+    kinds = [(taken, False), (list(outputs), True)] if is_keras3 else [(taken + list(outputs), False)]
+    offsets: list[dict[str, int]] = []
+    for tensors, are_outputs in kinds:
+        offset = {}
+        for layer in layers.values():
+            if layer.inner is not None:
+                made = sum(name == layer.name for name, _ in calls)
+                nodes = {tensor.node for tensor in tensors if tensor.layer == layer.name}
+                usual = 1 if not is_keras3 or (are_outputs and layer.class_name in FUNCTIONAL) else 0
+                offset[layer.name] = 0 if 0 in nodes else 1 if made in nodes else usual
+        offsets.append(offset)
+
+    def renumbered(tensors: tuple[TensorId, ...], offset: dict[str, int]) -> tuple[TensorId, ...]:
+        return tuple(t._replace(node=t.node - offset.get(t.layer, 0)) for t in tensors)
+
+    return (
+        {key: replace(call, inputs=renumbered(call.inputs, offsets[0])) for key, call in calls.items()},
+        renumbered(outputs, offsets[-1]),
+    )
 
 
 def _read_node(layer: Layer, number: int, node: object, entry: Fields) -> Call:

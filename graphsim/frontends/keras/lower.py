@@ -71,8 +71,7 @@ def _lower(archive: Archive, second: Archive | None, name: str) -> Graph:
             f"{file}: holds no architecture (no attribute 'model_config'). If it holds weights only, give the"
             " architecture as the model (a .json file, from model.to_json()) and this file as its weights"
         )
-    version = archive.version or (second.version if second is not None else "")
-    semantics = detect(version, entry.data, file)
+    semantics = detect(archive.version, entry.data, file, second.version if second is not None else "")
     class_name = entry.text("class_name")
     if class_name not in SEQUENTIAL and class_name not in FUNCTIONAL:
         reason = "only Sequential and Functional models say in their files how their layers are connected"
@@ -101,7 +100,6 @@ class _Lowerer:
         self._lowerings: dict[str, Lowering] = {}
         self._mergings: dict[str, Merging] = {}
         self._refusals: dict[str, str] = {}
-        self._calls: dict[str, int] = {}
 
     # -- checking ---------------------------------------------------------------------------------------------------
 
@@ -162,13 +160,21 @@ class _Lowerer:
             given.append(x)
         return list(zip(model.outputs, self._run(model, given), strict=True))
 
-    def _run(self, model: Model, given: Sequence[Tensor | None]) -> list[Tensor | None]:
-        """Build the calls of a model on ``given`` inputs. A tensor that needs a refused layer is None."""
+    def _run(self, model: Model, given: Sequence[Tensor | None], enclosing: int = 0) -> list[Tensor | None]:
+        """Build the calls of a model on ``given`` inputs. A tensor that needs a refused layer is None.
+
+        ``enclosing`` is the number of this call of the model itself: where the model calls a layer n times, the n
+        calls numbered from ``enclosing * n`` are this time's.
+        """
         values: dict[TensorId, Tensor | None] = dict(zip(model.inputs, given, strict=True))
+        nodes: dict[str, int] = {}
+        for call in model.calls:
+            nodes[call.layer.name] = max(nodes.get(call.layer.name, 0), call.node + 1)
         for call in model.calls:
             if call.layer.class_name != "InputLayer":
-                for number, tensor in enumerate(self._run_call(call, [self._value(values, t) for t in call.inputs])):
-                    values[TensorId(call.layer.name, call.node, number)] = tensor
+                number = enclosing * nodes[call.layer.name] + call.node
+                made = self._run_call(call, number, [self._value(values, t) for t in call.inputs])
+                values |= {TensorId(call.layer.name, call.node, i): tensor for i, tensor in enumerate(made)}
         return [self._value(values, t) for t in model.outputs]
 
     def _value(self, values: dict[TensorId, Tensor | None], tensor: TensorId) -> Tensor | None:
@@ -176,14 +182,13 @@ class _Lowerer:
             raise ModelError(f"{self.file}: layer {tensor.layer!r} has no output {tensor.output}")
         return values[tensor]
 
-    def _run_call(self, call: Call, xs: list[Tensor | None]) -> list[Tensor | None]:
+    def _run_call(self, call: Call, number: int, xs: list[Tensor | None]) -> list[Tensor | None]:
         layer = call.layer
-        number = self._calls[layer.path] = self._calls.get(layer.path, -1) + 1
         try:
             if call.extras:
                 raise RefusedError(f"it is called with {', '.join(call.extras)}, which is not lowered")
             if layer.inner is not None:
-                return self._run_inner(layer, layer.inner, xs)
+                return self._run_inner(layer, layer.inner, number, xs)
             known = [x for x in xs if x is not None]
             self.builder.layer, self.builder.call = layer.path, number
             if layer.path in self._mergings:
@@ -202,7 +207,7 @@ class _Lowerer:
             self._refusals.setdefault(layer.path, str(reason))
         return [None]
 
-    def _run_inner(self, layer: Layer, inner: Model, xs: list[Tensor | None]) -> list[Tensor | None]:
+    def _run_inner(self, layer: Layer, inner: Model, number: int, xs: list[Tensor | None]) -> list[Tensor | None]:
         if len(xs) != len(inner.inputs):
             raise ModelError(f"{self.file}: layer {layer.path!r} takes {len(inner.inputs)} inputs; it gets {len(xs)}")
         inputs = {input_layer.name: input_layer for input_layer in inner.layers}
@@ -212,7 +217,7 @@ class _Lowerer:
                 len(x.shape) != len(wanted) or any(w not in (None, n) for w, n in zip(wanted, x.shape, strict=True))
             ):
                 raise ModelError(f"{self.file}: layer {layer.path!r} takes shape {wanted}; it gets {x.shape}")
-        return self._run(inner, xs)
+        return self._run(inner, xs, number)
 
     def finish(self, outputs: list[tuple[TensorId, Tensor | None]]) -> None:
         """Add a sink for every output: the answer of a classifier, or all values. Drop what leads to no sink."""

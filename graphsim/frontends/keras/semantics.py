@@ -49,23 +49,29 @@ class Semantics:
         return version | {"keras_semantics": f"Keras {self.major} ({self.evidence}): {_FORMULA[self.major]}"}
 
 
-def detect(version: str, config: Any, file: str) -> Semantics:
-    """From the version that the file states, else from the spelling of its config.
+def detect(version: str, config: Any, file: str, fallback: str = "") -> Semantics:
+    """From the version that the file states, else from the spelling of its config, else from a second file's version.
 
     Raises:
-        ModelError: the version is stated and is not one of Keras 1, 2 or 3.
+        ModelError: a version is stated and is not one of Keras 1, 2 or 3.
     """
     if version:
-        match = re.match(r"([123])\.", version)
-        if match is None:
-            raise ModelError(f"{file}: says it was written by Keras {version[:40]!r}; versions 1, 2 and 3 are known")
-        return Semantics(version, int(match[1]), "the file states its version")
+        return Semantics(version, _major(version, file), "the file states its version")
     keys = _all_keys(config)
     for major in (3, 1, 2):
         found = next((key for key in _KEYS[major] if key in keys), None)
         if found is not None:
             return Semantics("", major, f"no version stated; the config says {found!r}")
+    if fallback:
+        return Semantics(fallback, _major(fallback, file), "the file with the weights states its version")
     return Semantics("", 3, "no version stated, and nothing in the config tells")
+
+
+def _major(version: str, file: str) -> int:
+    match = re.match(r"([123])\.", version)
+    if match is None:
+        raise ModelError(f"{file}: says it was written by Keras {version[:40]!r}; versions 1, 2 and 3 are known")
+    return int(match[1])
 
 
 def _all_keys(config: Any) -> set[str]:
