@@ -315,7 +315,8 @@ class Rounding:
         else:
             error = UNIT * (allowance.relative * size + allowance.operand * operand + allowance.absolute)
         error = error + FORM64 * (size + allowance.operand * operand + allowance.absolute)
-        return _unless_overflow(centre, moved + error + arithmetic.tiny * (2 + operand), size)
+        widest = 2 + operand + sum(np.where(np.isfinite(arg), np.abs(arg), 0.0) for arg in args)
+        return _unless_overflow(centre, moved + error + arithmetic.tiny * widest, size)
 
 
 def _unless_overflow(value: Array, radius: Array, scale: Array) -> Ball:

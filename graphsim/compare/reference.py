@@ -1,0 +1,344 @@
+"""The outside authority: TensorFlow computes the same model, and shows the tensors that the graph observes.
+
+The model is walked layer by layer, eagerly, with Keras's own layer objects, weights and activation functions: the same
+operations in the same order as ``model(x)`` makes them (a test holds the two equal to the last bit). Where a layer
+applies an activation at its end, the tensor before it is seen as well.
+
+Observed tensors are named as groups name them (:class:`graphsim.graph.Group`): layer, call, and "pre" or "output".
+Layers of a model inside the model are named ``outer/inner``. ``call`` counts the calls of a shared layer, from 0, in
+the order in which they were made; a layer inside a model that is itself called more than once counts through.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from graphsim.errors import GraphsimError, ReferenceUnavailableError
+from graphsim.zoo.quiet import import_tensorflow
+
+FloatArray = npt.NDArray[np.float32]
+#: Layer, call, and which of its tensors.
+Tensor = tuple[str, int, Literal["pre", "output"]]
+#: Called with the number of samples done so far.
+Progress = Callable[[int], None]
+
+WITHOUT = "To run without a comparison, use --no-reference."
+
+
+class TensorFlowReference:
+    """A Keras model, loaded by Keras itself and computed by TensorFlow on the CPU in float32.
+
+    Args:
+        path: a full model (``.h5``, ``.keras``), or an architecture (``.json``) with ``weights``.
+        weights: a weights file for the model; needed for ``.json``.
+        hard_sigmoid_v2: paths of the layers whose ``hard_sigmoid`` is that of Keras 1 and 2, clip(0.2 x + 0.5, 0, 1).
+            Keras 3 computes another function under the same name, whoever wrote the file, so that it must be told.
+
+    Attributes:
+        name, version: what computes, for the report.
+        notes: what was done differently from plain ``keras.models.load_model``.
+
+    Raises:
+        ReferenceUnavailableError: TensorFlow is not installed, or its Keras cannot read the model; names the file and
+            Keras's reason.
+    """
+
+    name = "TensorFlow"
+
+    def __init__(self, path: Path | str, weights: Path | str | None = None, hard_sigmoid_v2: Collection[str] = ()):
+        try:
+            self._tf, self._keras = import_tensorflow()
+        except ReferenceUnavailableError as error:
+            raise ReferenceUnavailableError(
+                f"comparing needs TensorFlow, which is not installed: install graphsim[tensorflow]. {WITHOUT}"
+            ) from error
+        self.version = f"{self._tf.__version__} (Keras {self._keras.__version__})"
+        self.path = Path(path)
+        self.notes: tuple[str, ...] = ()
+        self._model = self._load(None if weights is None else Path(weights))
+        policies = {layer.dtype_policy.compute_dtype for _, layer in self._layers(self._model, "")}
+        if policies - {"float32"}:
+            found = ", ".join(sorted(policies - {"float32"}))
+            raise ReferenceUnavailableError(
+                f"{path}: has layers that Keras computes in {found}, not float32. {WITHOUT}"
+            )
+        self._older = frozenset(hard_sigmoid_v2)
+        if self._older:
+            self.notes = (
+                f"hard_sigmoid of {', '.join(sorted(self._older))} computed as Keras 1 and 2 defined it,"
+                " clip(0.2 x + 0.5, 0, 1), since Keras 3 reads the file with another definition",
+            )
+
+    # -- loading ----------------------------------------------------------------------------------------------------
+
+    def _load(self, weights: Path | None) -> Any:
+        models = self._keras.models
+        try:
+            with self._on_cpu(), warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
+                warnings.simplefilter("ignore")
+                repaired = _as_keras_2_file(self.path, weights, Path(folder))
+                if repaired is not None:
+                    model = models.load_model(repaired, compile=False, safe_mode=True)
+                elif self.path.suffix == ".json":
+                    model = models.model_from_json(self.path.read_text(encoding="utf-8"))
+                else:
+                    model = models.load_model(self.path, compile=False, safe_mode=True)
+                if repaired is None and weights is not None:
+                    model.load_weights(weights)
+        except Exception as error:  # Keras raises anything at all for files it does not like
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            raise ReferenceUnavailableError(
+                f"{self.path}: Keras {self._keras.__version__} cannot read this model: {reason}. {WITHOUT}"
+            ) from error
+        if not (hasattr(model, "layers") and getattr(model, "built", False) and getattr(model, "inputs", None)):
+            raise ReferenceUnavailableError(f"{self.path}: Keras does not know this model's inputs. {WITHOUT}")
+        return model
+
+    def _layers(self, model: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+        """Every layer that is not itself a model, with its path."""
+        for layer in model.layers:
+            if self._is_model(layer):
+                yield from self._layers(layer, f"{prefix}{layer.name}/")
+            else:
+                yield f"{prefix}{layer.name}", layer
+
+    def _is_model(self, layer: Any) -> bool:
+        return isinstance(layer, self._keras.Model)
+
+    # -- running ----------------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        samples: FloatArray | tuple[FloatArray, ...],
+        batch: int,
+        wanted: Collection[Tensor] | None = None,
+        progress: Progress | None = None,
+    ) -> dict[Tensor, FloatArray]:
+        """Compute samples, ``batch`` at a time, and return the tensors ``wanted``, or all: float32 (N, *shape).
+
+        Args:
+            samples: float32 (N, *shape), of any shape with as many elements as the model's input; a tuple for several
+                inputs, in the model's order.
+        """
+        arrays = self._as_inputs(samples)
+        total = len(arrays[0])
+        parts: dict[Tensor, FloatArray] = {}
+        for start in range(0, total, batch):
+            chunk = [array[start : start + batch] for array in arrays]
+            for key, values in self._observe(chunk, wanted).items():
+                kept = parts.setdefault(key, np.empty((total, *values.shape[1:]), np.float32))
+                kept[start : start + batch] = values
+            if progress is not None:
+                progress(min(total, start + batch))
+        return parts
+
+    def predict(self, samples: FloatArray | tuple[FloatArray, ...]) -> list[FloatArray]:
+        """The outputs of ``model(samples)`` itself, all samples in one batch: float32 (N, *shape) each."""
+        with self._on_cpu():
+            outputs = self._model(self._packed(self._as_inputs(samples)), training=False)
+        return [np.asarray(output, np.float32) for output in self._keras.tree.flatten(outputs)]
+
+    def seconds(self, samples: FloatArray | tuple[FloatArray, ...], batch: int) -> float:
+        """Measured wall seconds of a warm ``tf.function(model)`` over all samples, ``batch`` at a time."""
+        tf = self._tf
+        with self._on_cpu():
+            arrays = self._as_inputs(samples)
+            starts = range(0, len(arrays[0]), batch)
+            chunks = [self._packed([tf.constant(a[start : start + batch]) for a in arrays]) for start in starts]
+            compiled = tf.function(lambda x: self._model(x, training=False), reduce_retracing=True)
+            for chunk in {0, len(chunks) - 1}:
+                compiled(chunks[chunk])
+                compiled(chunks[chunk])
+            began = time.perf_counter()
+            for inputs in chunks:
+                outputs = compiled(inputs)
+            for output in self._keras.tree.flatten(outputs):
+                output.numpy()
+            return time.perf_counter() - began
+
+    def _packed(self, arrays: list[Any]) -> Any:
+        return arrays[0] if len(arrays) == 1 else arrays
+
+    def _as_inputs(self, samples: FloatArray | tuple[FloatArray, ...]) -> list[FloatArray]:
+        arrays = samples if isinstance(samples, tuple) else (samples,)
+        inputs = self._model.inputs
+        if len(arrays) != len(inputs):
+            raise ReferenceUnavailableError(
+                f"{self.path}: the model has {len(inputs)} inputs; {len(arrays)} were given. {WITHOUT}"
+            )
+        shaped: list[FloatArray] = []
+        for array, tensor in zip(arrays, inputs, strict=True):
+            shape = tuple(tensor.shape[1:])
+            if None not in shape and int(np.prod(shape)) == int(np.prod(array.shape[1:])):
+                array = array.reshape(len(array), *shape)
+            elif len(shape) != array.ndim - 1:
+                raise ReferenceUnavailableError(
+                    f"{self.path}: the model takes samples of shape {shape}; got {array.shape[1:]}. {WITHOUT}"
+                )
+            shaped.append(np.ascontiguousarray(array, np.float32))
+        return shaped
+
+    def _observe(self, arrays: list[FloatArray], wanted: Collection[Tensor] | None) -> dict[Tensor, FloatArray]:
+        seen: dict[Tensor, FloatArray] = {}
+        calls: dict[str, int] = {}
+
+        def see(layer: str, call: int, which: Literal["pre", "output"], value: Any) -> None:
+            key: Tensor = (layer, call, which)
+            if (wanted is None or key in wanted) and hasattr(value, "numpy"):
+                seen[key] = np.asarray(value, np.float32)
+
+        def call_layer(path: str, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            number = calls[path] = calls.get(path, -1) + 1
+            before, output = self._call(path, layer, args, kwargs)
+            see(path, number, "pre", before)
+            see(path, number, "output", output)
+            return output
+
+        try:
+            with self._on_cpu():
+                inputs = [self._tf.constant(array) for array in arrays]
+                for tensor, value in zip(self._model.inputs, inputs, strict=True):
+                    see(tensor.name, 0, "output", value)
+                self._walk(self._model, "", inputs, call_layer)
+        except GraphsimError:
+            raise
+        except Exception as error:  # a model that loads may still fail to compute
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            raise ReferenceUnavailableError(
+                f"{self.path}: TensorFlow cannot compute this model: {reason}. {WITHOUT}"
+            ) from error
+        return seen
+
+    def _walk(self, model: Any, prefix: str, inputs: list[Any], call_layer: Callable[..., Any]) -> list[Any]:
+        """The outputs of a model, layer by layer, as ``model(inputs)`` would compute them."""
+
+        def call(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            path = f"{prefix}{layer.name}"
+            if self._is_model(layer):
+                flat = self._keras.tree.flatten(args)
+                return self._packed(self._walk(layer, f"{path}/", flat, call_layer))
+            return call_layer(path, layer, args, kwargs)
+
+        if isinstance(model, self._keras.Sequential):
+            value = inputs[0]
+            for layer in model.layers:
+                value = call(layer, (value,), {})
+            return [value]
+        values = {id(tensor): value for tensor, value in zip(model.inputs, inputs, strict=True)}
+        for node in _nodes_in_call_order(model):
+            args, kwargs = node.arguments.fill_in(values)
+            outputs = self._keras.tree.flatten(call(node.operation, args, kwargs))
+            values |= {id(tensor): value for tensor, value in zip(node.outputs, outputs, strict=True)}
+        return [values[id(tensor)] for tensor in model.outputs]
+
+    def _call(self, path: str, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        """The tensor before the layer's activation (None where it is not to be seen) and the layer's output."""
+        layers, linear = self._keras.layers, self._keras.activations.linear
+        activation = getattr(layer, "activation", None)
+        ends_with_it = isinstance(layer, (layers.Dense, layers.EinsumDense, *_convolutions(layers)))
+        if path in self._older and isinstance(layer, layers.Activation):
+            return None, self.hard_sigmoid_v2(args[0])
+        if not ends_with_it or activation is None or activation is linear:
+            output = layer(*args, **kwargs)
+            return (output if ends_with_it else None), output
+        layer.activation = linear
+        try:
+            before = layer(*args, **kwargs)
+        finally:
+            layer.activation = activation
+        return before, self.hard_sigmoid_v2(before) if path in self._older else activation(before)
+
+    def hard_sigmoid_v2(self, x: Any) -> Any:
+        """Keras 2's ``backend.hard_sigmoid``: clip(0.2 x + 0.5, 0, 1), in its operations."""
+        tf = self._tf
+        return tf.clip_by_value(tf.constant(0.2, x.dtype) * x + tf.constant(0.5, x.dtype), 0.0, 1.0)
+
+    @contextmanager
+    def _on_cpu(self) -> Iterator[None]:
+        """A graphics processor would sum in TF32 or in other orders of its own; the bounds are for float32."""
+        with self._tf.device("/CPU:0"):
+            yield
+
+
+def _as_keras_2_file(path: Path, weights: Path | None, folder: Path) -> Path | None:
+    """A full-model ``.h5`` of Keras 2 with the same contents, for what Keras 3 does not open as it is; else None.
+
+    Three kinds need it: a Sequential model of Keras <= 2.2.2, whose config is a bare list of layers; a Sequential model
+    without an InputLayer, whose first layer states the shape with the batch axis (Keras 3 adds another); and an
+    architecture in JSON by Keras 1 or 2, which names no modules, with its weights in ``.h5``. The contents are copied.
+    """
+    source = weights or path
+    if path.suffix == ".json":
+        text = path.read_text(encoding="utf-8")
+    elif path.suffix in (".h5", ".hdf5"):
+        with h5py.File(path, "r") as file:
+            text = file.attrs.get("model_config", "")
+    else:
+        return None
+    config = json.loads(text) if text else None
+    if not isinstance(config, dict) or source.suffix not in (".h5", ".hdf5"):
+        return None
+    is_changed = path.suffix == ".json" and "module" not in config
+    if isinstance(config.get("config"), list):
+        config["config"], is_changed = {"name": config["class_name"].lower(), "layers": config["config"]}, True
+    if config.get("class_name") == "Sequential":
+        first = config["config"]["layers"][0]
+        if first["class_name"] != "InputLayer" and "batch_input_shape" in first["config"]:
+            shape = first["config"].pop("batch_input_shape")
+            stated = {"batch_input_shape": shape, "dtype": "float32", "name": f"{first['config']['name']}_input"}
+            config["config"]["layers"].insert(0, {"class_name": "InputLayer", "config": stated})
+            is_changed = True
+    if not is_changed:
+        return None
+    made = folder / "model.h5"
+    with h5py.File(source, "r") as old, h5py.File(made, "w") as new:
+        new.attrs["model_config"] = json.dumps(config)
+        group = old.get("model_weights", old)
+        for key, value in group.attrs.items():
+            new.require_group("model_weights").attrs[key] = value
+        for key in group:
+            group.copy(key, new.require_group("model_weights"))
+    return made
+
+
+def _convolutions(layers: Any) -> tuple[type, ...]:
+    kinds = ("Conv", "DepthwiseConv", "SeparableConv")
+    names = [f"{kind}{rank}D" for kind in kinds for rank in (1, 2, 3)]
+    names += [f"Conv{rank}DTranspose" for rank in (1, 2, 3)]
+    return tuple(getattr(layers, name) for name in names if hasattr(layers, name))
+
+
+def _nodes_in_call_order(model: Any) -> list[Any]:
+    """The calls of a functional model, each after those it takes from; calls of one layer in the order they were made.
+
+    Keras numbers the calls of a layer in ``_inbound_nodes``; a model's own are in ``_nodes_by_depth``, deepest first.
+    """
+    try:
+        nodes = [n for depth in sorted(model._nodes_by_depth, reverse=True) for n in model._nodes_by_depth[depth]]
+        numbers = {id(node): number for n in nodes for number, node in enumerate(n.operation._inbound_nodes)}
+    except AttributeError as error:
+        raise ReferenceUnavailableError(
+            f"this version of Keras hides how its models are connected. {WITHOUT}"
+        ) from error
+    waiting = sorted((n for n in nodes if not n.is_input), key=lambda n: numbers[id(n)])
+    known = {id(tensor) for n in nodes if n.is_input for tensor in n.outputs}
+    ordered: list[Any] = []
+    while waiting:
+        ready = next((n for n in waiting if all(id(t) in known for t in n.input_tensors)), None)
+        if ready is None:
+            raise ReferenceUnavailableError(f"the model's layers are not connected to its inputs. {WITHOUT}")
+        waiting.remove(ready)
+        ordered.append(ready)
+        known |= {id(tensor) for tensor in ready.outputs}
+    return ordered
