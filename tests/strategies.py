@@ -146,6 +146,7 @@ class _Builder:
             weight = Ref(self.param(index.shape)) if weighted else None
             return Table(src=src, dst=dst, port=port, index=self.add_param(index), weight=weight)
         counts = self.rng.integers(0 if port else 1, 6, n_dst)  # port 0 gives every consumer an edge
+        counts[-1] = max(counts[-1], 1)
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         csr = self.rng.integers(0, n_src, int(indptr[-1])).astype(np.int32)
         weight = Ref(self.param(csr.shape)) if weighted else None

@@ -302,6 +302,13 @@ BROKEN: dict[str, tuple[Callable[[], Graph], str]] = {
         ),
         r"channel b -> d \(port 1\): 0 to 2 edges per actor; op subtract",
     ),
+    "a bundle without edges": (
+        lambda: changed(
+            channels={2: {"weight": None}},
+            params={"ptr": np.zeros(5, np.int64), "csr": np.zeros(0, np.int32)},
+        ),
+        r"channel x -> b \(port 0\): has no edges; leave it out",
+    ),
     "an actor without edges": (lambda: changed(without=(3,)), "group b: actor 2 has no input edges"),
     # sources and sinks
     "a sink that feeds": (

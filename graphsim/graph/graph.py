@@ -20,6 +20,10 @@ from graphsim.graph.ops import ACTIVATIONS, OPS, SINKS, add_work
 ROLES = ("bias", "divisor", "alpha", "magnitude")
 
 
+#: An actor's name: the group's, and unless that is a single actor, the index within its shape.
+_NAME = re.compile(r"\s*([^\[\]]+?)\s*(?:\[\s*([0-9]{1,18}(?:\s*,\s*[0-9]{1,18})*)\s*\])?\s*")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Group:
     """Actors with one op and contiguous ids, in a shape (C order). An empty shape is a single actor.
@@ -263,11 +267,10 @@ class Graph:
             GraphError: there is no such actor; the message says what there is.
         """
         if isinstance(key, str):
-            match = re.fullmatch(r"(.+?)(?:\[([\d,\s]*)\])?", key.strip())
+            match = _NAME.fullmatch(key)
             if match is None:
-                raise GraphError(f"{key!r} is not an actor's name; write GROUP[INDEX], for example dense[17]")
-            index = match[2]
-            return self[(match[1], *(int(i) for i in index.split(",") if i.strip()))] if index else self[(match[1],)]
+                raise GraphError(f"{key[:80]!r} is not an actor's name; write GROUP[INDEX], for example dense[17]")
+            return self[(match[1], *(int(i) for i in (match[2] or "").split(",") if i))]
         if not 0 <= key < self.actor_count:
             raise GraphError(f"there is no actor {key}; ids run from 0 to {self.actor_count - 1}")
         return Actor(self, key)
@@ -282,6 +285,9 @@ class Graph:
         index: tuple[int, ...] = ()
         for part in rest:
             index += part if isinstance(part, tuple) else (int(part),)
+        if not index and shape:
+            example = f"{name}[{','.join('0' * len(shape))}]"
+            raise GraphError(f"{name} is a group of shape {shape}; its actors are called {example} and so on")
         if len(index) == 1 and len(shape) != 1 and 0 <= index[0] < self.groups[number].size:
             local = index[0]
         elif len(index) == len(shape) and all(0 <= i < n for i, n in zip(index, shape, strict=True)):

@@ -12,7 +12,7 @@ of a group             unique, legal name; at most 32 axes, positive extents; kn
 of a channel bundle    positive rates and token width, no negative number of initial tokens; leads forward unless it
                        has initial tokens; sizes, indices and weights fit (:meth:`Channel.check`); weight is float32
 of a group's ports     one bundle per port, ports 0, 1, 2 ... without a gap, as many as the op takes; subtract and
-                       divide get exactly one edge per port; every other actor gets at least one edge in all
+                       divide get exactly one edge per port; every bundle has edges, every other actor at least one
 of sources and sinks   a source is one actor, whose one bundle is an unweighted Dense into an input group; an input
                        group has no other bundle; sinks feed nobody; every other group feeds some group
 ====================== ==============================================================================================
@@ -198,6 +198,8 @@ def _check_ports(graph: Graph, number: int, group: Group) -> None:
             raise GraphError(
                 f"{_where(graph, channel)}: {edges} edges per actor; op {group.op} takes exactly one on each port"
             )
+        if greatest < 1:
+            raise GraphError(f"{_where(graph, channel)}: has no edges; leave it out")
         starved = starved and fewest < 1
     if starved and not (counts := graph.fan_in(number)).all():
         at = int(np.argmin(counts))
