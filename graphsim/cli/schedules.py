@@ -96,7 +96,7 @@ def verify(
     console = console_for(json)
     loaded = load_graph(graph, weights)
     verdict = verify_schedule(loaded, load(existing(schedule, "a .fold schedule"), loaded))
-    print_verdict(console, verdict)
+    print_verdict(console, verdict, full=True)
     write_json(json, {"schema_version": 1, "verdict": verdict_record(verdict)})
     if not verdict.ok:
         first = verdict.violations[0].message

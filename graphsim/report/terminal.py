@@ -118,13 +118,18 @@ def print_schedule(console: Console, graph: Graph, schedule: Schedule) -> None:
     )
 
 
-def print_verdict(console: Console, verdict: Verdict) -> None:
-    """What the verifier checked, and what it found."""
-    counts = ", ".join(f"{count:,} {name}" for name, count in verdict.checks)
+def print_verdict(console: Console, verdict: Verdict, *, full: bool = False) -> None:
+    """What the verifier found; ``full`` lists what it checked, with counts."""
+    if full:
+        table = _table("count", "checked", right=("count",))
+        for name, count in verdict.checks:
+            table.add_row(f"{count:,}", escape(name))
+        console.print(table)
+    facts = f"{len(verdict.checks)} kinds of check, {sum(count for _, count in verdict.checks):,} facts"
     if verdict.ok:
-        console.print(f"  [green]verified[/]   {counts}", soft_wrap=True)
+        console.print(f"  [green]verified[/]   {facts}")
         return
-    console.print(f"  [red]rejected[/]   {verdict.violation_count:,} violations; checked {counts}", soft_wrap=True)
+    console.print(f"  [red]rejected[/]   {verdict.violation_count:,} violations in {facts}")
     for violation in verdict.violations:
         console.print(f"    {violation.kind}: {escape(violation.message)}", soft_wrap=True)
 
@@ -139,7 +144,8 @@ def print_run(console: Console, result: Result) -> None:
     console.print(f"  latency    {result.latency_ticks:,} ticks")
     console.print(
         f"  throughput {result.samples_per_second:,.0f} samples/s (simulated, at {machine.clock_mhz:g} MHz); "
-        f"pipelining gives {result.latency_ticks / period:.2f}x over one sample at a time"
+        f"pipelining gives {result.latency_ticks / period:.2f}x over one sample at a time",
+        soft_wrap=True,
     )
     rate = f" = {run.samples / run.wall_seconds:,.0f} samples/s" if run.wall_seconds else ""
     console.print(f"  wall time  {run.wall_seconds:.3f} s{rate} (measured here)")
