@@ -35,8 +35,11 @@ import graphsim
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": False, "nogil": True}
+_CFUNC_OPTIONS = {key: value for key, value in _OPTIONS.items() if key != "nogil"}
 _CONFIG: Any = numba.config
 _LOCK = threading.Lock()
+#: What was compiled to be called through its address lives as long as the process.
+_ALIVE: list[Any] = []
 #: Parts of graphsim that end up in native code.
 _COMPILED = ("graph", "simulate")
 #: Folders of earlier versions that are left in peace.
@@ -74,6 +77,17 @@ def _namespace(module: types.ModuleType) -> dict[str, Any]:
     return namespace
 
 
+def specialise(template: Callable[..., Any], name: str, **names: Any) -> Callable[..., Any]:
+    """A plain function with a template's code, in which some global names mean something else.
+
+    Args:
+        name: its own; entry points are kept under it, and one name must always mean the same specialisation.
+    """
+    made = types.FunctionType(template.__code__, {**template.__globals__, **names}, name)
+    made.__qualname__ = name  # Numba files what it keeps under this
+    return made
+
+
 def entry(signature: Any) -> Callable[[F], F]:
     """Decorator: compile an entry point now, or load it from disk.
 
@@ -83,17 +97,33 @@ def entry(signature: Any) -> Callable[[F], F]:
     """
 
     def decorate(function: F) -> F:
-        with _LOCK:
-            before, _CONFIG.CACHE_DIR = _CONFIG.CACHE_DIR, str(cache_folder())
-            try:
-                _make_writable(cache_folder())
-                return cast(F, numba.njit(signature, cache=True, **_OPTIONS)(function))
-            except Exception:  # the folder cannot be written, or a file in it is damaged: do without
-                return cast(F, numba.njit(signature, **_OPTIONS)(function))
-            finally:
-                _CONFIG.CACHE_DIR = before
+        return cast(F, _kept(lambda **more: numba.njit(signature, **_OPTIONS, **more)(function)))
 
     return decorate
+
+
+def address(signature: Any, function: Callable[..., Any]) -> int:
+    """Compile a function now, or load it from disk, to be called by native code through its address.
+
+    Args:
+        signature: of scalars only.
+    """
+    compiled = _kept(lambda **more: numba.cfunc(signature, **_CFUNC_OPTIONS, **more)(function))
+    _ALIVE.append(compiled)
+    return int(compiled.address)
+
+
+def _kept(compile_with: Callable[..., Any]) -> Any:
+    """Compile with the folder as cache, or without."""
+    with _LOCK:
+        before, _CONFIG.CACHE_DIR = _CONFIG.CACHE_DIR, str(cache_folder())
+        try:
+            _make_writable(cache_folder())
+            return compile_with(cache=True)
+        except Exception:  # the folder cannot be written, or a file in it is damaged: do without
+            return compile_with()
+        finally:
+            _CONFIG.CACHE_DIR = before
 
 
 def _make_writable(folder: Path) -> None:

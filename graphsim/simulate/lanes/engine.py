@@ -1,0 +1,186 @@
+"""The default engine: native speed, the same bits as the reference."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from graphsim.errors import SimulationError
+from graphsim.graph import Graph
+from graphsim.graph.channels import IntArray
+from graphsim.simulate.engine import (
+    FloatArray,
+    Keep,
+    Progress,
+    Run,
+    as_inputs,
+    check_runnable,
+    kept_groups,
+    token_shape,
+)
+from graphsim.simulate.lanes.program import Program
+
+#: How weighted sums over dense bundles are done: terms whose input is zero skipped, or all multiplied. Bits are equal.
+Way = Literal["auto", "skip", "dense"]
+_WAYS: tuple[Way, ...] = ("auto", "skip", "dense")
+
+#: A block's values are to stay in a core's L2 cache, and scratch is to stay far below a machine's memory (bytes).
+_CACHE = 384 << 10
+_SCRATCH = 256 << 20
+#: Samples per block.
+_LEAST, _MOST = 24, 480
+#: Edges below which a second thread costs more time than it saves.
+_WORTH_A_THREAD = 4_000_000
+#: Ranges of samples per thread.
+_SPANS = 4
+
+
+@dataclass(frozen=True)
+class Ways:
+    """How often a group's weighted sums (one per sample, and per block of a blocked bundle) were done which way."""
+
+    skip: int
+    dense: int
+
+
+class _Workspace:
+    """One thread's memory: rows of values that the run does not keep, scratch for sums, and counts."""
+
+    def __init__(self, widths: IntArray, block: int, steps: int, room: tuple[int, ...]) -> None:
+        sizes = [int(w) * block * 4 for w in widths] + list(room)
+        starts = np.concatenate([[0], np.cumsum([-(-size // 64) * 64 + 64 for size in sizes])])
+        self._memory = np.empty(int(starts[-1]) + 64, np.uint8)
+        addresses = (self._memory.ctypes.data + 63) // 64 * 64 + starts[:-1]
+        self.at = np.zeros((len(widths), 2), np.int64)
+        self.values = addresses[: len(widths)].astype(np.int64)
+        self.room = addresses[len(widths) :].astype(np.int64)
+        self.counts = np.zeros((steps, 2), np.int64)
+        self.addresses = self.at.ctypes.data, self.room.ctypes.data, self.counts.ctypes.data
+
+
+class LanesEngine:
+    """Runs a graph in native code, on several threads, a block of samples at a time.
+
+    Each neuron's sum is accumulated from left to right; what runs side by side in vector lanes and threads are neurons
+    and samples. Results do not depend on the number of threads. An engine may be used from several threads.
+
+    Args:
+        graph: the graph; its params must not change while the engine is used.
+        threads: most threads to use; by default as many as this process may use cores.
+        way: of weighted sums; "auto" decides for every block from the zeros in it.
+
+    Raises:
+        GraphError: the graph breaks its own rules.
+        SimulationError: the graph has rates other than one or initial tokens; or no thread is allowed.
+    """
+
+    name = "lanes"
+
+    def __init__(self, graph: Graph, threads: int | None = None, way: Way = "auto") -> None:
+        from graphsim.simulate.lanes import execute, loops, sums  # these import Numba; new code is compiled
+
+        check_runnable(graph, self.name)
+        if threads is not None and threads < 1:
+            raise SimulationError(f"{threads} threads; the lanes engine needs at least one")
+        self.graph = graph
+        self.threads = threads or _cores()
+        #: Of the last run: how each group's weighted sums were done; groups without such sums are left out.
+        self.ways: dict[str, Ways] = {}
+        self._way = _WAYS.index(way)
+        self._execute = execute.execute
+        self._program = program = Program(graph, loops)
+        row = int(program.widths.sum()) * 4
+        self._block = max(1, min(max(_LEAST, min(_MOST, _CACHE // row // _LEAST * _LEAST)), _SCRATCH // row))
+        self._room = (*sums.room(program.summed_terms), program.terms * 4)
+        self._records = program.steps.ctypes.data, len(program.steps), program.ports.ctypes.data
+        self._shapes = [(g.name, (*g.shape, *token_shape(graph, i))) for i, g in enumerate(graph.groups)]
+        self._feeds = [(source, graph.channels_from(source)[0].dst) for source in graph.sources]
+        self._idle: list[_Workspace] = []
+        self._lock = threading.Lock()
+
+    def run(
+        self,
+        samples: FloatArray | tuple[FloatArray, ...],
+        *,
+        keep: Keep = "all",
+        progress: Progress | None = None,
+    ) -> Run:
+        """Run samples, float32 (N, *input shape); see :class:`graphsim.simulate.engine.Engine`."""
+        inputs = as_inputs(self.graph, samples)
+        kept = kept_groups(self.graph, keep)
+        began = time.perf_counter()
+        n = len(inputs[0])
+        values: dict[str, FloatArray] = {}
+        rows: list[tuple[int, FloatArray]] = []
+        for (source, group), array in zip(self._feeds, inputs, strict=True):
+            rows += [(source, array), (group, array)]
+        for group in kept:
+            name, shape = self._shapes[group]
+            values[name] = np.empty((n, *shape), np.float32)
+            rows.append((group, values[name]))
+
+        where = [(group, a.ctypes.data, int(self._program.widths[group]) * 4) for group, a in rows]
+
+        def work(span: tuple[int, int]) -> int:
+            self._run_span(where, *span, counts)
+            return span[1]
+
+        threads = max(1, min(self.threads, self._program.edges * n // _WORTH_A_THREAD, -(-n // self._block)))
+        counts = np.zeros((len(self._program.steps), 2), np.int64)
+        report = progress or (lambda done: None)
+        if threads == 1 and progress is None:
+            work((0, n))
+        elif threads == 1:
+            for span in self._spans(n, 1):
+                report(work(span))
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                try:
+                    for done in pool.map(work, self._spans(n, threads)):
+                        report(done)
+                except BaseException:
+                    pool.shutdown(cancel_futures=True)
+                    raise
+        self._note(counts)
+        return Run(self.name, n, values, None, time.perf_counter() - began)
+
+    def _spans(self, n: int, threads: int) -> Iterator[tuple[int, int]]:
+        """Ranges of whole blocks, a few per thread, so that a thread that is held up does not hold up the others."""
+        blocks = -(-n // self._block)
+        size = self._block * max(1, blocks // (threads * _SPANS))
+        return ((first, min(first + size, n)) for first in range(0, n, size))
+
+    def _run_span(self, where: list[tuple[int, int, int]], first: int, last: int, counts: IntArray) -> None:
+        """Run a range of samples in this thread. ``where``: groups with rows of their own, address, bytes per row."""
+        try:
+            space = self._idle.pop()
+        except IndexError:
+            space = _Workspace(self._program.widths, self._block, len(self._program.steps), self._room)
+        space.at[:, 0], space.at[:, 1], space.counts[:] = space.values, 0, 0
+        for group, address, row in where:
+            space.at[group] = address, row
+        at, room, ways = space.addresses
+        self._execute(*self._records, at, len(space.at), room, ways, first, last, self._block, self._way)
+        with self._lock:
+            counts += space.counts
+        self._idle.append(space)
+
+    def _note(self, counts: IntArray) -> None:
+        names = (self.graph.groups[g].name for g in self._program.steps["group"])
+        self.ways = {
+            name: Ways(int(skipped), int(total - skipped))
+            for name, (skipped, total) in zip(names, counts.tolist(), strict=True)
+            if total
+        }
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,184 @@
+"""The loops that exist once per op or activation: templates, made into native code when a graph first needs them.
+
+Each reads its records through their addresses and is called through its own, so that the interpreter need not be
+compiled with all of them, and a new op costs a new loop nothing.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import carray  # type: ignore[attr-defined]
+
+from graphsim.graph.ops import ACTIVATIONS, OPS, argmax, sparsemax
+from graphsim.simulate.engine import FloatArray
+from graphsim.simulate.lanes.program import EACH, LIST, PORT, STEP
+from graphsim.simulate.lanes.sums import floats, pack
+from graphsim.simulate.lanes.tiles import pointer
+from graphsim.simulate.native import address, jit, native, specialise
+
+__all__ = ["activation_address", "op_address", "pack"]
+
+#: What templates call; each specialisation has its own.
+_combine: Any = None
+_rule: Any = None
+_take: Any = None
+_argmax, _sparsemax = native(argmax), native(sparsemax)
+
+
+@jit
+def span(port: Any, j: int) -> tuple[int, int]:
+    """Of a LIST port: where consumer j's edges start, and how many there are."""
+    if port.indptr == 0:
+        return j * port.terms, port.terms
+    indptr = carray(pointer(port.indptr + j * 8), 2, np.int64)
+    return indptr[0], indptr[1] - indptr[0]
+
+
+@jit
+def listed(port: Any, begin: int, count: int) -> npt.NDArray[np.int32]:
+    """Of a LIST port: the producers of ``count`` edges."""
+    return carray(pointer(port.index + begin * 4), count, np.int32)
+
+
+def _fold(record: int, x: int, out: int, rows: int, size: int, first: int) -> None:
+    """Fold the terms of one port into the rows ``out``; ``first``: an actor's first term starts its fold."""
+    port = carray(pointer(record), 1, PORT)[0]
+    weight = port.weight
+    weighted = weight.address != 0
+    for r in range(rows):
+        value, acc = floats(x + r * port.size * 4, port.size), floats(out + r * size * 4, size)
+        if port.kind == EACH:
+            if weighted:
+                w = floats(weight.address, weight.length)
+                for j in range(size):
+                    term = value[j // port.repeat] * w[(j // weight.inner) % weight.length]
+                    acc[j] = term if first else _combine(acc[j], term)
+            elif first:
+                for j in range(size):
+                    acc[j] = value[j // port.repeat]
+            elif port.repeat == 1:
+                for j in range(size):
+                    acc[j] = _combine(acc[j], value[j])
+            else:
+                for i in range(port.size):
+                    for j in range(i * port.repeat, (i + 1) * port.repeat):
+                        acc[j] = _combine(acc[j], value[i])
+        elif port.kind == LIST:
+            for j in range(size):
+                begin, count = span(port, j)
+                index, w = listed(port, begin, count), floats(weight.address + begin * 4, count)
+                total = acc[j]
+                for e in range(count):
+                    term = value[index[e]] * w[e] if weighted else value[index[e]]
+                    total = term if first and e == 0 else _combine(total, term)
+                acc[j] = total
+        else:
+            w = floats(weight.address, port.terms * port.columns)
+            for j in range(size):
+                begin, column = j // port.columns * port.terms, j % port.columns
+                total = acc[j]
+                for e in range(port.terms):
+                    term = value[begin + e] * w[e * port.columns + column] if weighted else value[begin + e]
+                    total = term if first and e == 0 else _combine(total, term)
+                acc[j] = total
+
+
+def _activate0(record: int, out: int, count: int) -> None:
+    v = floats(out, count)
+    for i in range(count):
+        v[i] = np.float32(_rule(np.float64(v[i])))
+
+
+def _activate1(record: int, out: int, count: int) -> None:
+    step = carray(pointer(record), 1, STEP)[0]
+    v, a, alpha = floats(out, count), step.arguments[0], step.alpha
+    if alpha.address == 0:
+        for i in range(count):
+            v[i] = np.float32(_rule(np.float64(v[i]), a))
+    else:
+        p = floats(alpha.address, alpha.length)
+        for i in range(count):
+            v[i] = np.float32(_rule(np.float64(v[i]), np.float64(p[(i // alpha.inner) % alpha.length])))
+
+
+def _activate2(record: int, out: int, count: int) -> None:
+    step = carray(pointer(record), 1, STEP)[0]
+    v, a, b = floats(out, count), step.arguments[0], step.arguments[1]
+    for i in range(count):
+        v[i] = np.float32(_rule(np.float64(v[i]), a, b))
+
+
+def _activate3(record: int, out: int, count: int) -> None:
+    step = carray(pointer(record), 1, STEP)[0]
+    v, a, b, c = floats(out, count), step.arguments[0], step.arguments[1], step.arguments[2]
+    for i in range(count):
+        v[i] = np.float32(_rule(np.float64(v[i]), a, b, c))
+
+
+_ACTIVATE = (_activate0, _activate1, _activate2, _activate3)
+
+
+def _whole(record: int, port_record: int, x: int, out: int, rows: int, gathered: int) -> None:
+    """Give all terms of each actor to ``_take``, with its token to fill."""
+    step, port = carray(pointer(record), 1, STEP)[0], carray(pointer(port_record), 1, PORT)[0]
+    for r in range(rows):
+        row = x + r * port.size * 4
+        for j in range(step.size):
+            if port.kind == LIST:
+                begin, count = span(port, j)
+                value, index, terms = floats(row, port.size), listed(port, begin, count), floats(gathered, count)
+                for e in range(count):
+                    terms[e] = value[index[e]]
+            elif port.kind == EACH:
+                terms = floats(row + j // port.repeat * 4, 1)
+            else:
+                terms = floats(row + j // port.columns * port.terms * 4, port.terms)
+            _take(terms, floats(out + (r * step.size + j) * step.width * 4, step.width))
+
+
+@jit
+def _take_argmax(terms: FloatArray, token: FloatArray) -> None:
+    best = _argmax(terms)
+    token[0], token[1] = np.float32(best), terms[best]
+
+
+@jit
+def _take_sparsemax(terms: FloatArray, token: FloatArray) -> None:
+    token[0] = _sparsemax(terms)
+
+
+@jit
+def _take_collect(terms: FloatArray, token: FloatArray) -> None:
+    token[:] = terms
+
+
+_TAKE = {"argmax": _take_argmax, "sparsemax": _take_sparsemax, "collect": _take_collect}
+
+
+@cache
+def op_address(op: str) -> int:
+    """Address of an op's native loop.
+
+    Of a fold: void (port record, rows of terms, rows of results, rows, actors, whether the first term starts it). Of
+    the others: void (step record, port record, rows of terms, rows of tokens, rows, scratch for an actor's terms).
+    """
+    step = OPS[op].step
+    if step is None:
+        function = specialise(_whole, op, _take=_TAKE[op])
+    else:
+        function = specialise(_fold, f"fold{step.__name__}", _combine=native(step))
+    return address(f"void({', '.join(['int64'] * 6)})", function)
+
+
+@cache
+def activation_address(name: str) -> int:
+    """Address of an activation's native loop, in place: void (step record, values, their number); 0 for none."""
+    if name == "linear":
+        return 0
+    row = ACTIVATIONS[name]
+    function = specialise(_ACTIVATE[len(row.args)], f"activate_{name}", _rule=native(row.rule))
+    return address("void(int64, int64, int64)", function)
