@@ -15,7 +15,7 @@ from graphsim.report.result import Result
 from graphsim.simulate.engine import input_groups
 
 if TYPE_CHECKING:
-    from graphsim.compare import Comparison
+    from graphsim.compare.result import Comparison
     from graphsim.datasets import Dataset
     from graphsim.graph import Graph
     from graphsim.machine import Machine
@@ -134,14 +134,16 @@ def run(
     with _timed(seconds, "verify"):
         verdict = verify(graph, schedule)
     if not verdict.ok:
-        raise CheckFailed(f"the schedule breaks {verdict.violation_count} rules; the first: {verdict.violations[0].message}")
+        raise CheckFailed(
+            f"the schedule breaks {verdict.violation_count} rules; the first: {verdict.violations[0].message}"
+        )
     with _timed(seconds, "prepare"):
         chosen = make_engine(engine, graph, schedule, threads)
     with _timed(seconds, "simulate"), bars("simulating", len(dataset.images)) as done:
         ran = chosen.run(dataset.images, keep="all", progress=done)
     comparison = None
     if reference:
-        from graphsim.compare import compare_with_tensorflow
+        from graphsim.compare.compare import compare_with_tensorflow
 
         with _timed(seconds, "compare"), bars("comparing", len(dataset.images)) as done:
             comparison = compare_with_tensorflow(graph, model, weights, dataset, ran, progress=done)
@@ -154,7 +156,7 @@ def compare(model: Path, dataset: Dataset, *, weights: Path | None = None, bar: 
     Raises:
         GraphsimError: whatever input is unusable.
     """
-    from graphsim.compare import compare_with_tensorflow
+    from graphsim.compare.compare import compare_with_tensorflow
     from graphsim.simulate.lanes import LanesEngine
 
     bars = bar or _no_bar

@@ -91,7 +91,7 @@ def _time(value: float) -> str:
 
 def lanes_rows() -> Iterator[Row]:
     """The lanes engine against TensorFlow on the 10,000 MNIST test images, and on one."""
-    from graphsim.compare.tensorflow import import_tensorflow
+    from graphsim.zoo.quiet import import_tensorflow
     from graphsim.simulate.lanes import LanesEngine
 
     tf, keras = import_tensorflow()

@@ -105,7 +105,7 @@ def _tiles(record: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
     if record["agreement"] is not None:
         ratio = record["agreement"]["max_error_over_bound"]
-        tiles.append(("worst error", "not finite" if ratio is None else f"{ratio:.3f}", "of its bound", "measured"))
+        tiles.append(("worst error", ratio if isinstance(ratio, str) else f"{ratio:.3f}", "of its bound", "measured"))
     if record["accuracy"]["graphsim"] is not None:
         tiles.append(("accuracy", f"{record['accuracy']['graphsim']:.2%}", "of the labels", "measured"))
     return [dict(zip(("name", "value", "note", "kind"), tile, strict=True)) for tile in tiles]

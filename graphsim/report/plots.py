@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import plotly.graph_objects as go
 from plotly.colors import qualitative
 
 from graphsim.analysis.tokens import input_actors
+from graphsim.compare.result import RATIO_EDGES, Comparison
 from graphsim.graph import Graph
 from graphsim.report.utilisation import hop_frames, utilisation
 from graphsim.schedule.schedule import Schedule, durations
@@ -231,4 +233,49 @@ def confusion(matrix: IntArray, classes: tuple[str, ...]) -> go.Figure:
     figure = _figure([trace], 420)
     figure.update_xaxes(title="predicted", type="category")
     figure.update_yaxes(title="label", type="category", autorange="reversed")
+    return figure
+
+
+def agreement(comparison: Comparison) -> go.Figure:
+    """Per layer, which share of the neuron values used how much of its bound; red is outside."""
+    layers = [layer for layer in comparison.layers if layer.checked]
+    edges = RATIO_EDGES
+    names = ["exact", *(f"{low:.2g}..{high:.2g}" for low, high in pairwise(edges[:-1])), "outside"]
+    traces = [
+        go.Bar(
+            x=names,
+            y=np.asarray(layer.ratios) / max(1, sum(layer.ratios)),
+            name=f"{layer.layer} ({layer.observes})",
+            marker={"color": COLOURS[i % len(COLOURS)]},
+            customdata=layer.ratios,
+            hovertemplate="%{x}: %{customdata:,} values<extra>%{fullData.name}</extra>",
+        )
+        for i, layer in enumerate(layers)
+    ]
+    figure = _figure(traces, 300, barmode="group")
+    figure.add_vrect(x0=len(names) - 1.5, x1=len(names) - 0.5, fillcolor="red", opacity=0.12, line_width=0)
+    figure.update_xaxes(title="|error of the reference| / its bound", type="category", range=[-0.5, len(names) - 0.5])
+    figure.update_yaxes(title="share of values", tickformat=".0%")
+    return figure
+
+
+def ulps(comparison: Comparison) -> go.Figure:
+    """Per layer, how many float32 numbers lie between graphsim's value and the reference's."""
+    layers = [layer for layer in comparison.layers if layer.checked]
+    traces = [
+        go.Bar(
+            x=list(layer.ulps),
+            y=np.asarray(list(layer.ulps.values())) / max(1, sum(layer.ulps.values())),
+            name=f"{layer.layer} ({layer.observes})",
+            marker={"color": COLOURS[i % len(COLOURS)]},
+            customdata=list(layer.ulps.values()),
+            hovertemplate="%{x} ulp: %{customdata:,} values<extra>%{fullData.name}</extra>",
+        )
+        for i, layer in enumerate(layers)
+    ]
+    figure = _figure(traces, 300, barmode="group")
+    figure.update_xaxes(
+        title="difference between graphsim and the reference, in units in the last place", type="category"
+    )
+    figure.update_yaxes(title="share of values", tickformat=".0%")
     return figure

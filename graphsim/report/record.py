@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from graphsim import __version__
+from graphsim.compare.result import Comparison
 from graphsim.graph import Actor, Graph
 from graphsim.machine import Machine
 from graphsim.report.result import Result
@@ -133,23 +134,35 @@ def verdict_record(verdict: Verdict) -> dict[str, Any]:
     }
 
 
+def comparison_record(comparison: Comparison) -> dict[str, Any]:
+    """The keys ``reference``, ``agreement`` and ``accuracy`` of a document."""
+    return {
+        "reference": comparison.reference_record(),
+        "agreement": comparison.agreement_record(),
+        "accuracy": {
+            "graphsim": comparison.accuracy,
+            "reference": comparison.reference_accuracy,
+            "samples": comparison.samples,
+        },
+    }
+
+
 def ticks(value: Fraction) -> int | float:
     """A number of ticks as JSON has it: an integer where it is one."""
     return int(value) if value.denominator == 1 else float(value)
 
 
 def run_record(result: Result) -> dict[str, Any]:
-    """The whole document of a run."""
+    """The whole document of a run. ``reference`` and ``agreement`` are null where there was no comparison."""
     scheduled = schedule_record(result.graph, result.schedule)
     scheduled["schedule"]["verified"] = result.verdict.ok
     scheduled["schedule"]["verdict"] = verdict_record(result.verdict)
-    comparison = result.comparison
-    accuracy = {
-        "graphsim": result.accuracy,
-        "reference": None if comparison is None else comparison.reference_accuracy,
-        "samples": result.run.samples,
-    }
-    return clean(
+    if result.comparison is not None:
+        compared = comparison_record(result.comparison)
+    else:
+        own = {"graphsim": result.accuracy, "reference": None, "samples": result.run.samples}
+        compared = {"reference": None, "agreement": None, "accuracy": own}
+    record: dict[str, Any] = clean(
         {
             "schema_version": SCHEMA_VERSION,
             "graphsim_version": __version__,
@@ -174,11 +187,10 @@ def run_record(result: Result) -> dict[str, Any]:
                 else None,
                 "stage_wall_seconds": result.seconds,
             },
-            "reference": None if comparison is None else comparison.reference_record(),
-            "agreement": None if comparison is None else comparison.agreement_record(),
-            "accuracy": accuracy,
+            **compared,
         }
     )
+    return record
 
 
 def clean(value: Any) -> Any:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from graphsim.schedule.schedule import latency
 
 if TYPE_CHECKING:
-    from graphsim.compare.compare import Comparison
+    from graphsim.compare.result import Comparison
     from graphsim.datasets import Dataset
     from graphsim.graph import Graph
     from graphsim.schedule.schedule import Schedule

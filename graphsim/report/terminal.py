@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from graphsim.compare.result import Comparison
 from graphsim.graph import Actor, Graph
 from graphsim.graph.ops import ACTIVATIONS, OPS
 from graphsim.machine import Machine
@@ -150,49 +151,44 @@ def print_run(console: Console, result: Result) -> None:
     rate = f" = {run.samples / run.wall_seconds:,.0f} samples/s" if run.wall_seconds else ""
     console.print(f"  wall time  {run.wall_seconds:.3f} s{rate} (measured here)")
     if result.comparison is not None:
-        print_comparison(console, result)
+        print_comparison(console, result.comparison)
     elif result.accuracy is not None:
         console.print(f"  accuracy   {result.accuracy:.2%} of {run.samples:,} labels")
 
 
-def print_comparison(console: Console, result: Result) -> None:
+def print_comparison(console: Console, comparison: Comparison) -> None:
     """Agreement with the reference, per layer and in sum."""
-    comparison = result.comparison
-    if comparison is None:
-        return
     reference = f"{comparison.reference_name} {comparison.reference_version}"
     console.print(f"[bold]against {escape(reference)}[/], every neuron judged by its own rounding bound")
-    table = _table(
-        "layer",
-        "neurons checked",
-        "outside",
-        "max |diff|",
-        "max |error|/bound",
-        right=("neurons checked", "outside", "max |diff|", "max |error|/bound"),
-    )
+    numbers = ("reference values", "own values", "outside", "max |diff|", "max |error|/bound")
+    table = _table("group", *numbers, right=numbers)
     for layer in comparison.layers:
         difference = "-" if layer.max_difference is None else f"{layer.max_difference:.3g}"
         table.add_row(
             escape(layer.name),
-            f"{layer.checked:,}",
+            f"{layer.checked:,}" if layer.checked else "-",
+            f"{layer.checked_own:,}",
             f"{layer.outside:,}",
             difference,
             f"{layer.max_error_over_bound:.3f}",
         )
     console.print(table)
+    for note in comparison.reference_notes:
+        console.print(f"  note       {escape(note)}", soft_wrap=True)
     colour = "green" if comparison.ok else "red"
     checked, outside = comparison.neurons_checked, comparison.neurons_outside_bound
-    console.print(f"  [{colour}]{checked:,} neuron values checked, {outside:,} outside[/]")
+    console.print(f"  [{colour}]{checked:,} neuron values checked, {outside:,} outside their bounds[/]")
     if comparison.first_divergence is not None:
         console.print(f"  first      {escape(str(comparison.first_divergence))}", soft_wrap=True)
-    if comparison.noise_floor is not None:
+    if comparison.noise is not None:
+        noise = comparison.noise
         console.print(
-            f"  noise      the reference differs from itself (batch 1 against N) by {comparison.noise_floor:.3g}"
+            f"  noise      TensorFlow differs from itself by {noise.max_difference:.3g} (batch 1 against {noise.batch})"
         )
     if comparison.argmax_agreement is not None:
         console.print(f"  classes    {comparison.argmax_agreement:.2%} the same")
-    if result.accuracy is not None and comparison.reference_accuracy is not None:
+    if comparison.accuracy is not None and comparison.reference_accuracy is not None:
         console.print(
-            f"  accuracy   {result.accuracy:.2%} here, {comparison.reference_accuracy:.2%} reference, "
-            f"of {result.run.samples:,} labels"
+            f"  accuracy   {comparison.accuracy:.2%} here, {comparison.reference_accuracy:.2%} reference, "
+            f"of {comparison.samples:,} labels"
         )
