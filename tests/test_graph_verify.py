@@ -134,6 +134,18 @@ BROKEN: dict[str, tuple[Callable[[], Graph], str]] = {
         "group r: activation linear takes no arguments; 1 were given",
     ),
     "argument is NaN": (lambda: changed({"d": {"activation_args": (math.nan,)}}), "group d: an argument of elu is NaN"),
+    "celu with an alpha of 0": (
+        lambda: changed({"d": {"activation": "celu", "activation_args": (0.0,)}}),
+        "group d: celu divides by alpha",
+    ),
+    "squareplus of a negative b": (
+        lambda: changed({"b": {"activation": "squareplus"}}, params={"slope": np.array([1, 0, 1, -1], np.float32)}),
+        "group b: squareplus takes the root of b",
+    ),
+    "alpha of integers": (
+        lambda: changed({"b": {"params": {"alpha": Ref("csr")}}}),
+        "group b: alpha: param csr is int32; must be float32",
+    ),
     "alpha and an argument": (
         lambda: changed({"b": {"activation_args": (0.5,)}}),
         "group b: alpha is the one argument of an activation; leaky_relu",

@@ -7,8 +7,8 @@ per edge beyond a fraction of the params, so that a file that claims absurd size
 of the graph           at least one source and one sink; fewer than 2**31 actors (ids are 32-bit in schedules); no
                        param missing; every param float32, finite throughout, or int32 or int64
 of a group             unique, legal name; at most 32 axes, positive extents; known op and activation with the right
-                       number of arguments; known roles, each a float32 vector that repeats evenly over the actors;
-                       ``observes`` with a layer; params and activation only where the op defines what they do
+                       number of arguments, in its domain; known roles, each a float32 vector that repeats evenly over
+                       the actors; ``observes`` with a layer; params and activation only where the op defines them
 of a channel bundle    positive rates and token width, no negative number of initial tokens; leads forward unless it
                        has initial tokens; sizes, indices and weights fit (:meth:`Channel.check`); weight is float32
 of a group's ports     one bundle per port, ports 0, 1, 2 ... without a gap, as many as the op takes; subtract and
@@ -25,6 +25,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from graphsim.errors import GraphError
 from graphsim.graph.channels import Channel, Dense, check_periodic
@@ -118,7 +119,7 @@ def _check_group(graph: Graph, group: Group) -> None:
         raise GraphError(f"{where}: unknown op {group.op!r}; there are: {', '.join(OPS)}")
     if group.activation not in ACTIVATIONS:
         raise GraphError(f"{where}: unknown activation {group.activation!r}; there are: {', '.join(ACTIVATIONS)}")
-    _check_activation(where, group)
+    _check_activation(graph, where, group)
     if OPS[group.op].start == "none":
         extras = [*group.params, *([group.activation] if group.activation != "linear" else [])]
         if extras:
@@ -143,16 +144,23 @@ def _check_group(graph: Graph, group: Group) -> None:
         raise GraphError(f"{where}: call is {group.call}; calls count from 0")
 
 
-def _check_activation(where: str, group: Group) -> None:
+def _check_activation(graph: Graph, where: str, group: Group) -> None:
     wanted, given = ACTIVATIONS[group.activation].args, group.activation_args
     if any(math.isnan(value) for value in given):
         raise GraphError(f"{where}: an argument of {group.activation} is NaN")
+    values: npt.NDArray[np.generic] = np.array(given)
     if "alpha" in group.params:
         if len(wanted) != 1 or given:
             raise GraphError(f"{where}: alpha is the one argument of an activation; {group.activation} takes {wanted}")
+        _check_float(graph, f"{where}: alpha", group.params["alpha"].name)
+        values = graph.params[group.params["alpha"].name]
     elif len(given) != len(wanted):
         names = ", ".join(wanted) or "no arguments"
         raise GraphError(f"{where}: activation {group.activation} takes {names}; {len(given)} were given")
+    if group.activation == "celu" and not np.all(values):
+        raise GraphError(f"{where}: celu divides by alpha; it must not be 0")
+    if group.activation == "squareplus" and np.any(np.asarray(values, np.float64) < 0):
+        raise GraphError(f"{where}: squareplus takes the root of b; it must not be negative")
 
 
 def _check_channel(graph: Graph, channel: Channel) -> None:
