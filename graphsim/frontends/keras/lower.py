@@ -29,6 +29,8 @@ from graphsim.graph.verify import verify
 
 #: Policies of computing whose values a float32 graph can stand for.
 _DTYPES = ("float32", "float64")
+#: Nested models that call each other twice make 2^depth calls out of a few kilobytes.
+MAX_CALLS = 20_000
 _INPUT_DTYPES = (*_DTYPES, "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 
 
@@ -100,6 +102,7 @@ class _Lowerer:
         self._lowerings: dict[str, Lowering] = {}
         self._mergings: dict[str, Merging] = {}
         self._refusals: dict[str, str] = {}
+        self._calls = 0
 
     # -- checking ---------------------------------------------------------------------------------------------------
 
@@ -184,6 +187,9 @@ class _Lowerer:
 
     def _run_call(self, call: Call, number: int, xs: list[Tensor | None]) -> list[Tensor | None]:
         layer = call.layer
+        self._calls += 1
+        if self._calls > MAX_CALLS:
+            raise ModelError(f"{self.file}: calls layers more than {MAX_CALLS:,} times, more than graphsim lowers")
         try:
             if call.extras:
                 raise RefusedError(f"it is called with {', '.join(call.extras)}, which is not lowered")
