@@ -17,6 +17,12 @@ class Lane:
         self._begin: list[int] = []
         self._end: list[int] = []
 
+    def copy(self) -> Lane:
+        """A table of its own with the same entries."""
+        other = Lane(self.period)
+        other._begin, other._end = self._begin.copy(), self._end.copy()
+        return other
+
     def find(self, ready: int, ticks: int) -> int:
         """First of the earliest ``ticks`` consecutive ticks from tick ``ready`` on that are free in every period.
 
@@ -82,6 +88,12 @@ class WideLane:
         self._full = Lane(period)
         self._used: dict[int, int] = {}
 
+    def copy(self) -> WideLane:
+        """A table of its own with the same entries."""
+        other = WideLane(self.period, self.rate)
+        other._full, other._used = self._full.copy(), self._used.copy()
+        return other
+
     def place(self, ready: int, frames: int) -> int:
         """Take room for ``frames`` frames from tick ``ready`` on, full ticks first, in every period; the first tick.
 
@@ -125,15 +137,16 @@ class WideLane:
             self._full.take(tick, 1)
 
 
-def steady(ready: Sequence[int], ticks: Sequence[int], period: int) -> list[int]:
+def steady(ready: Sequence[int], ticks: Sequence[int], period: int, *, wait: bool = False) -> list[int]:
     """Starts of firings that share one node, when every iteration's are ready a period after the last iteration's.
 
-    The node never waits while something is ready; it fires the oldest iteration first, then what was ready first. It
-    is simulated over periods until one is like the one before. Where that takes too long, the order found so far is
-    packed back to back.
+    The node fires the oldest iteration first, then what was ready first. It is simulated over periods until one is
+    like the one before. Where that takes too long, the order found so far is packed back to back.
 
     Args:
         ready, ticks: of each firing, in ticks of iteration 0; the sum of ``ticks`` is at most ``period``.
+        wait: do not begin a firing just before one of an older iteration gets ready, but wait for that, as far as the
+            node's idle time of a period goes. Otherwise the node never waits while something is ready.
 
     Returns:
         Starts, none before ``ready``, no two firings overlapping modulo the period.
@@ -146,19 +159,38 @@ def steady(ready: Sequence[int], ticks: Sequence[int], period: int) -> list[int]
     rank = [0] * count
     for position, i in enumerate(sorted(range(count), key=lambda i: (ready[i], i))):
         rank[i] = position
+
+    def coming(turn: int, at: int, now: int, iteration: int, within: int) -> int:
+        """When the next firing of an older iteration gets ready, if it does so within so many ticks; else ``now``."""
+        for ahead in range(at, min(at + _LOOK_AHEAD, 2 * count)):
+            later, position = divmod(ahead, count)
+            when = (turn + later) * period + phases[position]
+            if when > now + within:
+                break
+            if turn + later - age[order[position]] < iteration:
+                return when
+        return now
+
     starts = [0] * count
     heap: list[tuple[int, int, int, int]] = []
     before: tuple[int, list[tuple[int, int]]] | None = None
     now = 0
+    spare = period - sum(ticks) if wait else 0
     for turn in range(_TURNS):
         base = turn * period
-        at = 0
+        at, left = 0, spare
         while True:
             while at < count and base + phases[at] <= now:
                 i = order[at]
                 heappush(heap, (turn - age[i], rank[i], i, turn))
                 at += 1
             if heap and now < base + period:
+                if left:
+                    until = coming(turn, at, now, heap[0][0], min(left, ticks[heap[0][2]] - 1))
+                    if until > now:
+                        left -= until - now
+                        now = until
+                        continue
                 _, _, i, released = heappop(heap)
                 starts[i] = now + (age[i] - released) * period
                 now += ticks[i]
@@ -175,6 +207,8 @@ def steady(ready: Sequence[int], ticks: Sequence[int], period: int) -> list[int]
 
 #: Periods that ``steady`` simulates before it gives up.
 _TURNS = 40
+#: Firings about to get ready that ``steady`` looks at before it begins another.
+_LOOK_AHEAD = 64
 
 
 def packed(order: Sequence[int], ready: Sequence[int], ticks: Sequence[int], period: int) -> list[int]:

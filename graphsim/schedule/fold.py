@@ -16,6 +16,7 @@ from graphsim.errors import GraphsimError, InfeasibleError, PlacementError, Sche
 from graphsim.graph import Graph
 from graphsim.machine import Machine
 from graphsim.schedule.place import (
+    LIGHT_LAYERS,
     Placement,
     check_placement,
     contiguous,
@@ -84,32 +85,33 @@ def _search(costs: Costs, tried: _Tried) -> None:
     """
     nodes = nodes_by_distance(costs.machine)
     count = len(nodes)
-    exact = set(range(max(1, count - _NEXT), count))
-    near = [k for k in range(count, 0, -1) if k in exact or k <= _NEXT or k in _spaced(count)]
-    for k in near if count in near else [count, *near]:
+    for k in _counts(count):
         if tried.period is None or fewest_ticks(costs, k) < tried.period:
             tried.attempt(lambda k=k: contiguous(costs, nodes[:k]))  # type: ignore[misc]
-    # The least k that may have the same period: less communication, perhaps less latency.
-    if tried.period is not None:
-        low, high = 1, count
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (low, middle) if fewest_ticks(costs, middle) <= tried.period else (middle + 1, high)
-        if low < count:
-            tried.attempt(lambda: contiguous(costs, nodes[:low]))
+    if tried.period is None:
+        return
+    # Of the same period, for latency: the least k that may have it, and other places for light layers.
+    low, high = 1, count
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fewest_ticks(costs, middle) <= tried.period else (middle + 1, high)
+    best = min(tried.found, key=lambda c: c.bound.ticks).node
+    for k in dict.fromkeys((len(np.unique(best)), low)):
+        for light in LIGHT_LAYERS:
+            tried.attempt(lambda k=k, light=light: contiguous(costs, nodes[:k], light))  # type: ignore[misc]
+
+
+def _counts(count: int) -> list[int]:
+    """Numbers of nodes to try, ``count`` first, falling: the next ones and all small ones, and each fifth between."""
+    found, k = {count}, 1
+    while k <= count:
+        found.add(k)
+        k += max(1, k // 5)
+    return sorted(found | set(range(max(1, count - _NEXT), count)) | set(range(1, min(_NEXT, count) + 1)), reverse=True)
 
 
 #: Numbers of nodes up to this one, and down to this many below all nodes, are tried one by one.
 _NEXT = 16
-
-
-def _spaced(count: int) -> set[int]:
-    """Numbers of nodes up to ``count``, each about a fifth greater than the one before."""
-    found, k = set(), 1
-    while k <= count:
-        found.add(k)
-        k += max(1, k // 5)
-    return found
 
 
 class _Tried:
@@ -171,7 +173,7 @@ class _Tried:
 
 
 #: Candidates of equal period whose latency is found out.
-_TIMED = 3
+_TIMED = 6
 
 
 def _check_rates(graph: Graph) -> None:

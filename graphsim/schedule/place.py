@@ -18,6 +18,7 @@ from graphsim.machine import Machine
 from graphsim.schedule.placement_file import Placement, read_placement, write_placement
 
 __all__ = [
+    "LIGHT_LAYERS",
     "Placement",
     "check_placement",
     "contiguous",
@@ -69,12 +70,16 @@ def pinned(costs: Costs) -> Placement:
     return np.full(costs.graph.actor_count, costs.machine.host, np.int32)
 
 
-def contiguous(costs: Costs, nodes: Sequence[int]) -> Placement:
+#: What becomes of light layers: spread like all others, spread but not onto the host, or kept together near the host.
+LIGHT_LAYERS = ("spread", "off host", "near host")
+
+
+def contiguous(costs: Costs, nodes: Sequence[int], light: str = "spread") -> Placement:
     """Every layer in contiguous ranges of actors over ``nodes``, balanced by work.
 
     Layers are dealt out in the order of falling cost per actor; each is poured over the nodes like water, so that the
-    greatest load is least. Light layers are then kept together near the host wherever that lets no node get busier
-    than the busiest.
+    greatest load is least. Where ``light`` (one of ``LIGHT_LAYERS``) says so, light layers are then dealt with
+    differently, if no node gets busier than the busiest by that.
 
     Raises:
         PlacementError: the parameters do not fit into the nodes' memories.
@@ -85,19 +90,23 @@ def contiguous(costs: Costs, nodes: Sequence[int]) -> Placement:
     for group in order:
         spread.pour(group)
     top = int(spread.load.max())
-    light = [g for g in order if int(costs.ticks(g, nodes[0]).sum()) * LIGHT <= top]
-    if not light or len(nodes) == 1:
+    few = [g for g in order if int(costs.ticks(g, nodes[0]).sum()) * LIGHT <= top]
+    if light == "spread" or not few or len(nodes) == 1:
         return spread.placement
-    gathered = _Pouring(costs, nodes)
+    other = _Pouring(costs, nodes)
     for group in order:
-        if group not in light:
-            gathered.pour(group)
-    near = {v: i for i, v in enumerate(nodes_by_distance(costs.machine))}
-    closest = sorted(range(len(nodes)), key=lambda i: near[nodes[i]])
-    for group in sorted(light):
-        if not gathered.gather(group, top, closest):
+        if group not in few:
+            other.pour(group)
+    if light == "off host":
+        other.close(costs.machine.host)
+        for group in few:
+            other.pour(group)
+    else:
+        near = {v: i for i, v in enumerate(nodes_by_distance(costs.machine))}
+        closest = sorted(range(len(nodes)), key=lambda i: near[nodes[i]])
+        if not all(other.gather(group, top, closest) for group in sorted(few)):
             return spread.placement
-    return gathered.placement if int(gathered.load.max()) <= top else spread.placement
+    return other.placement if int(other.load.max()) <= top else spread.placement
 
 
 class _Pouring:
@@ -112,6 +121,11 @@ class _Pouring:
         for group in costs.pinned:
             self.load[host] += int(costs.ticks(group, costs.machine.host).sum())
             self.room[host] -= int(costs.bytes[group].sum())
+
+    def close(self, node: int) -> None:
+        """Deal nothing more out to a node."""
+        keep = self.nodes != node
+        self.nodes, self.load, self.room = self.nodes[keep], self.load[keep], self.room[keep]
 
     def pour(self, group: int) -> None:
         """Deal a layer out so that the greatest load is least; later nodes get less where it makes no difference."""

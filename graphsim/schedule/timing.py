@@ -33,6 +33,8 @@ Int32Array = npt.NDArray[np.int32]
 
 #: Rounds of steps 2 and 3.
 _ROUNDS = 24
+#: Firings and hops that are looked at, over all passes, before the latency found so far is taken.
+_EFFORT = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,26 @@ class Times:
     start: IntArray
     hop_start: IntArray
     latency: int
+
+
+@dataclass(frozen=True)
+class _Settled:
+    """Times, the estimates that led to them, and when the inputs of each firing are really there."""
+
+    times: Times
+    ready: IntArray
+    needed: IntArray
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """The state of a pass after the first groups, which do no work and so are the same in every pass of a period."""
+
+    period: int
+    lanes: list[Lane | WideLane]
+    arrival: IntArray
+    hop_start: IntArray
+    token_end: IntArray
 
 
 class Timing:
@@ -62,6 +84,11 @@ class Timing:
         busy = order[ticks[order] > 0]
         cuts = np.flatnonzero(np.diff(node[busy])) + 1
         self._on_node: list[IntArray] = list(np.split(busy, cuts)) if len(busy) else []
+        self._node_row = {int(node[actors[0]]): row for row, actors in enumerate(self._on_node)}
+        worked = np.add.reduceat(ticks, graph.first[:-1])
+        self._workless = int(np.argmax(worked > 0)) if worked.any() else len(worked)
+        self._kept: _Kept | None = None
+        self._effort = _EFFORT
         links = machine.links
         self._hop_link = routes.hop_link.tolist()
         self._hop_parent = routes.hop_parent.tolist()
@@ -72,29 +99,98 @@ class Timing:
 
     def find(self, period: int) -> Times | None:
         """Times with this period, or None where frames cannot be fitted into the links' calendars."""
-        ready = self._alone()
-        best: Times | None = None
+        self._effort = _EFFORT
+        alone, none = self._alone(), np.zeros(self.graph.actor_count, np.int64)
+        settled = [self._settle(period, alone, none, wait=wait) for wait in (False, True)]
+        best = min((s for s in settled if s is not None), key=lambda s: s.times.latency, default=None)
+        if best is None:
+            return None
+        tries = [self._swept(best, period, sweeps, strict=strict) for sweeps, strict in ((3, False), (1, True))]
+        return min((s.times for s in tries), key=lambda times: times.latency)
+
+    def _swept(self, settled: _Settled, period: int, sweeps: int, *, strict: bool) -> _Settled:
+        """The best found when layer by layer, from first to last, firings are freed from waiting for their nodes.
+
+        One step may undo another, and may do good only together with the next: without ``strict`` every step is taken,
+        whatever becomes of the latency; with it only those that do not raise it.
+        """
+        best = now = settled
+        delay = np.zeros(self.graph.actor_count, np.int64)
+        for _ in range(sweeps):
+            for number in range(self._workless, len(self.graph.groups)):
+                held = None if self._effort <= 0 else self._held_up(now, period, number)
+                other = None if held is None else self._settle(period, now.ready, delay + held, wait=True)
+                if held is None or other is None or (strict and other.times.latency > now.times.latency):
+                    continue
+                now, delay = other, delay + held
+                if now.times.latency < best.times.latency:
+                    best = now
+        return best
+
+    def _settle(self, period: int, ready: IntArray, delay: IntArray, *, wait: bool) -> _Settled | None:
+        """Rounds of steps 2 and 3.
+
+        Args:
+            period: in ticks.
+            ready: an estimate to begin with.
+            delay: how much later than ready each firing may start at the earliest.
+            wait: nodes with time to spare keep it for the last layers.
+        """
+        best: _Settled | None = None
         patience = np.zeros(len(ready), np.int64)
         for turn in range(_ROUNDS):
-            plan = self._steady(ready, period)
+            plan = self._plan(ready + delay, period, wait)
             result = self._follow(period, plan, strict=False)
             if result is None:
                 return None
             start, hop_start, needed = result
             late = needed > plan
             if not late.any():
-                best = self._better(best, Times(start, hop_start, self._span(start)))
-                break
-            if turn == 0 or turn == _ROUNDS - 1:
+                times = Times(start, hop_start, self._span(start))
+                return (
+                    best if best is not None and best.times.latency <= times.latency else _Settled(times, ready, needed)
+                )
+            last = turn == _ROUNDS - 1 or self._effort <= 0
+            if turn == 0 or last:
                 strict = self._follow(period, plan, strict=True)
                 if strict is not None:
-                    best = self._better(best, Times(strict[0], strict[1], self._span(strict[0])))
-            patience = np.where(late, np.maximum(2 * patience, needed - plan), patience)
-            ready = np.maximum(needed, np.where(late, plan + patience, needed))
+                    times = Times(strict[0], strict[1], self._span(strict[0]))
+                    if best is None or times.latency < best.times.latency:
+                        best = _Settled(times, ready, strict[2])
+            if last:
+                break
+            # Only the first layer that is late waits longer than it must; those behind it may be late because of it.
+            settled = int(self.graph.first[np.searchsorted(self.graph.first, int(np.argmax(late)), side="right")])
+            patience[settled:] = 0
+            patience = np.where(
+                late & (np.arange(len(late)) < settled), np.maximum(2 * patience, needed - plan), patience
+            )
+            ready = np.maximum(needed, np.where(patience > 0, np.where(late, plan + patience, ready), needed))
         return best
 
-    def _better(self, one: Times | None, other: Times) -> Times:
-        return other if one is None or other.latency < one.latency else one
+    def _held_up(self, settled: _Settled, period: int, number: int) -> IntArray | None:
+        """How much to delay which firings so that those of one group need not wait for their nodes.
+
+        A node that has begun a long firing of the next iteration lets a short one of the last layers wait. If what it
+        does for the next iteration is delayed by the right amount, that long firing begins just after the short one.
+        None: nothing waits like that.
+        """
+        start, needed = settled.times.start, settled.needed
+        a, b = int(self.graph.first[number]), int(self.graph.first[number + 1])
+        waits = a + np.flatnonzero((start[a:b] > needed[a:b]) & (self.ticks[a:b] > 0))
+        delay = np.zeros(len(start), np.int64)
+        seen: set[int] = set()
+        for actor in waits[np.lexsort((waits, needed[waits]))].tolist():
+            if int(self.node[actor]) in seen:
+                continue
+            here = self._on_node[self._node_row[int(self.node[actor])]]
+            turns, into = np.divmod(needed[actor] - start[here], period)
+            blocking = here[(turns >= 1) & (into < self.ticks[here])]
+            if len(blocking):
+                seen.add(int(self.node[actor]))
+                first = int(blocking[0])
+                delay[here[needed[here] <= needed[first]]] = (needed[actor] - start[first]) % period
+        return delay if delay.any() else None
 
     def _span(self, start: IntArray) -> int:
         """Ticks from the first source firing to the end of the last sink firing."""
@@ -123,11 +219,11 @@ class Timing:
         assert result is not None
         return result[2]
 
-    def _steady(self, ready: IntArray, period: int) -> IntArray:
+    def _plan(self, ready: IntArray, period: int, wait: bool) -> IntArray:
         """Starts of all firings: those of each node in its steady state, those without work when they are ready."""
         plan = ready.copy()
         for actors in self._on_node:
-            plan[actors] = steady(ready[actors].tolist(), self.ticks[actors].tolist(), period)
+            plan[actors] = steady(ready[actors].tolist(), self.ticks[actors].tolist(), period, wait=wait)
         return plan
 
     def _follow(self, period: int, plan: IntArray, *, strict: bool) -> tuple[IntArray, IntArray, IntArray] | None:
@@ -156,9 +252,18 @@ class Timing:
         arrival = np.zeros(len(self.pairs.token), np.int64)
         hop_start = np.zeros(len(self._hop_link), np.int64)
         cycle = period if period is not None else 1 << 50
-        lanes: list[Lane | WideLane] = [Lane(cycle) if rate == 1 else WideLane(cycle, rate) for rate in self._rate]
         token_end = np.zeros(len(self.makers), np.int64)
-        for number in range(len(graph.groups)):
+        self._effort -= graph.actor_count + len(hop_start)
+        kept = self._kept if self._kept is not None and self._kept.period == cycle else None
+        if kept is None:
+            lanes: list[Lane | WideLane] = [Lane(cycle) if rate == 1 else WideLane(cycle, rate) for rate in self._rate]
+        else:
+            lanes = [lane.copy() for lane in kept.lanes]
+            arrival[:], hop_start[:], token_end[:] = kept.arrival, kept.hop_start, kept.token_end
+        for number in range(0 if kept is None else self._workless, len(graph.groups)):
+            if kept is None and number == self._workless and period is not None:
+                copies = [lane.copy() for lane in lanes]
+                self._kept = _Kept(cycle, copies, arrival.copy(), hop_start.copy(), token_end.copy())
             a, b = int(first[number]), int(first[number + 1])
             for reading in self._reading[number]:
                 np.maximum(ready[a:b], reading.ready(arrival), out=ready[a:b])
