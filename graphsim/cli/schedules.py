@@ -58,7 +58,7 @@ def fold(
     from graphsim.report.record import schedule_record
     from graphsim.report.terminal import print_schedule
     from graphsim.schedule import fold as fold_graph
-    from graphsim.schedule.place import write_placement as write_placement_file
+    from graphsim.schedule.placement_file import write_placement as write_placement_file
     from graphsim.schedule.store import save
 
     console = console_for(json)

@@ -159,8 +159,8 @@ def print_run(console: Console, result: Result) -> None:
 def print_comparison(console: Console, comparison: Comparison) -> None:
     """Agreement with the reference, per layer and in sum."""
     reference = f"{comparison.reference_name} {comparison.reference_version}"
-    console.print(f"[bold]against {escape(reference)}[/], every neuron judged by its own rounding bound")
-    numbers = ("reference values", "own values", "outside", "max |diff|", "max |error|/bound")
+    console.print(f"[bold]against {escape(reference)}[/], every neuron judged by its own rounding bound", soft_wrap=True)
+    numbers = ("reference", "own", "outside", "max |diff|", "error/bound")
     table = _table("group", *numbers, right=numbers)
     for layer in comparison.layers:
         difference = "-" if layer.max_difference is None else f"{layer.max_difference:.3g}"

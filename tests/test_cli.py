@@ -1,0 +1,231 @@
+"""The command line as users meet it: what it prints, what it writes, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from graphsim.cli import main
+from graphsim.cli.app import app
+from graphsim.compare.faults import inject
+from graphsim.graph import store
+from graphsim.zoo import shipped
+
+COMMANDS = ("run", "lower", "show", "fold", "verify", "compare", "machines", "fetch", "train")
+REQUIRED = """
+    graph.actors graph.edges machine.name machine.nodes schedule.period_ticks schedule.lower_bound_ticks
+    schedule.binding_resource schedule.latency_ticks schedule.verified throughput.samples_per_second_simulated
+    throughput.pipelining_speedup simulation.engine simulation.samples simulation.wall_seconds reference.name
+    reference.version reference.wall_seconds agreement.argmax agreement.neurons_checked
+    agreement.neurons_outside_bound agreement.max_error_over_bound agreement.reference_noise_floor
+    agreement.first_divergence accuracy.graphsim accuracy.reference accuracy.samples
+""".split()  # noqa: SIM905
+DIGITS = str(shipped("digits"))
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The document of a run with the reference."""
+    path = tmp_path_factory.mktemp("cli") / "run.json"
+    assert main(["run", "--samples", "40", "--engine", "machine", "--machine", "ring:3", "--json", str(path)]) == 0
+    document: dict[str, Any] = json.loads(path.read_text())
+    return document
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("key", REQUIRED)
+def test_a_run_writes_every_promised_key(compared: dict[str, Any], key: str) -> None:
+    value: Any = compared
+    for part in key.split("."):
+        assert part in value
+        value = value[part]
+    assert value is not None or key == "agreement.first_divergence"
+
+
+def test_a_run_says_what_it_found(compared: dict[str, Any]) -> None:
+    assert compared["schema_version"] == 1
+    assert compared["schedule"]["verified"] is True
+    assert compared["agreement"]["neurons_checked"] == 40 * (32 + 10 + 10)
+    assert compared["agreement"]["neurons_outside_bound"] == 0
+    assert compared["accuracy"]["graphsim"] == compared["accuracy"]["reference"]
+    assert compared["throughput"]["measured_from_outputs"] is True
+    assert compared["throughput"]["period_ticks"] == compared["schedule"]["period_ticks"]
+    ratio = compared["throughput"]["latency_ticks"] / compared["throughput"]["period_ticks"]
+    assert compared["throughput"]["pipelining_speedup"] == pytest.approx(ratio)
+
+
+def test_a_faulty_neuron_ends_with_status_1_and_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from graphsim import pipeline
+
+    sound = pipeline.load_graph(Path(DIGITS))
+    broken = inject(sound.actor("dense[7]"), "bias dropped", np.random.default_rng(0)).graph
+    monkeypatch.setattr(pipeline, "load_graph", lambda *_: broken)
+    assert main(["compare", DIGITS, "--samples", "20"]) == 1
+    captured = capsys.readouterr()
+    assert "first      dense[7], sample" in captured.out
+    assert "lie outside their rounding bounds" in captured.err
+
+
+def test_lower_fold_verify_show(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lower", DIGITS]) == 0
+    assert main(["fold", "digits_mlp.gsim", "--machine", "star:4"]) == 0
+    assert main(["verify", "digits_mlp.gsim", "digits_mlp.fold"]) == 0
+    capsys.readouterr()
+    assert main(["show", "digits_mlp.gsim", "--actor", "dense_1[3]", "--json", "actor.json"]) == 0
+    assert "32, in the order in which they accumulate" in capsys.readouterr().out
+    actor = json.loads((here / "actor.json").read_text())["actor"]
+    assert len(actor["inputs"]) == 32
+    assert actor["consumers"] == ["dense_1.max[0]", "dense_1.exp[3]"]
+    assert sorted(p.name for p in here.iterdir()) == ["actor.json", "digits_mlp.fold", "digits_mlp.gsim"]
+
+
+def test_the_same_input_gives_the_same_bytes(here: Path) -> None:
+    for n in ("1", "2"):
+        assert main(["lower", DIGITS, "-o", f"{n}.gsim"]) == 0
+        assert main(["fold", f"{n}.gsim", "--machine", "torus:3x3", "-o", f"{n}.fold"]) == 0
+    assert (here / "1.gsim").read_bytes() == (here / "2.gsim").read_bytes()
+    assert (here / "1.fold").read_bytes() == (here / "2.fold").read_bytes()
+
+
+def test_a_rejected_schedule_ends_with_status_1(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import dataclasses
+
+    from graphsim.schedule.store import load, save
+
+    main(["lower", DIGITS, "-o", "g.gsim"])
+    main(["fold", "g.gsim", "--machine", "line:2", "-o", "good.fold"])
+    schedule = load(here / "good.fold", store.load(here / "g.gsim"))
+    late = schedule.start.copy()
+    late[-1] = 0
+    save(dataclasses.replace(schedule, start=late), here / "bad.fold")
+    capsys.readouterr()
+    assert main(["verify", "g.gsim", "bad.fold"]) == 1
+    captured = capsys.readouterr()
+    assert "sink" in captured.out
+    assert captured.err.startswith("check failed: bad.fold: the schedule breaks")
+
+
+def test_a_schedule_of_another_graph_is_unusable(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["lower", DIGITS, "-o", "a.gsim"])
+    main(["lower", str(shipped("mnist")), "-o", "b.gsim"])
+    main(["fold", "a.gsim", "-o", "a.fold"])
+    capsys.readouterr()
+    assert main(["verify", "b.gsim", "a.fold"]) == 2
+    assert "a.fold" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["lower", "nowhere.h5"], "nowhere.h5: there is no such file"),
+        (["lower", "."], "is a folder"),
+        (["run", "--engine", "warp"], "there is no engine 'warp'"),
+        (["run", "--dataset", "imagenet"], "imagenet"),
+        (["run", "--machine", "moebius:4"], "moebius"),
+        (["run", "--samples", "0"], "--samples"),
+        (["run", "--samples", "1000000"], "360 samples"),
+        (["run", DIGITS, "--dataset", "mnist"], "takes samples of shape (8, 8)"),
+        (["run", "--place", "alphabetical"], "alphabetical"),
+        (["run", "--frobnicate"], "--frobnicate"),
+        (["show", DIGITS, "--actor", "dense[99]"], "dense"),
+        (["show", DIGITS, "--actor", "penguin"], "penguin"),
+        (["fetch", "imagenet"], "imagenet"),
+        (["train", "imagenet"], "imagenet"),
+        (["fold", DIGITS, "--machine", "line:2,memory_bytes=100"], "memory"),
+        (["teleport"], "teleport"),
+    ],
+)
+def test_bad_usage_ends_with_status_2_and_one_message(
+    here: Path, mnist: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert said in re.sub(r"\s+", " ", captured.err)
+    assert "Traceback" not in captured.err
+    assert captured.err.count("error:") <= 1
+    assert list(here.iterdir()) == []
+
+
+def test_json_on_standard_output_is_all_that_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--samples", "2", "--no-reference", "--json", "-"]) == 0
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)
+    assert document["agreement"] is None
+    assert document["reference"] is None
+    assert "samples of digits" in captured.err
+
+
+@pytest.mark.parametrize("engine", ["lanes", "machine", "events", "reference"])
+def test_every_engine_gives_the_same_answers(here: Path, engine: str) -> None:
+    arguments = ["run", "--samples", "4", "--machine", "line:3", "--no-reference"]
+    assert main([*arguments, "--engine", engine, "--json", "out.json"]) == 0
+    document = json.loads((here / "out.json").read_text())
+    assert document["simulation"]["engine"] == engine
+    assert document["accuracy"]["graphsim"] == 1.0
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    assert f"graphsim {command}" in capsys.readouterr().out
+
+
+def test_every_command_is_listed() -> None:
+    assert {c.callback.__name__ for c in app.registered_commands if c.callback} == set(COMMANDS)
+
+
+def test_a_pipe_that_closes_is_no_error() -> None:
+    code = f"{sys.executable} -m graphsim show {shipped('mnist')} --text | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("graphsim text")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_no_half_file(here: Path) -> None:
+    report = here / "report"
+    command = [sys.executable, "-m", "graphsim", "run", "--engine", "reference", "--no-reference", "--report", "report"]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen([*command, "--json", "out.json"], stderr=subprocess.PIPE, text=True, env=environment)
+    time.sleep(2.0)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped" in said
+    assert "Traceback" not in said
+    assert not report.exists()
+    assert list(here.iterdir()) == []
+
+
+def test_the_exported_dot_names_every_actor(here: Path) -> None:
+    assert main(["show", DIGITS, "--dot", "d.dot"]) == 0
+    text = (here / "d.dot").read_text()
+    assert text.startswith("digraph")
+    assert all(f"dense_1[{i}]" in text for i in range(10))
+
+
+def test_a_placement_file_goes_round(here: Path) -> None:
+    main(["lower", DIGITS, "-o", "g.gsim"])
+    assert main(["fold", "g.gsim", "-m", "line:3", "-o", "a.fold", "--write-placement", "place.json"]) == 0
+    assert main(["fold", "g.gsim", "-m", "line:3", "-o", "b.fold", "--placement", "place.json"]) == 0
+    graph = store.load(here / "g.gsim")
+    from graphsim.schedule.store import load
+
+    assert np.array_equal(load(here / "a.fold", graph).node, load(here / "b.fold", graph).node)
