@@ -166,6 +166,8 @@ def mutate_json(rng: random.Random, config: dict[str, Any]) -> bytes:
     config = copy.deepcopy(config)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         where = places(config)
+        if not where:
+            break
         container, key = rng.choice(where)
         other, other_key = rng.choice(where)
         match rng.randrange(5):

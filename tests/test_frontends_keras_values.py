@@ -5,6 +5,7 @@ Every tensor that a group says it observes is compared, not the outputs alone.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from graphsim.analysis.rounding import TENSORFLOW, Ball, Rounding
 from graphsim.errors import UnsupportedLayerError
 from graphsim.frontends.keras import lower
 from graphsim.graph import Graph
@@ -359,3 +361,21 @@ def test_weights_in_float64_are_converted_and_noted(keras: Any, tmp_path: Path) 
     graph = lowered(model, tmp_path, ".keras")
     assert "float64" in graph.notes["weights"]
     assert_agrees(keras, model, graph, samples(3))
+
+
+def test_batch_normalisation_stays_within_its_proved_bound(keras: Any, tmp_path: Path) -> None:
+    """Means far larger than the results, so that Keras's way of deriving its factors in float32 shows."""
+    rng = np.random.default_rng(11)
+    model = keras.Sequential([keras.Input((4096,)), keras.layers.BatchNormalization(name="norm")])
+    mean, variance = rng.normal(0, 100, 4096), 10 ** rng.uniform(-5, 3, 4096)
+    model.layers[0].set_weights([rng.normal(0, 3, 4096), rng.normal(0, 3, 4096), mean, variance])
+    graph = lowered(model, tmp_path, ".keras")
+    x = (mean + np.sqrt(variance) * rng.normal(0, 1, (16, 4096))).astype(np.float32)
+    number = graph.number["norm"]
+    ball = Rounding(graph).evaluate(number, {number - 1: Ball.observed(x)}, TENSORFLOW)
+    error = np.abs(model(x).numpy().astype(np.float64) - ball.value) / ball.spread
+    assert error.max() < 1
+    bare = dataclasses.replace(graph.groups[number], extra_roundings=0)
+    bound = Graph("bare", [*graph.groups[:number], bare, *graph.groups[number + 1 :]], graph.channels, graph.params)
+    ball = Rounding(bound).evaluate(number, {number - 1: Ball.observed(x)}, TENSORFLOW)
+    assert (np.abs(model(x).numpy() - ball.value) / ball.spread).max() > 1, "the extra roundings must be needed"

@@ -27,6 +27,8 @@ SEQUENTIAL = ("Sequential",)
 FUNCTIONAL = ("Functional", "Model")
 #: Models within models: deeper than this is no model.
 MAX_NESTING = 20
+#: Tensors of more axes than this are refused.
+MAX_AXES = 16
 
 
 class TensorId(NamedTuple):
@@ -199,7 +201,7 @@ def input_shape(layer: Layer) -> tuple[int | None, ...]:
     fields = layer.fields
     if shape is None:
         raise fields.error("the file does not say what shape the input has; build the model before it is saved")
-    if not isinstance(shape, list) or not 1 <= len(shape) <= 16:
+    if not isinstance(shape, list) or not 1 <= len(shape) <= MAX_AXES:
         raise fields.error(f"the input's shape is {shown(shape)}; it should be a list of sizes")
     for size in shape:
         if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):

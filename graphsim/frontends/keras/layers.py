@@ -37,6 +37,7 @@ from graphsim.frontends.keras.builder import (
     Weight,
     positive_axis,
 )
+from graphsim.frontends.keras.config import MAX_AXES
 from graphsim.frontends.keras.fields import Fields, shown
 from graphsim.frontends.keras.semantics import Semantics
 from graphsim.graph import Ref
@@ -103,6 +104,8 @@ def reshape(fields: Fields, semantics: Semantics) -> Lowering:
     target = fields.items("target_shape")
     if any(isinstance(n, bool) or not isinstance(n, int) or n < -1 or n == 0 for n in target) or target.count(-1) > 1:
         raise fields.error(f"'target_shape' is {shown(target)}; it should be sizes, of which one may be -1")
+    if len(target) > MAX_AXES:
+        raise fields.error(f"'target_shape' has {len(target)} axes; at most {MAX_AXES} are lowered")
 
     def build(to: Builder, x: Tensor) -> Tensor:
         known = math.prod(n for n in target if n != -1)
@@ -188,12 +191,10 @@ def prelu(fields: Fields, semantics: Semantics) -> Lowering:
     return build
 
 
-#: float32 roundings between Keras's batch normalisation and the exact one, beyond the two (product, sum) that any
-#: weighted sum of one term and a bias makes. With inv = gamma * rsqrt(variance + epsilon) Keras computes
-#: x * inv + (beta - mean * inv). Units of 2^-24, relative to |x inv| + |mean inv| + |beta|:
-#: variance + epsilon 1/2 (halved by the root), rsqrt 4 (2 ulp; 2.96 units measured), gamma 1, mean * inv 1,
-#: beta - 1, the final sum 1: 8.5; the graph rounds the derived weight and bias once and makes its product and sum: 3.
-#: 12 in all, of which 2 are counted anyway.
+#: float32 roundings that lie between Keras's batch normalisation and the graph's weight and bias, which were derived in
+#: float64 and rounded once. Keras computes inv = gamma * rsqrt(variance + epsilon), then x * inv + (beta - mean * inv).
+#: In units of 2^-24, relative to |x inv| + |mean inv| + |beta|: variance + epsilon 1/2 (the root halves it), rsqrt 4
+#: (2 ulp; 3 measured), gamma 1, mean * inv 1, beta - that 1, the final sum 1; the weight or bias as stored 1: 9.5.
 BATCH_NORM_ROUNDINGS = 10
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from graphsim.errors import ModelError, UnsupportedLayerError
+from graphsim.errors import GraphError, ModelError, UnsupportedLayerError
 from graphsim.frontends.keras.archive import Archive, open_archive
 from graphsim.frontends.keras.builder import Array, Builder, Derivation, FloatArray, RefusedError, Tensor, Weight
 from graphsim.frontends.keras.config import (
@@ -88,8 +88,11 @@ def _lower(archive: Archive, second: Archive | None, name: str) -> Graph:
     notes = semantics.notes() | lowerer.builder.notes
     if note:
         notes["weights"] = note
-    graph = Graph(name, lowerer.builder.groups, lowerer.builder.channels, params, notes)
-    verify(graph)
+    try:
+        graph = Graph(name, lowerer.builder.groups, lowerer.builder.channels, params, notes)
+        verify(graph)
+    except GraphError as error:
+        raise ModelError(f"{file}: lowers to a graph that breaks a rule of graphs: {error}") from None
     return graph
 
 
