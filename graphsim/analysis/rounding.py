@@ -284,13 +284,13 @@ class Rounding:
             roundings = roundings + g.extra_roundings
             if "magnitude" in g.params:
                 scale = scale + np.abs(_per_actor(self.graph, g.params["magnitude"], g.size))
-        here = gamma(self._deepest(group) + float(np.max(roundings, initial=0.0)), UNIT64)
+        here = gamma(self._deepest(group), UNIT64)
         radius = (np.where(scale > 0, gamma(roundings) * scale, 0.0) + moved + 2 * under) * (1 + 2.0**-30)
         return _unless_overflow(value, radius + here * (scale + moved), scale)
 
     def _deepest(self, group: int) -> int:
         """Float64 roundings that an evaluation of the group's fold may make, with some to spare."""
-        return sum(int(port.fan_in.max(initial=0)) for port in self._ports[group]) + 8
+        return sum(int(port.fan_in.max(initial=0)) for port in self._ports[group]) + 16
 
     def _activate(self, group: int, ball: Ball, arithmetic: Arithmetic) -> Ball:
         """The ball after the activation."""

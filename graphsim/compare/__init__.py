@@ -1,6 +1,7 @@
 """Compare runs with TensorFlow, or with recorded outputs, neuron by neuron. Start with ``compare``."""
 
 from graphsim.compare.compare import Identity, compare, compare_with_tensorflow, wanted_tensors
+from graphsim.compare.recorded import Recorded, compare_recorded, load_recorded
 from graphsim.compare.reference import TensorFlowReference
 from graphsim.compare.result import Comparison, Divergence, LayerAgreement, Noise, OutputAgreement
 
@@ -11,8 +12,11 @@ __all__ = [
     "LayerAgreement",
     "Noise",
     "OutputAgreement",
+    "Recorded",
     "TensorFlowReference",
     "compare",
+    "compare_recorded",
     "compare_with_tensorflow",
+    "load_recorded",
     "wanted_tensors",
 ]

@@ -140,7 +140,8 @@ def _noise(
     differences = [np.abs(alone[key].astype(np.float64) - tensors[key][:n]) for key in alone]
     greatest = max((float(np.max(d, initial=0.0)) for d in differences), default=0.0)
     same = all(alone[key].tobytes() == np.ascontiguousarray(tensors[key][:n]).tobytes() for key in alone)
-    return Noise(n, BATCH, greatest, same)
+    total = max((len(values) for values in tensors.values()), default=0)
+    return Noise(n, min(BATCH, total), greatest, same)
 
 
 def compare(
