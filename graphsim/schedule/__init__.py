@@ -3,7 +3,9 @@
 ::
 
     fold.py        fold(graph, machine): the way through everything below
-    place.py       which node fires which actor
+    place.py       which node fires which actor: contiguous, one-to-one
+    partition.py   which node fires which actor: greedy, hypergraph
+    placement_file.py  placements to keep and to edit
     route.py       tokens into parcels, a tree of links for each parcel
     timing.py      starts of firings and hops at a period: latency
     calendar.py    cyclic tables of nodes and links

@@ -15,6 +15,7 @@ from graphsim.analysis.tokens import Readers, readers
 from graphsim.errors import GraphsimError, InfeasibleError, PlacementError, ScheduleError
 from graphsim.graph import Graph
 from graphsim.machine import Machine
+from graphsim.schedule.partition import greedy, hypergraph
 from graphsim.schedule.place import (
     LIGHT_LAYERS,
     Placement,
@@ -35,6 +36,8 @@ IntArray = npt.NDArray[np.int64]
 STRATEGIES = {
     "contiguous": "every layer in contiguous ranges, balanced by work (default)",
     "one-to-one": "every actor on a node of its own",
+    "hypergraph": "least traffic, by multilevel hypergraph partitioning; needs graphsim[partition]",
+    "greedy": "the dearest actors first, then single moves that save traffic",
 }
 
 
@@ -70,6 +73,10 @@ def fold(
         tried.add(given)
     elif strategy == "one-to-one":
         tried.add(one_to_one(costs))
+    elif strategy == "hypergraph":
+        tried.add(hypergraph(costs, seed))
+    elif strategy == "greedy":
+        tried.add(greedy(costs))
     elif strategy == "contiguous":
         _search(costs, tried)
     else:

@@ -64,6 +64,7 @@ class _Kept:
     arrival: IntArray
     hop_start: IntArray
     token_end: IntArray
+    start: IntArray
 
 
 class Timing:
@@ -144,7 +145,7 @@ class Timing:
             if result is None:
                 return None
             start, hop_start, needed = result
-            late = needed > plan
+            late = (needed > plan) & (self.ticks > 0)
             if not late.any():
                 times = Times(start, hop_start, self._span(start))
                 return (
@@ -232,10 +233,8 @@ class Timing:
 
         def start(first: int, last: int, ready: IntArray) -> IntArray:
             planned = plan[first:last]
-            if not strict:
-                return np.maximum(planned, ready)
-            turn = planned - (planned - ready) // period * period
-            return np.where(ticks[first:last] > 0, turn, ready)
+            taken = planned - (planned - ready) // period * period if strict else np.maximum(planned, ready)
+            return np.where(ticks[first:last] > 0, taken, ready)
 
         return self._pass(period, start)
 
@@ -260,10 +259,11 @@ class Timing:
         else:
             lanes = [lane.copy() for lane in kept.lanes]
             arrival[:], hop_start[:], token_end[:] = kept.arrival, kept.hop_start, kept.token_end
+            start[:] = ready[:] = kept.start
         for number in range(0 if kept is None else self._workless, len(graph.groups)):
             if kept is None and number == self._workless and period is not None:
                 copies = [lane.copy() for lane in lanes]
-                self._kept = _Kept(cycle, copies, arrival.copy(), hop_start.copy(), token_end.copy())
+                self._kept = _Kept(cycle, copies, arrival.copy(), hop_start.copy(), token_end.copy(), start.copy())
             a, b = int(first[number]), int(first[number + 1])
             for reading in self._reading[number]:
                 np.maximum(ready[a:b], reading.ready(arrival), out=ready[a:b])
