@@ -96,9 +96,9 @@ class LanesEngine:
         self._way = _WAYS.index(way)
         self._execute = execute.execute
         self._program = program = Program(graph, loops)
-        row = int(program.widths.sum()) * 4
+        row = int(sum(w for w, g in zip(program.widths, graph.groups, strict=True) if g.op != "source")) * 4
         self._block = max(1, min(max(_LEAST, min(_MOST, _CACHE // row // _LEAST * _LEAST)), _SCRATCH // row))
-        self._room = (*sums.room(program.summed_terms), program.terms * 4)
+        self._room = (*sums.room(program.summed_terms), program.scratch * 4)
         self._records = program.steps.ctypes.data, len(program.steps), program.ports.ctypes.data
         self._shapes = [(g.name, (*g.shape, *token_shape(graph, i))) for i, g in enumerate(graph.groups)]
         self._feeds = [(source, graph.channels_from(source)[0].dst) for source in graph.sources]

@@ -13,8 +13,8 @@ from numba import carray  # type: ignore[attr-defined]
 
 from graphsim.graph.ops import OPS
 from graphsim.simulate.lanes.program import FOLD, INPUT, MATRIX, PORT, STEP, SUM, WHOLE
-from graphsim.simulate.lanes.sums import accumulate, floats
-from graphsim.simulate.lanes.tiles import call3, call6, pointer
+from graphsim.simulate.lanes.sums import accumulate, copy, fill, floats
+from graphsim.simulate.lanes.tiles import call4, call6, pointer
 from graphsim.simulate.native import entry, jit_call, native
 
 _STEP_BYTES, _PORT_BYTES = STEP.itemsize, PORT.itemsize
@@ -38,39 +38,6 @@ def _periodic(parameter: Any, out: int, count: int, divide: bool) -> None:
                     v[j] = _divide(v[j], p[i]) if divide else _add(v[j], p[i])
 
 
-@jit_call
-def _step(record: int, ports: int, at: Any, start: int, rows: int, room: Any, way: int, skipped: Any) -> None:
-    """One group, for one block of samples."""
-    step = carray(pointer(record), 1, STEP)[0]
-    size, count = step.size, rows * step.size
-    out = at[step.group, 0] + start * at[step.group, 1]
-    if step.kind == SUM:
-        floats(out, count)[:] = np.float32(0)
-    for p in range(step.first_port, step.last_port):
-        port = carray(pointer(ports + p * _PORT_BYTES), 1, PORT)[0]
-        x = at[port.source, 0] + start * at[port.source, 1]
-        if step.kind == INPUT:
-            if x != out:
-                floats(out, count)[:] = floats(x, count)
-        elif port.kind == MATRIX:
-            blocks = rows * (size // port.columns)
-            skipped[0] += accumulate(x, blocks, port.terms, port.weight.address, out, port.columns, room, way)
-            skipped[1] += blocks
-        elif step.kind == WHOLE:
-            call6(step.function, (record, ports + p * _PORT_BYTES, x, out, rows, room[4]))
-        else:
-            first = np.int64(step.kind == FOLD and p == step.first_port)
-            call6(step.function, (ports + p * _PORT_BYTES, x, out, rows, size, first))
-    if step.count.address != 0:
-        _periodic(step.count, out, count, True)
-    if step.bias.address != 0:
-        _periodic(step.bias, out, count, False)
-    if step.divisor.address != 0:
-        _periodic(step.divisor, out, count, True)
-    if step.activation != 0:
-        call3(step.activation, (record, out, count))
-
-
 @entry(f"void({', '.join(['int64'] * 11)})")
 def execute(
     steps: int,
@@ -91,8 +58,8 @@ def execute(
         steps, ports: addresses of the program's records.
         at: address of int64 (groups, 2): where the rows of sample 0 lie, and bytes from sample to sample (0 for
             values that live only as long as their block).
-        room: address of 5 addresses of scratch: the four of :func:`graphsim.simulate.lanes.sums.room`, and one for the
-            terms of an actor.
+        room: address of 5 addresses of scratch: the four of :func:`graphsim.simulate.lanes.sums.room`, and one for
+            Program.scratch.
         skipped: address of int64 (steps, 2): rows of weighted sums done by skipping zeros, and all, are added here.
         block: samples per block.
         way: of weighted sums: AUTO, SKIP or DENSE.
@@ -104,4 +71,37 @@ def execute(
     for start in range(first, last, block):
         rows = min(block, last - start)
         for s in range(step_count):
-            _step(steps + s * _STEP_BYTES, ports, where, start, rows, scratch, way, counts[s])
+            record = steps + s * _STEP_BYTES
+            step = carray(pointer(record), 1, STEP)[0]
+            size, count = step.size, rows * step.size
+            out = where[step.group, 0] + start * where[step.group, 1]
+            fresh = step.kind == SUM
+            for p in range(step.first_port, step.last_port):
+                port_record = ports + p * _PORT_BYTES
+                port = carray(pointer(port_record), 1, PORT)[0]
+                x = where[port.source, 0] + start * where[port.source, 1]
+                if step.kind == INPUT:
+                    if x != out:
+                        copy(out, count, x, count, 1, count)
+                elif port.kind == MATRIX:
+                    blocks = rows * (size // port.columns)
+                    weights = port.weight.address
+                    done = accumulate(x, blocks, port.terms, weights, out, port.columns, fresh, scratch, way)
+                    counts[s, 0] += done
+                    counts[s, 1] += blocks
+                elif step.kind == WHOLE:
+                    call6(port.function, (record, port_record, x, out, rows, scratch[4]))
+                else:
+                    if fresh:
+                        fill(out, count)
+                    first_term = np.int64(step.kind == FOLD and p == step.first_port)
+                    call6(port.function, (port_record, x, out, rows, size, first_term))
+                fresh = False
+            if step.count.address != 0:
+                _periodic(step.count, out, count, True)
+            if step.bias.address != 0:
+                _periodic(step.bias, out, count, False)
+            if step.divisor.address != 0:
+                _periodic(step.divisor, out, count, True)
+            if step.activation != 0:
+                call4(step.activation, (record, out, count, scratch[4]))

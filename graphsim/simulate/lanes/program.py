@@ -27,15 +27,21 @@ INPUT, SUM, FOLD, WHOLE = range(4)
 #: lists, from indptr[j], or j * terms where there is no indptr. Further kinds of bundles come here and into ``loops``.
 EACH, MATRIX, RANGE, LIST = range(4)
 
+#: Values that an activation takes aside at a time.
+CHUNK = 512
+
 #: A per-actor parameter: actor j reads ``address[(j // inner) % length]``.
 PARAMETER = np.dtype([("address", np.int64), ("inner", np.int64), ("length", np.int64)])
 PORT = np.dtype(
-    [(name, np.int64) for name in ("kind", "source", "size", "repeat", "terms", "columns", "index", "indptr")]
+    [
+        (name, np.int64)
+        for name in ("kind", "source", "size", "repeat", "terms", "columns", "index", "indptr", "function")
+    ]
     + [("weight", PARAMETER)]  # of EACH; else only its address
 )
 STEP = np.dtype(
     [(name, np.int64) for name in ("kind", "group", "size", "width", "first_port", "last_port")]
-    + [("function", np.int64), ("activation", np.int64)]
+    + [("activation", np.int64)]
     + [(role, PARAMETER) for role in ("count", "bias", "divisor", "alpha")]
     + [("arguments", np.float64, (3,))]
 )
@@ -47,8 +53,8 @@ class Native(Protocol):
     def pack(self, weights: FloatArray) -> FloatArray:
         """Weights (terms, neurons) in the order in which sums read them."""
 
-    def op_address(self, op: str) -> int:
-        """Address of the native code of an op."""
+    def op_address(self, op: str, port: int) -> int:
+        """Address of the native code of an op for a kind of port."""
 
     def activation_address(self, name: str) -> int:
         """Address of the native code of an activation, 0 for none."""
@@ -61,7 +67,7 @@ class Program:
         steps: STEP records (groups but sources, in order).
         ports: PORT records, those of a step together, by port.
         widths: floats in a row of each group, int64 (groups,); of a source, its sample's.
-        terms: the most terms that a port gives an actor.
+        scratch: floats of scratch for an actor's terms or a chunk of values.
         summed_terms: the most that a MATRIX port gives an actor.
         edges: of the graph, as a measure of work.
     """
@@ -84,7 +90,7 @@ class Program:
             ports += [self._port(channel) for channel in graph.channels_into(number)]
             step["last_port"] = len(ports)
         self.ports = np.array(ports, PORT)
-        self.terms = max(1, int(self.ports["terms"].max()))
+        self.scratch = max(CHUNK, int(self.ports["terms"].max()))
         self.summed_terms = max(1, int(self.ports["terms"][self.ports["kind"] == MATRIX].max(initial=0)))
         self.edges = graph.edge_count
 
@@ -93,7 +99,6 @@ class Program:
         start = OPS[group.op].start
         step["kind"] = INPUT if group.op == "input" else {"zero": SUM, "first": FOLD, "none": WHOLE}[start]
         step["group"], step["size"], step["width"] = number, group.size, self.widths[number] // group.size
-        step["function"] = 0 if group.op == "input" else self._native.op_address(group.op)
         step["activation"] = self._native.activation_address(group.activation)
         step["arguments"][: len(group.activation_args)] = group.activation_args
         for role in ("bias", "divisor", "alpha"):
@@ -137,6 +142,8 @@ class Program:
                 port["weight"]["address"] = self._address(graph.params[channel.weight.name])
         else:
             raise NotImplementedError(f"lanes has no loop for {channel.kind} bundles")
+        if dst.op != "input" and port["kind"] != MATRIX:
+            port["function"] = self._native.op_address(dst.op, int(port["kind"]))
         return port
 
     def _matrix(self, name: str, columns: int) -> FloatArray:

@@ -36,8 +36,10 @@ from graphsim.simulate.native import jit, jit_call
 #: Samples per block, terms per slab: 28 KiB of a panel's weights (a term's number in its slab must fit a byte).
 ROWS = 96
 SLAB = 112 * 8 // LANES
-#: Blocks with a greater part of inputs that are not zero go the dense way.
+NARROW_SLAB = 2 * SLAB
+#: A block goes the dense way if more than this part of the inputs of its first TRIED samples is not zero.
 DENSITY = 0.6
+TRIED = 8
 AUTO, SKIP, DENSE = 0, 1, 2
 
 
@@ -56,7 +58,7 @@ def pack(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 def room(terms: int) -> tuple[int, int, int, int]:
     """Bytes of scratch that :func:`accumulate` needs for sums of so many terms: sums, values, numbers, counts."""
     slabs = -(-terms // SLAB)
-    most = _row_room(terms)
+    most = _places(terms)
     return ROWS * WIDE * 4, ROWS * most * 4, ROWS * most, ROWS * (slabs + 1) * 8
 
 
@@ -66,44 +68,31 @@ def floats(address: int, count: int) -> npt.NDArray[np.float32]:
     return carray(pointer(address), count, np.float32)
 
 
-def _row_room(terms: int) -> int:
+def _places(terms: int) -> int:
     """Places for one sample's values: all terms, padding per slab, and what compress8 writes beyond its end."""
     return terms + (-(-terms // SLAB)) * UNROLL + 8
 
 
-_row_room_native = jit(_row_room)
+_places_native = jit(_places)
 
 
 @jit_call
-def _density(x: int, rows: int, terms: int) -> float:
-    """The part of inputs that are not zero, in every fourth sample."""
-    found, seen = 0, 0
-    for r in range(0, rows, 4):
-        row = floats(x + r * terms * 4, terms)
-        n = 0
-        for i in range(terms):
-            n += row[i] != np.float32(0)
-        found += n
-        seen += terms
-    return found / seen
-
-
-@jit_call
-def _compress(x: int, rows: int, terms: int, values: int, chosen: int, starts: int) -> None:
-    """Per sample and slab, the inputs that are not zero, and where in the sample's places each slab starts."""
-    slabs = (terms + SLAB - 1) // SLAB
-    places = _row_room_native(terms)
-    start = carray(pointer(starts), (rows, slabs + 1), np.int64)
-    for r in range(rows):
+def _compress(x: int, begin: int, end: int, terms: int, slab: int, room: tuple[int, ...]) -> int:
+    """Of samples begin .. end - 1, the inputs that are not zero, and where each slab's start. Returns their number."""
+    slabs = (terms + slab - 1) // slab
+    places = _places_native(terms)
+    _, values, chosen, starts, _ = room
+    start = carray(pointer(starts), (end, slabs + 1), np.int64)
+    found = 0
+    for r in range(begin, end):
         row = x + r * terms * 4
-        value = floats(values + r * places * 4, places)
-        number = carray(pointer(chosen + r * places), places, np.uint8)
         v, c = values + r * places * 4, chosen + r * places
+        value, number = floats(v, places), carray(pointer(c), places, np.uint8)
         n = 0
         for s in range(slabs):
             start[r, s] = n
-            first = s * SLAB
-            count = min(SLAB, terms - first)
+            first = s * slab
+            count = min(slab, terms - first)
             whole = count // 8 * 8
             for i in range(0, whole, 8):
                 n += compress8(row + (first + i) * 4, i, v + n * 4, c + n)
@@ -118,11 +107,15 @@ def _compress(x: int, rows: int, terms: int, values: int, chosen: int, starts: i
                 number[n] = 0
                 n += 1
         start[r, slabs] = n
+        found += n
+    return found
 
 
 @jit_call
-def _skip_slab(rows: int, s: int, slabs: int, places: int, width: int, weights: int, room: tuple[int, ...]) -> None:
+def _skip_slab(rows: int, s: int, terms: int, slab: int, width: int, weights: int, room: tuple[int, ...]) -> None:
+    """Add the terms of slab ``s`` that _compress found."""
     sums, values, chosen, starts, _ = room
+    slabs, places = (terms + slab - 1) // slab, _places_native(terms)
     start = carray(pointer(starts), (rows, slabs + 1), np.int64)
     for r in range(rows):
         n, count = start[r, s], start[r, s + 1] - start[r, s]
@@ -135,6 +128,7 @@ def _skip_slab(rows: int, s: int, slabs: int, places: int, width: int, weights: 
 
 @jit_call
 def _dense_slab(x: int, rows: int, x_row: int, count: int, width: int, weights: int, sums: int) -> None:
+    """Add ``count`` terms."""
     tall = rows // TALL * TALL
     for column in range(0, width, NARROW):
         for r in range(0, tall, TALL):
@@ -149,9 +143,17 @@ def _dense_slab(x: int, rows: int, x_row: int, count: int, width: int, weights: 
 
 @jit_call
 def accumulate(
-    x: int, rows: int, terms: int, weights: int, out: int, neurons: int, room: tuple[int, ...], way: int
+    x: int,
+    rows: int,
+    terms: int,
+    weights: int,
+    out: int,
+    neurons: int,
+    fresh: bool,
+    room: tuple[int, ...],
+    way: int,
 ) -> int:
-    """``out[r] += x[r] @ weights`` for all rows.
+    """``out[r] += x[r] @ weights`` for all rows, or ``out[r] = +0 + x[r] @ weights`` if ``fresh``.
 
     Args:
         x, out: addresses of rows of ``terms`` and ``neurons`` floats, one behind the other.
@@ -162,36 +164,50 @@ def accumulate(
     Returns:
         How many of the rows were done by skipping.
     """
-    slabs = (terms + SLAB - 1) // SLAB
-    places = _row_room_native(terms)
+    slab = SLAB if neurons > NARROW else NARROW_SLAB
     skipped = 0
     for top in range(0, rows, ROWS):
         n = min(ROWS, rows - top)
         first_x, first_out = x + top * terms * 4, out + top * neurons * 4
-        skip = way == SKIP or (way == AUTO and _density(first_x, n, terms) <= DENSITY)
+        skip = way != DENSE
         if skip:
-            skipped += n
-            _compress(first_x, n, terms, room[1], room[2], room[3])
+            tried = min(TRIED, n) if way == AUTO else 0
+            found = _compress(first_x, 0, tried, terms, slab, room)
+            skip = found <= DENSITY * tried * terms
+            if skip:
+                _compress(first_x, tried, n, terms, slab, room)
+                skipped += n
         panel = weights
         for column in range(0, neurons, WIDE):
             width = WIDE if neurons - column > NARROW else NARROW
             used = min(width, neurons - column)
-            _copy(room[0], WIDE, first_out + column * 4, neurons, n, used)
-            for s in range(slabs):
-                count = min(SLAB, terms - s * SLAB)
+            if fresh:
+                fill(room[0], n * WIDE)
+            else:
+                copy(room[0], WIDE, first_out + column * 4, neurons, n, used)
+            for first in range(0, terms, slab):
+                count = min(slab, terms - first)
                 if skip:
-                    _skip_slab(n, s, slabs, places, width, panel, room)
+                    _skip_slab(n, first // slab, terms, slab, width, panel, room)
                 else:
-                    _dense_slab(first_x + s * SLAB * 4, n, terms * 4, count, width, panel, room[0])
+                    _dense_slab(first_x + first * 4, n, terms * 4, count, width, panel, room[0])
                 panel += count * width * 4
-            _copy(first_out + column * 4, neurons, room[0], WIDE, n, used)
+            copy(first_out + column * 4, neurons, room[0], WIDE, n, used)
     return skipped
 
 
 @jit_call
-def _copy(to: int, to_row: int, source: int, source_row: int, rows: int, count: int) -> None:
+def copy(to: int, to_row: int, source: int, source_row: int, rows: int, count: int) -> None:
     """Copy ``count`` floats of every row; rows are so many floats apart."""
     for r in range(rows):
         a, b = floats(to + r * to_row * 4, count), floats(source + r * source_row * 4, count)
         for i in range(count):
             a[i] = b[i]
+
+
+@jit_call
+def fill(out: int, count: int) -> None:
+    """``count`` times +0."""
+    a = floats(out, count)
+    for i in range(count):
+        a[i] = np.float32(0)

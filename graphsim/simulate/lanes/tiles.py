@@ -204,5 +204,5 @@ def _call(parameters: int) -> Any:
     return intrinsic(typed)
 
 
-#: ``call3(address, (a, b, c))`` and ``call6(address, (a, b, c, d, e, f))``.
-call3, call6 = _call(3), _call(6)
+#: ``call4(address, (a, b, c, d))`` and ``call6(address, (a, b, c, d, e, f))``.
+call4, call6 = _call(4), _call(6)
