@@ -223,7 +223,10 @@ def op_address(op: str, port: int) -> int:
 
 @cache
 def activation_address(name: str) -> int:
-    """Address of an activation's native loop, in place: void (step record, values, their number, CHUNK scratch); 0 for none."""
+    """Address of an activation's native loop, in place; 0 for none.
+
+    It is void (step record, values, their number, scratch for CHUNK values).
+    """
     if name == "linear":
         return 0
     row = ACTIVATIONS[name]

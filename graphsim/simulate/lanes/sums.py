@@ -37,8 +37,9 @@ from graphsim.simulate.native import jit, jit_call
 ROWS = 96
 SLAB = 112 * 8 // LANES
 NARROW_SLAB = 2 * SLAB
-#: A block goes the dense way if more than this part of the inputs of its first TRIED samples is not zero.
-DENSITY = 0.6
+#: A block goes the dense way if more than this part of the inputs of its first TRIED samples is not zero. Narrow panels
+#: gain less from skipping, because a sample's few sums wait for each other.
+DENSITY, NARROW_DENSITY = 0.6, 0.2
 TRIED = 8
 AUTO, SKIP, DENSE = 0, 1, 2
 
@@ -164,7 +165,7 @@ def accumulate(
     Returns:
         How many of the rows were done by skipping.
     """
-    slab = SLAB if neurons > NARROW else NARROW_SLAB
+    slab, density = (SLAB, DENSITY) if neurons > NARROW else (NARROW_SLAB, NARROW_DENSITY)
     skipped = 0
     for top in range(0, rows, ROWS):
         n = min(ROWS, rows - top)
@@ -173,7 +174,7 @@ def accumulate(
         if skip:
             tried = min(TRIED, n) if way == AUTO else 0
             found = _compress(first_x, 0, tried, terms, slab, room)
-            skip = found <= DENSITY * tried * terms
+            skip = found <= density * tried * terms
             if skip:
                 _compress(first_x, tried, n, terms, slab, room)
                 skipped += n
