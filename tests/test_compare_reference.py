@@ -102,6 +102,35 @@ def test_shared_nested_and_merged_layers(keras: Any, tmp_path: Path) -> None:
     assert wanted_tensors(graph) <= set(found)
 
 
+def test_calls_are_numbered_as_the_model_was_put_together(keras: Any, tmp_path: Path) -> None:
+    """A later call of a shared layer may be computed first; a shared model calls its layers anew."""
+    layers = keras.layers
+    keras.utils.set_random_seed(4)
+    x = layers.Input((5,), name="x")
+    shared = layers.Dense(5, activation="tanh", name="shared")
+    early = shared(layers.Dense(5, name="long")(layers.Dense(5, name="before")(x)))
+    late = shared(x)
+    for i in range(3):
+        late = layers.Dense(5, activation="relu", name=f"after{i}")(late)
+    inner_in = layers.Input((5,), name="inner_in")
+    twice = layers.Dense(5, activation="elu", name="twice")
+    inner = keras.Model(inner_in, twice(twice(inner_in)), name="inner")
+    model = keras.Model(x, layers.Add(name="sum")([early, inner(late), inner(early)]))
+    path = tmp_path / "net.keras"
+    model.save(path)
+    graph = lower(path)
+    images = np.random.default_rng(0).normal(0, 1, (10, 5)).astype(np.float32)
+    found = TensorFlowReference(path).run(images, 10)
+    by_hand = np.tanh(images @ np.asarray(shared.kernel) + np.asarray(shared.bias))
+    assert found["shared", 1, "output"] == pytest.approx(by_hand, abs=1e-5)
+    assert {key for key in found if key[0] == "inner/twice" and key[2] == "output"} == {
+        ("inner/twice", i, "output") for i in range(4)
+    }
+    comparison = compare_with_tensorflow(graph, path, None, Samples(images), ReferenceEngine(graph).run(images))
+    assert comparison.ok, comparison.first_divergence
+    assert comparison.neurons_checked == 10 * 5 * (2 + 2 + 3 + 4 + 1)
+
+
 def test_every_layer_that_is_lowered_agrees(keras: Any, tmp_path: Path) -> None:
     """Batch normalisation, rescaling, normalisation, merges and activation layers, each within its bound."""
     layers = keras.layers

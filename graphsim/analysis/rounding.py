@@ -151,10 +151,10 @@ class _Port:
         if self.straight:
             return x if matrix is None else np.multiply(x, matrix)
         if self.blocks:
-            rows = x.reshape(len(x), self.blocks, -1)
             if matrix is None:
-                return np.repeat(rows.sum(axis=2), self.n_dst // self.blocks, axis=1)
-            return np.asarray(np.matmul(rows, matrix)).reshape(len(x), self.n_dst)
+                sums = x.reshape(len(x), self.blocks, -1).sum(axis=2)
+                return np.repeat(sums, self.n_dst // self.blocks, axis=1)
+            return np.asarray(x.reshape(-1, self.n_src // self.blocks) @ matrix).reshape(len(x), self.n_dst)
         return np.asarray((matrix @ x.T).T)
 
     def sum(self, x: Array) -> Array:

@@ -5,8 +5,9 @@ operations in the same order as ``model(x)`` makes them (a test holds the two eq
 applies an activation at its end, the tensor before it is seen as well.
 
 Observed tensors are named as groups name them (:class:`graphsim.graph.Group`): layer, call, and "pre" or "output".
-Layers of a model inside the model are named ``outer/inner``. ``call`` counts the calls of a shared layer, from 0, in
-the order in which they were made; a layer inside a model that is itself called more than once counts through.
+Layers of a model inside the model are named ``outer/inner``. ``call`` numbers the calls of a shared layer, from 0, in
+the order in which the model was put together; where a model that calls a layer n times is itself called again, its
+m-th call has the layer's calls from ``m * n`` on.
 """
 
 from __future__ import annotations
@@ -145,14 +146,14 @@ class TensorFlowReference:
 
     def predict(self, samples: FloatArray | tuple[FloatArray, ...]) -> list[FloatArray]:
         """The outputs of ``model(samples)`` itself, all samples in one batch: float32 (N, *shape) each."""
-        with self._on_cpu():
+        with self._computing():
             outputs = self._model(self._packed(self._as_inputs(samples)), training=False)
         return [np.asarray(output, np.float32) for output in self._keras.tree.flatten(outputs)]
 
     def seconds(self, samples: FloatArray | tuple[FloatArray, ...], batch: int) -> float:
         """Measured wall seconds of a warm ``tf.function(model)`` over all samples, ``batch`` at a time."""
         tf = self._tf
-        with self._on_cpu():
+        with self._computing():
             arrays = self._as_inputs(samples)
             starts = range(0, len(arrays[0]), batch)
             chunks = [self._packed([tf.constant(a[start : start + batch]) for a in arrays]) for start in starts]
@@ -191,54 +192,46 @@ class TensorFlowReference:
 
     def _observe(self, arrays: list[FloatArray], wanted: Collection[Tensor] | None) -> dict[Tensor, FloatArray]:
         seen: dict[Tensor, FloatArray] = {}
-        calls: dict[str, int] = {}
 
-        def see(layer: str, call: int, which: Literal["pre", "output"], value: Any) -> None:
-            key: Tensor = (layer, call, which)
+        def see(layer: str, number: int, which: Literal["pre", "output"], value: Any) -> None:
+            key: Tensor = (layer, number, which)
             if (wanted is None or key in wanted) and hasattr(value, "numpy"):
                 seen[key] = np.asarray(value, np.float32)
 
-        def call_layer(path: str, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            number = calls[path] = calls.get(path, -1) + 1
+        def call_layer(path: str, number: int, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             before, output = self._call(path, layer, args, kwargs)
             see(path, number, "pre", before)
             see(path, number, "output", output)
             return output
 
-        try:
-            with self._on_cpu():
-                inputs = [self._tf.constant(array) for array in arrays]
-                for tensor, value in zip(self._model.inputs, inputs, strict=True):
-                    see(tensor.name, 0, "output", value)
-                self._walk(self._model, "", inputs, call_layer)
-        except GraphsimError:
-            raise
-        except Exception as error:  # a model that loads may still fail to compute
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
-            raise ReferenceUnavailableError(
-                f"{self.path}: TensorFlow cannot compute this model: {reason}. {WITHOUT}"
-            ) from error
+        with self._computing():
+            inputs = [self._tf.constant(array) for array in arrays]
+            for tensor, value in zip(self._model.inputs, inputs, strict=True):
+                see(tensor.name, 0, "output", value)
+            self._walk(self._model, "", 0, inputs, call_layer)
         return seen
 
-    def _walk(self, model: Any, prefix: str, inputs: list[Any], call_layer: Callable[..., Any]) -> list[Any]:
-        """The outputs of a model, layer by layer, as ``model(inputs)`` would compute them."""
+    def _walk(
+        self, model: Any, prefix: str, enclosing: int, inputs: list[Any], call_layer: Callable[..., Any]
+    ) -> list[Any]:
+        """The outputs of the ``enclosing``-th call of a model, layer by layer, as ``model(inputs)`` computes them."""
 
-        def call(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        def call(layer: Any, number: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             path = f"{prefix}{layer.name}"
             if self._is_model(layer):
                 flat = self._keras.tree.flatten(args)
-                return self._packed(self._walk(layer, f"{path}/", flat, call_layer))
-            return call_layer(path, layer, args, kwargs)
+                return self._packed(self._walk(layer, f"{path}/", number, flat, call_layer))
+            return call_layer(path, number, layer, args, kwargs)
 
         if isinstance(model, self._keras.Sequential):
             value = inputs[0]
             for layer in model.layers:
-                value = call(layer, (value,), {})
+                value = call(layer, enclosing, (value,), {})
             return [value]
         values = {id(tensor): value for tensor, value in zip(model.inputs, inputs, strict=True)}
-        for node in _nodes_in_call_order(model):
+        for node, number, of in _nodes_in_order(model):
             args, kwargs = node.arguments.fill_in(values)
-            outputs = self._keras.tree.flatten(call(node.operation, args, kwargs))
+            outputs = self._keras.tree.flatten(call(node.operation, enclosing * of + number, args, kwargs))
             values |= {id(tensor): value for tensor, value in zip(node.outputs, outputs, strict=True)}
         return [values[id(tensor)] for tensor in model.outputs]
 
@@ -263,6 +256,19 @@ class TensorFlowReference:
         """Keras 2's ``backend.hard_sigmoid``: clip(0.2 x + 0.5, 0, 1), in its operations."""
         tf = self._tf
         return tf.clip_by_value(tf.constant(0.2, x.dtype) * x + tf.constant(0.5, x.dtype), 0.0, 1.0)
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        try:
+            with self._on_cpu():
+                yield
+        except GraphsimError:
+            raise
+        except Exception as error:  # a model that loads may still fail to compute
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            raise ReferenceUnavailableError(
+                f"{self.path}: TensorFlow cannot compute this model: {reason}. {WITHOUT}"
+            ) from error
 
     @contextmanager
     def _on_cpu(self) -> Iterator[None]:
@@ -319,26 +325,19 @@ def _convolutions(layers: Any) -> tuple[type, ...]:
     return tuple(getattr(layers, name) for name in names if hasattr(layers, name))
 
 
-def _nodes_in_call_order(model: Any) -> list[Any]:
-    """The calls of a functional model, each after those it takes from; calls of one layer in the order they were made.
+def _nodes_in_order(model: Any) -> list[tuple[Any, int, int]]:
+    """The calls of a functional model, each after those it takes from: (node, its number among so many of its layer).
 
-    Keras numbers the calls of a layer in ``_inbound_nodes``; a model's own are in ``_nodes_by_depth``, deepest first.
+    Keras keeps the nodes of a model by depth, the deepest first, and numbers those of a layer in ``_inbound_nodes``,
+    where the calls by other models are as well.
     """
     try:
         nodes = [n for depth in sorted(model._nodes_by_depth, reverse=True) for n in model._nodes_by_depth[depth]]
-        numbers = {id(node): number for n in nodes for number, node in enumerate(n.operation._inbound_nodes)}
+        mine = {id(node) for node in nodes}
+        calls = {id(n.operation): [id(c) for c in n.operation._inbound_nodes if id(c) in mine] for n in nodes}
     except AttributeError as error:
         raise ReferenceUnavailableError(
             f"this version of Keras hides how its models are connected. {WITHOUT}"
         ) from error
-    waiting = sorted((n for n in nodes if not n.is_input), key=lambda n: numbers[id(n)])
-    known = {id(tensor) for n in nodes if n.is_input for tensor in n.outputs}
-    ordered: list[Any] = []
-    while waiting:
-        ready = next((n for n in waiting if all(id(t) in known for t in n.input_tensors)), None)
-        if ready is None:
-            raise ReferenceUnavailableError(f"the model's layers are not connected to its inputs. {WITHOUT}")
-        waiting.remove(ready)
-        ordered.append(ready)
-        known |= {id(tensor) for tensor in ready.outputs}
-    return ordered
+    of = {key: len(found) for key, found in calls.items()}
+    return [(n, calls[id(n.operation)].index(id(n)), of[id(n.operation)]) for n in nodes if not n.is_input]
