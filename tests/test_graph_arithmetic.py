@@ -246,3 +246,8 @@ def test_powers_of_two_are_exact_over_the_whole_range() -> None:
     assert arithmetic.POWER_OF_TWO[0] == 2.0**-1074
     assert arithmetic.POWER_OF_TWO[1074] == 1.0
     assert arithmetic.POWER_OF_TWO[-1] == 2.0**1023
+
+
+def test_exp_falls_to_zero_without_a_jump() -> None:
+    points = np.linspace(-746.0, -740.0, 10_001)
+    assert all(abs(arithmetic.exp(float(x)) - math.exp(float(x))) <= 1e-323 for x in points)

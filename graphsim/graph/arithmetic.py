@@ -41,7 +41,7 @@ def exp(x: float) -> float:
         return x
     if x > 709.0:
         return math.inf
-    if x < -745.0:
+    if x < -744.5:
         return 0.0
     n = math.floor(x * LOG2E + 0.5)
     r = (x - n * LN2_HI) - n * LN2_LO
