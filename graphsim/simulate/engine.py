@@ -22,7 +22,8 @@ import numpy.typing as npt
 
 from graphsim.errors import SimulationError
 from graphsim.graph import Graph
-from graphsim.graph.ops import OPS, SINKS
+from graphsim.graph.ops import OPS
+from graphsim.graph.verify import verify
 
 FloatArray = npt.NDArray[np.float32]
 #: What a run keeps: every group's values, only the sinks and the groups that feed them, or the groups named.
@@ -113,12 +114,14 @@ def token_shape(graph: Graph, group: int) -> tuple[int, ...]:
 
 
 def check_runnable(graph: Graph, engine: str) -> None:
-    """Refuse what the engines do not execute, and what no op is defined for.
+    """Refuse what breaks the graph's rules and what the engines do not execute.
 
     Raises:
-        SimulationError: a bundle with rates other than one or with initial tokens; an actor without the inputs that
-            its op needs; actors of one sink group with tokens of different widths.
+        GraphError: see :func:`graphsim.graph.verify.verify`. Native code relies on indices and shapes that fit.
+        SimulationError: a bundle with rates other than one or with initial tokens; actors of one sink group with tokens
+            of different widths.
     """
+    verify(graph)
     for channel in graph.channels:
         src, dst = graph.groups[channel.src], graph.groups[channel.dst]
         if (channel.produce, channel.consume, channel.initial_tokens) != (1, 1, 0) and src.op != "source":
@@ -126,17 +129,10 @@ def check_runnable(graph: Graph, engine: str) -> None:
                 f"{engine}: channel {src.name} -> {dst.name} has rates {channel.produce}:{channel.consume} and"
                 f" {channel.initial_tokens} initial tokens; this engine runs rates 1:1 without initial tokens"
             )
-        empty = np.flatnonzero(channel.fan_in(src.size, dst.size, graph.params) == 0)
-        if empty.size and OPS[dst.op].start != "zero":
-            raise SimulationError(
-                f"{engine}: {graph[dst.name, int(empty[0])].name} has no input from {src.name}, and {dst.op} needs one"
-            )
-    for number, group in enumerate(graph.groups):
-        fan_in = graph.fan_in(number)
-        if group.op in SINKS and np.ptp(fan_in) != 0:
-            raise SimulationError(f"{engine}: the actors of sink {group.name} have different numbers of inputs")
-        if group.op == "mean" and not fan_in.all():
-            raise SimulationError(f"{engine}: an actor of {group.name} takes the mean of no inputs")
+    for sink in graph.sinks:
+        if np.ptp(graph.fan_in(sink)) != 0:
+            name = graph.groups[sink].name
+            raise SimulationError(f"{engine}: the actors of sink {name} have different numbers of inputs")
 
 
 def as_inputs(graph: Graph, samples: FloatArray | tuple[FloatArray, ...]) -> list[FloatArray]:
