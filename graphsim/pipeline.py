@@ -137,7 +137,7 @@ def run(
         raise CheckFailed(
             f"the schedule breaks {verdict.violation_count} rules; the first: {verdict.violations[0].message}"
         )
-    with _timed(seconds, "prepare"):
+    with _timed(seconds, "prepare"), bars("preparing the engine (compiles native code the first time)", None):
         chosen = make_engine(engine, graph, schedule, threads)
     with _timed(seconds, "simulate"), bars("simulating", len(dataset.images)) as done:
         ran = chosen.run(dataset.images, keep="all", progress=done)
@@ -162,7 +162,9 @@ def compare(model: Path, dataset: Dataset, *, weights: Path | None = None, bar: 
     bars = bar or _no_bar
     graph = load_graph(model, weights)
     check_dataset(graph, dataset)
-    ran = LanesEngine(graph).run(dataset.images, keep="all")
+    with bars("preparing the engine (compiles native code the first time)", None):
+        engine = LanesEngine(graph)
+    ran = engine.run(dataset.images, keep="all")
     with bars("comparing", len(dataset.images)) as done:
         return compare_with_tensorflow(graph, model, weights, dataset, ran, progress=done)
 
