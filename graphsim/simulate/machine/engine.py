@@ -26,9 +26,8 @@ from graphsim.simulate.engine import (
 )
 from graphsim.simulate.machine.program import (
     EMPTY,
-    END,
-    FIRE,
-    PARAMETER,
+    NO_SLOT,
+    ON_PARAMETERS,
     Program,
     compile_program,
     output_columns,
@@ -91,11 +90,9 @@ class MachineEngine:
         outputs = np.zeros(size, np.float32)
         source_ticks = np.full(n, np.iinfo(np.int64).max, np.int64)
         sink_ticks = np.zeros(n, np.int64)
-        tags = p.tags.copy()
-        values = np.zeros(len(tags), np.float32)
-        pending, wire = np.zeros(max(1, p.pending), np.float32), np.zeros(max(1, p.wire), np.float32)
+        words, transit = np.full(p.cells, EMPTY, np.uint64), np.zeros(max(1, p.transit), np.uint64)
         scratch = np.zeros(max(1, p.scratch), np.float32)
-        ring_rows = np.zeros((p.stages, len(p.rings)), np.int64)
+        rings = np.zeros(p.stages * len(p.depths), np.uint64)
         status = np.zeros(5, np.int64)
         rows = np.zeros((CHUNK + p.stages, self._input_count), np.float32)
 
@@ -106,9 +103,11 @@ class MachineEngine:
             row = max(0, first - p.stages + 1)
             self._fill(rows, given, row, min(end, n))
             failed = advance(
-                first, end, n, p.period, p.stages, graph.actor_count, row, p.events, p.event_tick, p.rings, ring_rows,
-                p.runs, p.segments, p.weights, actors, p.arguments, p.bias, p.divisor, p.hops, tags, values, pending,
-                wire, scratch, rows, outputs, source_ticks, sink_ticks, status,
+                first, end, n, p.period, p.stages, p.tokens, graph.actor_count, row,
+                p.events, p.event_tick, p.depths, rings, p.runs, p.segments, p.weights,
+                actors, p.arguments, p.bias, p.divisor,
+                words, words.view(np.float32), transit, transit.view(np.float32), scratch,
+                rows, outputs, source_ticks, sink_ticks, status,
             )  # fmt: skip
             if failed:
                 raise TokenError(_message(graph, self.schedule, p, status))
@@ -136,25 +135,33 @@ class MachineEngine:
 
 def _message(graph: Graph, schedule: Schedule, p: Program, status: npt.NDArray[np.int64]) -> str:
     """What went wrong, from the interpreter's status row: tick, node, actor, token, and what was found instead."""
-    event, period, token, tag, cell = (int(v) for v in status)
-    kind, arg, stage = (int(v) for v in p.events[event])
+    event, period, expected, found, cell = (int(v) for v in status)
+    _, stage, who = (int(v) for v in p.events[event, :3])
     iteration = period - stage
     tick = period * p.period + int(p.event_tick[event])
     machine = schedule.machine
-    if kind in (FIRE, END):
-        node = int(schedule.node[arg])
-        verb = "fires and reads" if kind == FIRE else "writes"
-        does = f"{graph.actor(arg).name} {verb} {_token(graph, token)}"
+    if who < graph.actor_count:
+        node, what = int(schedule.node[who]), f"{graph.actor(who).name} fires and reads"
     else:
-        link = int(schedule.hop_link[arg])
-        ends = machine.links[link]
-        reads = cell == 0 or p.node_of_cell(cell) == ends.src
-        node = ends.src if reads else ends.dst
-        does = f"link {machine.link_name(link)} {'sends' if reads else 'delivers'} {_token(graph, token)}"
-    return (
-        f"tick {tick}, node {machine.nodes[node].name}: {does} of iteration {iteration}, "
-        f"but {_found(graph, token, iteration, tag, cell)}"
-    )
+        link = int(schedule.hop_link[who - graph.actor_count])
+        node, what = machine.links[link].src, f"link {machine.link_name(link)} sends"
+    # Tags are numbers of tokens modulo 2**32: what was found is the one nearest to what was expected.
+    token = (expected - iteration * p.tokens) % 2**32
+    nearest = iteration * p.tokens + token + (found - expected + 2**31) % 2**32 - 2**31
+    if cell == NO_SLOT:
+        why = "is lost: it has no slot in the memory of this node"
+    elif cell == ON_PARAMETERS:
+        why = "is lost: its slot lies on the parameters of this node"
+    elif found == EMPTY >> 32:
+        why = "is late or lost: nothing is in its slot"
+    elif nearest % p.tokens != token:
+        why = f"is overwritten: in its slot is iteration {nearest // p.tokens} of {_token(graph, nearest % p.tokens)}"
+    elif nearest < iteration * p.tokens:
+        why = f"is late or lost: in its slot is still iteration {nearest // p.tokens}, which is stale"
+    else:
+        why = f"is overwritten: in its slot is iteration {nearest // p.tokens} already"
+    place = f"tick {tick}, node {machine.nodes[node].name}"
+    return f"{place}: {what} iteration {iteration} of {_token(graph, token)}, which {why}"
 
 
 def _token(graph: Graph, token: int) -> str:
@@ -163,21 +170,3 @@ def _token(graph: Graph, token: int) -> str:
         source = graph.actor(int(token_makers(graph)[token])).name
         return f"{source}'s token for {graph.actor(actor).name}"
     return f"the token of {graph.actor(token).name}"
-
-
-def _found(graph: Graph, token: int, iteration: int, tag: int, cell: int) -> str:
-    if cell == 0:
-        return "it is lost: it has no slot in the memory of this node"
-    if tag == EMPTY:
-        return "it is late or lost: nothing has come to its slot yet"
-    if tag == PARAMETER:
-        return "its slot lies on the parameters of this node"
-    busy = tag < 0
-    there, number = (tag & (2**63 - 1)) >> 32, tag & (2**32 - 1)
-    if busy:
-        return f"it is late or overwritten: iteration {number} of {_token(graph, there)} is just arriving in its slot"
-    if there != token:
-        return f"it is overwritten: its slot holds iteration {number} of {_token(graph, there)}"
-    if number < iteration:
-        return f"it is late or lost: its slot still holds iteration {number}, which is stale"
-    return f"it is overwritten: its slot holds iteration {number} already"

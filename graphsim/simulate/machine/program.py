@@ -1,4 +1,4 @@
-"""The machine's program: a schedule compiled into a list of events per period and tables of memory cells."""
+"""The machine's program: a schedule compiled into the events of a period and tables of memory cells."""
 
 from __future__ import annotations
 
@@ -7,148 +7,94 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from graphsim.analysis.tokens import input_actors, token_bits
+from graphsim.analysis.tokens import input_actors, token_bits, token_makers
 from graphsim.errors import SimulationError
 from graphsim.graph import Channel, Dense, Graph
 from graphsim.graph.ops import ACTIVATIONS, OPS, SINKS
 from graphsim.schedule.schedule import Schedule, durations, parameter_bytes
 
-Int32Array = npt.NDArray[np.int32]
+UInt32Array = npt.NDArray[np.uint32]
 Int64Array = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
 
-#: Kinds of event. In one tick, what becomes visible (END, CLAIM, ARRIVE) comes before what looks (FIRE, CHECK, SEND).
-FIRE, END, SEND, CHECK, CLAIM, ARRIVE = range(6)
-#: Ops as the interpreter knows them.
+#: Kinds of event; see :class:`Program`.
+CLAIM, WRITE, END, SOURCE_END, CHECK, READ, FIRE, SOURCE_FIRE = range(8)
+#: Columns of the event table.
+KIND, STAGE, WHO, AT, AT_RING, LENGTH, MOVED = range(7)
+#: Columns of the run table, and, from MOVED on, of the event table.
+CELL, STRIDE, TOKEN, COUNT, RING, SIZE = range(6)
+#: Columns of the actor table.
+OP, ACTIVATION, SEGMENT, SEGMENT_END, WIDTH, HAS_BIAS, HAS_DIVISOR, OUT, OUT_STRIDE = range(9)
+
+#: Ops and activations as the interpreter knows them.
 OP_CODES = {op: code for code, op in enumerate(OPS)}
 ACTIVATION_CODES = {name: code for code, name in enumerate(ACTIVATIONS)}
 #: Arguments that an activation may have.
 ARGUMENTS = 3
-#: Columns of the run table.
-CELL, STRIDE, TOKEN, COUNT, RING, SIZE = range(6)
-#: Columns of the actor table.
-OP, ACTIVATION, SEGMENT, SEGMENT_END, RUN, RUN_END, PENDING, WIDTH, HAS_BIAS, HAS_DIVISOR, OUT, OUT_STRIDE = range(12)
-#: Columns of the hop table.
-SRC_RUN, SRC_RUN_END, DST_RUN, DST_RUN_END, WIRE, WIRE_SIZE, WIRE_RING = range(7)
 
-#: Cells, tokens in flight and iterations in flight that the engine is willing to hold.
+#: Cells that belong to no node: where tokens are looked for that have no slot, or one on the node's parameters.
+NO_SLOT, ON_PARAMETERS, FIRST_CELL = 0, 1, 2
+#: The word of a cell to which nothing has been written: a tag that no token has before iteration 1.
+EMPTY = 2**64 - 1
+#: Cells, values in transit, and iterations in flight that the engine is willing to hold.
 MOST_CELLS = 2**29
 MOST_STAGES = 2**20
-
-EMPTY = -1
-PARAMETER = -2
 
 
 @dataclass(frozen=True)
 class Program:
     """Everything the interpreter reads.
 
-    Memory. A cell is ``cell_bytes`` bytes of a node's memory, the greatest unit in which all slots can be told apart;
-    the cells of all nodes are numbered in one sequence, node v's from ``node_cell[v]`` on. Cell 0 belongs to no node
-    and is never written: what has no slot is looked for there. A cell has a value (float32) and a tag: ``token << 32 |
-    iteration`` of what was written there, the same with the sign bit set while a hop of several ticks writes it,
-    ``EMPTY`` or ``PARAMETER``. A token of several cells has its value in the first and its tag in all.
+    Memory. A cell is a few bytes of a node's memory above its parameters: the greatest unit in which all slots can be
+    told apart. The cells of all nodes are numbered in one sequence, node v's from ``node_cell[v]`` on. A cell holds a
+    64-bit word: the value (float32) in the lower half, the tag in the upper one. The tag is the number of what was
+    written there, modulo 2**32: iteration * tokens + token, so that it recurs only after 2**32 tokens; a cell to
+    which nothing has been written, or is just being written by a hop of several ticks, is ``EMPTY``. A token of
+    several cells is in each of them.
 
     Runs. A list of tokens in a node's memory is a list of runs, rows ``[cell, stride, first token, count, ring,
     size]``: token ``first + i`` of iteration n is in ``size`` cells from ``cell + i * stride + (n mod depth) * size``
-    on, where ``depth = rings[ring]``.
+    on, where ``depth = depths[ring]``. Tokens that cannot be there are runs in ``NO_SLOT`` or ``ON_PARAMETERS``, cells
+    that are never written.
 
     Segments. An actor's operands, port by port: rows ``[first run, end run, first weight]`` (-1: no weights).
 
-    Events, sorted as they happen within a period: rows ``[kind, actor or hop, stage]``; in period k an event concerns
-    iteration k - stage, and happens in tick ``k * period + event_tick``. A firing reads at FIRE and writes at END. A
-    hop reads at SEND, in the last tick in which it sends, and writes at ARRIVE; one of several ticks also makes sure
-    at CHECK, in its first, that the parcel is there, and takes its slots at CLAIM, when its first frame arrives.
+    Transit. Values on their way: results of firings that have not ended, parcels on links. An event's are the
+    ``length`` values from ``at + (n mod depth) * length`` on, where ``depth = depths[at ring]``.
+
+    Events, sorted as they happen within a period: rows ``[kind, stage, who, at, at ring, length, *run]``; who is an
+    actor, or actors + hop; run is what is moved between memory and transit, count 0 for nothing. In period k an event
+    concerns iteration k - stage and happens in tick ``k * period + event_tick``. What has several runs is several rows.
+
+    =========== ===============================================================================================
+    FIRE        an actor reads its operands and computes; its token is in transit
+    END         its firing ends: its token gets into memory, and to the outputs
+    SOURCE_FIRE a source takes a sample
+    SOURCE_END  the sample's elements get into memory
+    READ        a hop takes its parcel from memory, in the last tick in which it sends; an input actor its element
+    WRITE       the parcel gets into memory at the other end
+    CHECK       the first tick of a hop of several: its parcel must be there already
+    CLAIM       the first frame of such a hop arrives: what was in its slots is gone
+    =========== ===============================================================================================
     """
 
     period: int
     stages: int
-    events: Int32Array
+    events: UInt32Array
     event_tick: Int64Array
-    rings: Int64Array
-    runs: Int32Array
+    tokens: int
+    depths: Int64Array
+    runs: UInt32Array
     segments: Int64Array
     weights: FloatArray
     actors: Int64Array
     arguments: npt.NDArray[np.float64]
     bias: FloatArray
     divisor: FloatArray
-    hops: Int64Array
-    pending: int
-    wire: int
+    transit: int
     scratch: int
-    cell_bytes: int
     node_cell: Int64Array
-    tags: Int64Array
-
-    def node_of_cell(self, cell: int) -> int:
-        """The node that has this cell; -1 for cell 0."""
-        return int(np.searchsorted(self.node_cell, cell, side="right")) - 1
-
-
-class _Memory:
-    """Where tokens are: slots as cells."""
-
-    def __init__(self, graph: Graph, schedule: Schedule) -> None:
-        s, nodes = schedule, len(schedule.machine.nodes)
-        bits = token_bits(graph)
-        self.tokens = len(bits)
-        size = -(-bits[s.slot_token] // 8)
-        self.cell_bytes = max(1, int(np.gcd.reduce(np.concatenate([s.slot_address, size]))))
-        parameters = np.zeros(nodes, np.int64)
-        for number in range(len(graph.groups)):
-            np.add.at(parameters, s.node[graph.first[number] : graph.first[number + 1]], parameter_bytes(graph, number))
-        top = parameters.copy()
-        np.maximum.at(top, s.slot_node, s.slot_address + s.slot_depth * size)
-        cells = -(-top // self.cell_bytes)
-        self.node_cell = 1 + np.cumsum(cells) - cells
-        count = 1 + int(cells.sum())
-        if count > MOST_CELLS:
-            raise SimulationError(
-                f"machine: {count:,} cells of node memory are in use; this engine holds {MOST_CELLS:,}"
-            )
-        self.tags = np.full(count, EMPTY, np.int64)
-        for first, used in zip(self.node_cell, -(-parameters // self.cell_bytes), strict=True):
-            self.tags[first : first + used] = PARAMETER
-
-        self.pair = s.slot_node.astype(np.int64) * self.tokens + s.slot_token
-        self.cell = self.node_cell[s.slot_node] + s.slot_address // self.cell_bytes
-        self.size = size // self.cell_bytes
-        self.depth = s.slot_depth.astype(np.int64)
-        self.rings: list[int] = [1]
-        self.runs: list[Int64Array] = []
-        self.run_count = 0
-
-    def ring(self, depth: Int64Array) -> Int64Array:
-        """The numbers of these depths in the list of rings, which grows as needed."""
-        distinct, which = np.unique(depth, return_inverse=True)
-        for d in distinct.tolist():
-            if d not in self.rings:
-                self.rings.append(d)
-        numbers = np.array([self.rings.index(d) for d in distinct.tolist()], np.int64)
-        return numbers[which.reshape(-1)] if len(depth) else depth
-
-    def lists(self, node: Int64Array, token: Int64Array, ptr: Int64Array) -> Int64Array:
-        """Add lists of tokens: list i is entries ``ptr[i]:ptr[i + 1]``. Returns its runs, int64 (lists + 1,)."""
-        pair = node * self.tokens + token
-        at = np.minimum(np.searchsorted(self.pair, pair), max(len(self.pair) - 1, 0))
-        kept = self.pair[at] == pair if len(self.pair) else np.zeros(len(pair), np.bool_)
-        depth, size, cell = np.ones_like(pair), np.ones_like(pair), np.zeros_like(pair)
-        depth[kept], size[kept], cell[kept] = self.depth[at[kept]], self.size[at[kept]], self.cell[at[kept]]
-        joins = np.zeros(len(pair), np.bool_)
-        if len(pair):
-            joins[1:] = (
-                kept[1:] & kept[:-1] & (token[1:] == token[:-1] + 1) & (cell[1:] == cell[:-1] + (depth * size)[:-1])
-            )
-            joins[1:] &= (depth[1:] == depth[:-1]) & (size[1:] == size[:-1])
-            joins[ptr[:-1][ptr[:-1] < len(pair)]] = False
-        first = np.flatnonzero(~joins)
-        count = np.diff(np.append(first, len(pair)))
-        columns = [cell, depth * size, token, count, self.ring(depth), size]
-        self.runs.append(np.stack([c if c is count else c[first] for c in columns], axis=1))
-        bounds = self.run_count + np.searchsorted(first, ptr)
-        self.run_count += len(first)
-        return bounds
+    cells: int
 
 
 def compile_program(graph: Graph, schedule: Schedule) -> Program:
@@ -158,54 +104,127 @@ def compile_program(graph: Graph, schedule: Schedule) -> Program:
         SimulationError: the schedule keeps more memory or more iterations in flight than this engine holds.
     """
     memory = _Memory(graph, schedule)
-    actors = np.zeros((graph.actor_count, 12), np.int64)
-    segments, weights = _operands(graph, schedule, memory, actors)
-    ticks = durations(graph, schedule.machine, schedule.node)
-    hops, hop_ticks, hop_arrival = _hops(graph, schedule, memory)
-    arguments, bias, divisor = _describe(graph, schedule, memory, actors)
-    events, event_tick = _events(schedule, graph, ticks, hop_ticks, hop_arrival)
-    stages = 1 + int(events[:, 2].max())
-    wire = int(hops[-1, WIRE] + hops[-1, WIRE_SIZE] * memory.rings[hops[-1, WIRE_RING]]) if len(hops) else 0
-    if stages * len(memory.rings) > MOST_STAGES or wire > MOST_CELLS:
+    actors = np.zeros((graph.actor_count, 9), np.int64)
+    runs, segments, weights = _operands(graph, schedule, memory, actors)
+    arguments, bias, divisor = _describe(graph, actors)
+    line = _Timeline()
+    transit = _add_firings(graph, schedule, actors, line)
+    transit = _add_hops(graph, schedule, transit, line)
+    events, event_tick = line.compiled(schedule.period, memory)
+    stages = 1 + int(events[:, STAGE].max())
+    if stages * len(memory.depths) > MOST_STAGES or transit > MOST_CELLS:
         raise SimulationError(
-            f"machine: {stages:,} iterations and {wire:,} tokens on links are in flight at once, more than this engine "
-            f"holds; give the schedule a longer period or shorter links"
+            f"machine: {stages:,} iterations and {transit:,} tokens on links are in flight at once, more than this "
+            f"engine holds; give the schedule a longer period or shorter links"
         )
     return Program(
         period=schedule.period,
         stages=stages,
         events=events,
         event_tick=event_tick,
-        rings=np.array(memory.rings, np.int64),
-        runs=np.concatenate([np.empty((0, 6), np.int64), *memory.runs]).astype(np.int32),
+        tokens=memory.tokens,
+        depths=np.array(memory.depths, np.int64),
+        runs=runs.astype(np.uint32),
         segments=segments,
         weights=weights,
         actors=actors,
         arguments=arguments,
         bias=bias,
         divisor=divisor,
-        hops=hops,
-        pending=int(actors[:, WIDTH].sum()),
-        wire=wire,
+        transit=transit,
         scratch=max(int(graph.fan_in(number).max(initial=0)) for number in range(len(graph.groups))),
-        cell_bytes=memory.cell_bytes,
         node_cell=memory.node_cell,
-        tags=memory.tags,
+        cells=memory.cells,
     )
 
 
-def _operands(graph: Graph, schedule: Schedule, memory: _Memory, actors: Int64Array) -> tuple[Int64Array, FloatArray]:
-    """The segments of every actor, whose columns SEGMENT and SEGMENT_END are filled in, and the weights."""
+def _ramp(count: Int64Array) -> Int64Array:
+    """0 .. count[0] - 1, 0 .. count[1] - 1 and so on."""
+    return np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
+
+
+def _bounds(count: Int64Array) -> Int64Array:
+    """Where parts of these sizes begin, and where the last one ends."""
+    bounds: Int64Array = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
+    return bounds
+
+
+class _Memory:
+    """Slots as cells, and lists of tokens as runs of cells."""
+
+    def __init__(self, graph: Graph, schedule: Schedule) -> None:
+        s, nodes = schedule, len(schedule.machine.nodes)
+        bits = token_bits(graph)
+        self.tokens = len(bits)
+        size = -(-bits[s.slot_token] // 8)
+        parameters = np.zeros(nodes, np.int64)
+        for number in range(len(graph.groups)):
+            np.add.at(parameters, s.node[graph.first[number] : graph.first[number + 1]], parameter_bytes(graph, number))
+        address = s.slot_address - parameters[s.slot_node]
+        unit = max(1, int(np.gcd.reduce(np.concatenate([address, size]))))
+        top = np.zeros(nodes, np.int64)
+        np.maximum.at(top, s.slot_node, (address + s.slot_depth * size) // unit)
+        self.node_cell = FIRST_CELL + np.cumsum(top) - top
+        self.cells = FIRST_CELL + int(top.sum())
+        if self.cells > MOST_CELLS:
+            raise SimulationError(
+                f"machine: {self.cells:,} cells of memory are in use; this engine holds {MOST_CELLS:,}"
+            )
+
+        self.pair = s.slot_node.astype(np.int64) * self.tokens + s.slot_token
+        self.slot_depth = np.where(address < 0, 1, s.slot_depth).astype(np.int64)
+        self.size = np.where(address < 0, 1, size // unit)
+        self.cell = np.where(address < 0, ON_PARAMETERS, self.node_cell[s.slot_node] + address // unit)
+        self.depths: list[int] = [1]
+
+    def ring(self, depth: Int64Array) -> Int64Array:
+        """The numbers of these depths in the list of depths, which grows as needed."""
+        distinct, which = np.unique(depth, return_inverse=True)
+        for d in distinct.tolist():
+            if d not in self.depths:
+                self.depths.append(d)
+        numbers = np.array([self.depths.index(d) for d in distinct.tolist()], np.int64)
+        found: Int64Array = numbers[which.reshape(-1)]
+        return found
+
+    def runs(self, node: Int64Array, token: Int64Array, ptr: Int64Array) -> tuple[Int64Array, Int64Array]:
+        """The runs of lists of tokens, where list i is entries ``ptr[i]:ptr[i + 1]``; and where each list's begin."""
+        cell, size, depth = np.full_like(token, NO_SLOT), np.ones_like(token), np.ones_like(token)
+        if len(self.pair):
+            pair = node * self.tokens + token
+            at = np.minimum(np.searchsorted(self.pair, pair), len(self.pair) - 1)
+            kept = self.pair[at] == pair
+            at = at[kept]
+            cell[kept], size[kept], depth[kept] = self.cell[at], self.size[at], self.slot_depth[at]
+        joins = np.zeros(len(token), np.bool_)
+        joins[1:] = (cell[:-1] >= FIRST_CELL) & (cell[1:] == (cell + depth * size)[:-1]) & (np.diff(token) == 1)
+        joins[1:] &= (np.diff(depth) == 0) & (np.diff(size) == 0)
+        joins[ptr[:-1][np.diff(ptr) > 0]] = False
+        first = np.flatnonzero(~joins)
+        count = np.diff(np.append(first, len(token)))
+        columns = [cell, depth * size, token, self.ring(depth), size]
+        cell, stride, token, ring, size = (column[first] for column in columns)
+        return np.stack([cell, stride, token, count, ring, size], axis=1), np.searchsorted(first, ptr)
+
+
+def _operands(
+    graph: Graph, schedule: Schedule, memory: _Memory, actors: Int64Array
+) -> tuple[Int64Array, Int64Array, FloatArray]:
+    """The runs and segments of every actor, whose columns SEGMENT and SEGMENT_END are filled in, and the weights."""
+    runs: list[Int64Array] = [np.empty((0, 6), np.int64)]
     segments: list[Int64Array] = []
-    weights: list[FloatArray] = []
-    segment_count = weight_count = 0
+    weights: list[FloatArray] = [np.empty(0, np.float32)]
+    run_count = segment_count = weight_count = 0
     node = schedule.node.astype(np.int64)
     for number, group in enumerate(graph.groups):
         first = int(graph.first[number])
         channels = graph.channels_into(number)
         rows = np.empty((group.size, len(channels), 3), np.int64)
         for port, channel in enumerate(channels):
-            rows[:, port, :2] = _operand_runs(graph, channel, node[first : first + group.size], memory)
+            found, spans = _operand_runs(graph, channel, node[first : first + group.size], memory)
+            rows[:, port, :2] = run_count + spans
+            runs.append(found)
+            run_count += len(found)
             offsets, values = _operand_weights(graph, channel)
             rows[:, port, 2] = -1 if values is None else offsets + weight_count
             if values is not None:
@@ -215,35 +234,38 @@ def _operands(graph: Graph, schedule: Schedule, memory: _Memory, actors: Int64Ar
         actors[first : first + group.size, SEGMENT] = at[:-1]
         actors[first : first + group.size, SEGMENT_END] = at[1:]
         segments.append(rows.reshape(-1, 3))
-        segment_count += len(rows) * len(channels)
-    return np.concatenate(segments), np.concatenate([np.empty(0, np.float32), *weights])
+        segment_count += group.size * len(channels)
+    return np.concatenate(runs), np.concatenate(segments), np.concatenate(weights)
 
 
-def _operand_runs(graph: Graph, channel: Channel, node: Int64Array, memory: _Memory) -> Int64Array:
-    """First and end run of every consumer's operands, int64 (consumers, 2)."""
+def _operand_runs(graph: Graph, channel: Channel, node: Int64Array, memory: _Memory) -> tuple[Int64Array, Int64Array]:
+    """Runs of operands, and the first and the end one of every consumer, int64 (consumers, 2)."""
     maker = int(graph.first[channel.src])
     sizes = graph.groups[channel.src].size, graph.groups[channel.dst].size
     if isinstance(channel, Dense) and graph.groups[channel.src].op != "source":
         # Consumers in the same block and on the same node have the same operands: one list for all of them.
         rows = sizes[0] // channel.blocks
         block = np.arange(sizes[1]) // (sizes[1] // channel.blocks)
-        nodes = len(memory.node_cell)
-        spots, which = np.unique(block * nodes + node, return_inverse=True)
-        token = (maker + spots // nodes * rows)[:, None] + np.arange(rows)
-        bounds = memory.lists(np.repeat(spots % nodes, rows), token.ravel(), rows * np.arange(len(spots) + 1))
-        shared: Int64Array = np.stack([bounds[:-1], bounds[1:]], axis=1)[which.reshape(-1)]
-        return shared
+        spots, which = np.unique(block * len(memory.node_cell) + node, return_inverse=True)
+        block, at = np.divmod(spots, len(memory.node_cell))
+        token = (maker + block * rows)[:, None] + np.arange(rows)
+        runs, bounds = memory.runs(np.repeat(at, rows), token.ravel(), rows * np.arange(len(spots) + 1))
+        return runs, np.stack([bounds[:-1], bounds[1:]], axis=1)[which.reshape(-1)]
     edges = channel.expand(*sizes, graph.params)
     token = maker + edges.src
     if graph.groups[channel.src].op == "source":
-        token = graph.actor_count + np.searchsorted(input_actors(graph), int(graph.first[channel.dst]) + edges.dst)
-    ptr = np.concatenate([[0], np.cumsum(channel.fan_in(*sizes, graph.params))])
-    bounds = memory.lists(node[edges.dst], token, ptr)
-    return np.stack([bounds[:-1], bounds[1:]], axis=1)
+        token = _element(graph, int(graph.first[channel.dst]) + edges.dst)
+    runs, bounds = memory.runs(node[edges.dst], token, _bounds(channel.fan_in(*sizes, graph.params)))
+    return runs, np.stack([bounds[:-1], bounds[1:]], axis=1)
+
+
+def _element(graph: Graph, actor: Int64Array) -> Int64Array:
+    """The tokens that sources send to these input actors."""
+    return graph.actor_count + np.searchsorted(input_actors(graph), actor)
 
 
 def _operand_weights(graph: Graph, channel: Channel) -> tuple[Int64Array | int, FloatArray | None]:
-    """Weights in the order in which consumers read them, and where each consumer's begin."""
+    """Where each consumer's weights begin, and weights in the order in which consumers read them."""
     if channel.weight is None:
         return 0, None
     values = graph.params[channel.weight.name].astype(np.float32, copy=False)
@@ -253,122 +275,176 @@ def _operand_weights(graph: Graph, channel: Channel) -> tuple[Int64Array | int, 
         return rows * (np.arange(sizes[1], dtype=np.int64) % columns), np.ascontiguousarray(values.T).reshape(-1)
     edges = channel.expand(*sizes, graph.params)
     assert edges.weight is not None
-    fan_in = channel.fan_in(*sizes, graph.params)
-    return np.cumsum(fan_in) - fan_in, values.reshape(-1)[edges.weight]
+    return _bounds(channel.fan_in(*sizes, graph.params))[:-1], values.reshape(-1)[edges.weight]
 
 
-def _describe(
-    graph: Graph, schedule: Schedule, memory: _Memory, actors: Int64Array
-) -> tuple[npt.NDArray[np.float64], FloatArray, FloatArray]:
-    """Fill in the other columns of the actor table; activation arguments, biases and divisors per actor."""
+def _describe(graph: Graph, actors: Int64Array) -> tuple[npt.NDArray[np.float64], FloatArray, FloatArray]:
+    """Fill in the columns of the actor table that say what actors do; activation arguments, biases, divisors."""
     arguments = np.zeros((graph.actor_count, ARGUMENTS), np.float64)
     bias, divisor = np.zeros(graph.actor_count, np.float32), np.zeros(graph.actor_count, np.float32)
-    inputs = input_actors(graph)
     for number, group in enumerate(graph.groups):
-        first, last = int(graph.first[number]), int(graph.first[number + 1])
-        rows, local = actors[first:last], np.arange(group.size)
+        at = slice(int(graph.first[number]), int(graph.first[number + 1]))
+        rows, local = actors[at], np.arange(group.size)
         rows[:, OP], rows[:, ACTIVATION] = OP_CODES[group.op], ACTIVATION_CODES[group.activation]
         rows[:, WIDTH] = OPS[group.op].width(int(graph.fan_in(number)[0])) if group.op in SINKS else 1
-        values = {
-            role: graph.params[ref.name].astype(np.float32, copy=False)[
-                (local // ref.inner) % len(graph.params[ref.name])
-            ]
-            for role, ref in group.params.items()
-            if role in ("bias", "divisor", "alpha")
-        }
-        given = group.activation_args
-        if "alpha" in values:
-            arguments[first:last, 0] = values["alpha"]
-        skip = int("alpha" in values)
-        arguments[first:last, skip : skip + len(given)] = given
-        if "bias" in values:
-            bias[first:last], rows[:, HAS_BIAS] = values["bias"], 1
-        if "divisor" in values:
-            divisor[first:last], rows[:, HAS_DIVISOR] = values["divisor"], 1
-
-        if group.op == "source":  # its token at END: one element for every input actor that it feeds
-            fed = np.concatenate(
-                [
-                    np.arange(*np.searchsorted(inputs, graph.first[c.dst : c.dst + 2]))
-                    for c in graph.channels_from(number)
-                ]
-            )
-            token, ptr = graph.actor_count + fed, np.array([0, len(fed)])
-        else:
-            token, ptr = np.arange(first, last), np.arange(group.size + 1)
-        bounds = memory.lists(
-            schedule.node[first + (0 * token if group.op == "source" else local)].astype(np.int64), token, ptr
-        )
-        rows[:, RUN], rows[:, RUN_END] = bounds[:-1], bounds[1:]
-    actors[:, PENDING] = np.cumsum(actors[:, WIDTH]) - actors[:, WIDTH]
+        given = 0
+        for role, ref in group.params.items():
+            array = graph.params[ref.name].astype(np.float32, copy=False)
+            values = array[(local // ref.inner) % len(array)]
+            if role == "bias":
+                bias[at], rows[:, HAS_BIAS] = values, 1
+            elif role == "divisor":
+                divisor[at], rows[:, HAS_DIVISOR] = values, 1
+            elif role == "alpha":
+                arguments[at, 0], given = values, 1
+        arguments[at, given : given + len(group.activation_args)] = group.activation_args
     return arguments, bias, divisor
 
 
-def _hops(graph: Graph, schedule: Schedule, memory: _Memory) -> tuple[Int64Array, Int64Array, Int64Array]:
-    """The hop table, ticks that each hop sends, and the tick from which its parcel is at the other end."""
+@dataclass(frozen=True)
+class _Transit:
+    """Where the values of some events are on their way: first value, copies, values per copy; int64 (events,)."""
+
+    at: Int64Array
+    depth: Int64Array
+    length: Int64Array
+
+
+@dataclass(frozen=True)
+class _Moves:
+    """Which tokens some events move in or out of memory: ``count[i]`` of ``token``, on ``node[i]``."""
+
+    node: Int64Array
+    count: Int64Array
+    token: Int64Array
+
+
+class _Timeline:
+    """Collects the events of iteration 0, each kind in bulk, and brings them into one period."""
+
+    def __init__(self) -> None:
+        self.rows: list[Int64Array] = []
+        self.transit: list[_Transit] = []
+        self.moves: list[_Moves] = []
+
+    def add(
+        self,
+        kind: int,
+        who: Int64Array,
+        tick: Int64Array,
+        phase: Int64Array | int,
+        transit: _Transit | None = None,
+        moves: _Moves | None = None,
+    ) -> None:
+        """Events of one kind, for these actors, or actors + hops; ``phase`` orders the events of one tick."""
+        none = np.zeros(len(who), np.int64)
+        self.rows.append(np.stack([none + kind, who, tick, none + phase], axis=1))
+        self.transit.append(transit or _Transit(none, none + 1, none))
+        self.moves.append(moves or _Moves(none, none, none[:0]))
+
+    def compiled(self, period: int, memory: _Memory) -> tuple[UInt32Array, Int64Array]:
+        """The event table, and the tick of each event within the period.
+
+        Within a tick older iterations go first: what they still read may be written over by younger ones in that very
+        tick, and they never read what younger ones write. Within an iteration and tick, phase decides; firings without
+        duration (phase 1) follow in id order, each seeing those before it.
+        """
+        kind, who, tick, phase = np.concatenate(self.rows).T
+        stage, residue = np.divmod(tick, period)
+        if int(stage.max()) >= MOST_STAGES:
+            raise SimulationError(
+                f"machine: an iteration takes {int(stage.max()):,} periods of {period} ticks; this engine holds "
+                f"{MOST_STAGES:,} iterations in flight"
+            )
+        ends = (kind == END) | (kind == SOURCE_END)
+        order = np.lexsort([ends, who, np.where(phase == 1, 0, kind), phase, -stage, residue])
+        count = np.concatenate([m.count for m in self.moves])
+        begin = (np.cumsum(count) - count)[order]
+        count = count[order]
+        token = np.concatenate([m.token for m in self.moves])[np.repeat(begin, count) + _ramp(count)]
+        node = np.repeat(np.concatenate([m.node for m in self.moves])[order], count)
+        runs, bounds = memory.runs(node, token, _bounds(count))
+
+        # One row per run, at least one per event; a run's values in transit follow those of the runs before it.
+        rows = np.maximum(np.diff(bounds), 1)
+        event, part = np.repeat(order, rows), _ramp(rows)
+        moved = np.zeros((len(event), 6), np.int64)
+        full = np.repeat(np.diff(bounds) > 0, rows)
+        moved[full] = runs
+        before = np.cumsum(moved[:, COUNT]) - moved[:, COUNT]
+        before -= np.repeat(before[part == 0], rows)
+        at, depth, length = (
+            np.concatenate([getattr(t, name) for t in self.transit])[event] for name in ("at", "depth", "length")
+        )
+        nowhere = (moved[:, CELL] < FIRST_CELL) & np.isin(kind[event], (WRITE, CLAIM, END, SOURCE_END))
+        moved[nowhere, COUNT] = 0  # what has no slot is lost, as those find who look for it
+        columns = [kind[event], stage[event], who[event], at + before, memory.ring(depth), length]
+        events = np.concatenate([np.stack(columns, axis=1), moved], axis=1)
+        return np.ascontiguousarray(events.astype(np.uint32)), residue[event]
+
+
+def _add_firings(graph: Graph, schedule: Schedule, actors: Int64Array, line: _Timeline) -> int:
+    """Add the events of all firings. Returns how many values are in transit."""
+    s = schedule
+    ticks = durations(graph, s.machine, s.node)
+    end = s.start + ticks
+    # Phases: results become visible, then firings without duration one by one, then all others start.
+    starts, ends = np.where(ticks == 0, 1, 2), np.where(ticks == 0, 1, 0)
+    node, width = s.node.astype(np.int64), actors[:, WIDTH]
+    place = np.cumsum(width) - width
+
+    def transit(a: Int64Array) -> _Transit:
+        return _Transit(place[a], np.ones_like(a), width[a])
+
+    source = actors[:, OP] == OP_CODES["source"]
+    plain = (actors[:, OP] == OP_CODES["input"]) & (actors[:, [ACTIVATION, HAS_BIAS, HAS_DIVISOR]] == 0).all(axis=1)
+    a = np.flatnonzero(source)
+    makers = token_makers(graph)[graph.actor_count :]
+    elements = [graph.actor_count + np.flatnonzero(makers == i) for i in a]
+    sizes = np.array([len(e) for e in elements], np.int64)
+    line.add(SOURCE_FIRE, a, s.start[a], starts[a])
+    line.add(SOURCE_END, a, end[a], ends[a], None, _Moves(node[a], sizes, np.concatenate([a[:0], *elements])))
+    a = np.flatnonzero(plain)
+    line.add(READ, a, s.start[a], starts[a], transit(a), _Moves(node[a], np.ones_like(a), _element(graph, a)))
+    a = np.flatnonzero(~source & ~plain)
+    line.add(FIRE, a, s.start[a], starts[a], transit(a))
+    a = np.flatnonzero(~source)
+    line.add(END, a, end[a], ends[a], transit(a), _Moves(node[a], np.ones_like(a), a))
+    return int(width.sum())
+
+
+def _add_hops(graph: Graph, schedule: Schedule, first: int, line: _Timeline) -> int:
+    """Add the events of all hops, whose values in transit lie from ``first`` on. Returns where they end."""
     s, links = schedule, schedule.machine.links
-    count = np.diff(s.parcel_ptr)[s.hop_parcel]
-    ptr = np.concatenate([[0], np.cumsum(count)])
-    within = np.arange(ptr[-1]) - np.repeat(ptr[:-1], count)
-    token = s.parcel_token[np.repeat(s.parcel_ptr[s.hop_parcel], count) + within].astype(np.int64)
-    bits = np.concatenate([[0], np.cumsum(token_bits(graph)[token])])
-    bits = bits[ptr[1:]] - bits[ptr[:-1]]
+    if not len(s.hop_link):
+        return first
 
     def of_link(name: str) -> Int64Array:
         return np.array([getattr(link, name) for link in links], np.int64)[s.hop_link]
 
-    frames = -(-bits // of_link("frame_bits")) if len(bits) else bits
-    ticks = -(-frames // of_link("frames_per_tick")) if len(bits) else bits
-    hops = np.zeros((len(s.hop_link), 7), np.int64)
-    source = memory.lists(np.repeat(of_link("src"), count), token, ptr)
-    target = memory.lists(np.repeat(of_link("dst"), count), token, ptr)
-    hops[:, SRC_RUN], hops[:, SRC_RUN_END], hops[:, DST_RUN], hops[:, DST_RUN_END] = (
-        source[:-1],
-        source[1:],
-        target[:-1],
-        target[1:],
-    )
+    bits = np.concatenate([[0], np.cumsum(token_bits(graph)[s.parcel_token])])[s.parcel_ptr]
+    frames = -(-np.diff(bits)[s.hop_parcel] // of_link("frame_bits"))
+    ticks = -(-frames // of_link("frames_per_tick"))
+    count = np.diff(s.parcel_ptr)[s.hop_parcel]
+    begin = s.parcel_ptr[s.hop_parcel]
     # From its last tick of sending to its arrival a parcel is on the link; later iterations may follow meanwhile.
-    rings = (1 + of_link("latency")) // s.period + 1 if len(bits) else bits
-    hops[:, WIRE_SIZE], hops[:, WIRE_RING] = count, memory.ring(rings)
-    hops[:, WIRE] = np.cumsum(count * rings) - count * rings
-    return hops, ticks, s.hop_start + ticks + of_link("latency")
+    depth = (1 + of_link("latency")) // s.period + 1
+    at = _bounds(count * depth)[:-1] + first
+    src, dst, flight = of_link("src"), of_link("dst"), 1 + of_link("latency")
 
+    def moves(hops: Int64Array, node: Int64Array) -> _Moves:
+        number = count[hops]
+        token = s.parcel_token[np.repeat(begin[hops], number) + _ramp(number)]
+        return _Moves(node[hops], number, token.astype(np.int64))
 
-def _events(
-    schedule: Schedule, graph: Graph, ticks: Int64Array, hop_ticks: Int64Array, arrival: Int64Array
-) -> tuple[Int32Array, Int64Array]:
-    """All events of an iteration, brought into one period and sorted as they happen.
-
-    Within a tick older iterations go first: what they still read may be written over by younger ones in that very
-    tick, and they never read what younger ones write. Within an iteration and tick, results and frames become visible
-    first, then firings of no duration follow in id order, each seeing those before it, then all else starts.
-    """
-    s = schedule
-    actor = np.arange(graph.actor_count)
-    hop = np.flatnonzero(hop_ticks > 0)
-    wide = np.flatnonzero(hop_ticks > 1)
-    instant = ticks == 0
-    latency = arrival - s.hop_start - hop_ticks
-    parts = [
-        (FIRE, actor, s.start, np.where(instant, 1, 2)),
-        (END, actor, s.start + ticks, np.where(instant, 1, 0)),
-        (SEND, hop, (s.hop_start + hop_ticks - 1)[hop], np.full(len(hop), 2)),
-        (ARRIVE, hop, arrival[hop], np.zeros(len(hop), np.int64)),
-        (CHECK, wide, s.hop_start[wide], np.full(len(wide), 2)),
-        (CLAIM, wide, (s.hop_start + 1 + latency)[wide], np.zeros(len(wide), np.int64)),
-    ]
-    kind = np.concatenate([np.full(len(arg), k) for k, arg, _, _ in parts])
-    arg, tick, phase = (np.concatenate([part[i] for part in parts]) for i in (1, 2, 3))
-    stage, residue = np.divmod(tick, s.period)
-    if int(stage.max()) >= MOST_STAGES:
-        raise SimulationError(
-            f"machine: an iteration takes {int(stage.max()):,} periods of {s.period} ticks; this engine holds "
-            f"{MOST_STAGES:,} iterations in flight"
-        )
-    order = np.lexsort([kind, arg, phase, -stage, residue])
-    events = np.stack([kind, arg, stage], axis=1)[order].astype(np.int32)
-    return np.ascontiguousarray(events), residue[order].astype(np.int64)
+    h = np.flatnonzero(ticks > 0)
+    carried = _Transit(at[h], depth[h], count[h])
+    line.add(READ, graph.actor_count + h, (s.hop_start + ticks - 1)[h], 2, carried, moves(h, src))
+    line.add(WRITE, graph.actor_count + h, (s.hop_start + ticks - 1 + flight)[h], 0, carried, moves(h, dst))
+    h = np.flatnonzero(ticks > 1)
+    line.add(CHECK, graph.actor_count + h, s.hop_start[h], 2, None, moves(h, src))
+    line.add(CLAIM, graph.actor_count + h, (s.hop_start + flight)[h], 0, None, moves(h, dst))
+    return int(at[-1] + count[-1] * depth[-1])
 
 
 def output_columns(graph: Graph, program: Program, keep: list[int], samples: int) -> tuple[Int64Array, int]:
