@@ -30,7 +30,7 @@ _IGNORE = {"over": "ignore", "under": "ignore", "invalid": "ignore", "divide": "
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
+class Prepared:
     """One actor, looked up once.
 
     Attributes:
@@ -47,11 +47,12 @@ class _Prepared:
     arguments: tuple[float, ...]
 
 
-def _prepare(actor: Actor) -> _Prepared:
+def prepare(actor: Actor) -> Prepared:
+    """Look up what a firing of this actor reads and computes."""
     edges = actor.inputs
     group = actor.group
     bias, divisor, alpha = (actor.param(role) for role in ("bias", "divisor", "alpha"))
-    return _Prepared(
+    return Prepared(
         actor,
         group.op,
         np.array([e.producer for e in edges], np.int64),
@@ -79,7 +80,7 @@ def fold(op: str, terms: FloatArray) -> np.float32:
     return np.float32(acc)
 
 
-def fire(actor: _Prepared, terms: FloatArray) -> FloatArray:
+def fire(actor: Prepared, terms: FloatArray) -> FloatArray:
     """One firing: from its terms, float32 (k,), to its token, float32 (width,)."""
     if actor.op == "collect":
         return terms
@@ -107,7 +108,7 @@ class ReferenceEngine:
     def __init__(self, graph: Graph) -> None:
         check_runnable(graph, self.name)
         self.graph = graph
-        self._actors = [_prepare(actor) for actor in graph if actor.group.op != "source"]
+        self._actors = [prepare(actor) for actor in graph if actor.group.op != "source"]
 
     def run(
         self,

@@ -1,0 +1,387 @@
+"""The events engine: the folded graph as SimPy processes that wait for each other's tokens.
+
+It is the timing oracle of the machine engine, and shares none of its code. Every node has a process that fires its
+actors in calendar order (and one for those that take no time, which the host's DMA does); every link has one that sends
+its hops in calendar order, and one that puts them into memory at the other end.
+
+``calendar``: firings and hops start at their calendar ticks. A process that had to wait beyond its tick stops the run.
+
+``self_timed``: every firing and every hop starts as soon as the one before it, its tokens and the room that it needs
+allow. All of these are constraints that the calendar meets as well, so nothing is later than in the calendar, and the
+steady-state period is at most the calendar's (Sriram and Bhattacharyya, Embedded Multiprocessors, on self-timed
+schedules). Room is bounded twice: a token waits until the copy of its slot is no longer needed, and a link holds at
+most as many parcels as it has ticks of flight and frames per tick.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import simpy
+
+from graphsim.analysis.tokens import input_actors, token_bits
+from graphsim.errors import ScheduleError, TokenError
+from graphsim.graph import Graph
+from graphsim.schedule.schedule import Schedule
+from graphsim.schedule.verify import verify_calendars
+from graphsim.simulate.engine import (
+    FloatArray,
+    Keep,
+    Progress,
+    Run,
+    Timing,
+    as_inputs,
+    check_runnable,
+    kept_groups,
+    token_shape,
+)
+from graphsim.simulate.reference import Prepared, fire, prepare
+
+Mode = Literal["calendar", "self_timed"]
+Process = Generator[simpy.Event, Any, None]
+
+
+class _Slot:
+    """One slot of a node's memory: copies of a token, each kept until all its uses on this node are over."""
+
+    def __init__(self, env: simpy.Environment, depth: int, uses: int) -> None:
+        self.env, self.depth, self.uses = env, depth, uses
+        self.iteration = [-1] * depth
+        self.value = [np.float32(0)] * depth
+        self.left = [0] * depth
+        self._changed: simpy.Event | None = None
+
+    def has(self, n: int) -> bool:
+        """Whether iteration n of the token is here."""
+        return self.iteration[n % self.depth] == n
+
+    def has_room(self, n: int) -> bool:
+        """Whether the copy that iteration n goes to is no longer needed."""
+        return self.left[n % self.depth] == 0
+
+    def claim(self, n: int) -> None:
+        """The first bits of iteration n arrive; what was in its copy is gone."""
+        self.iteration[n % self.depth] = -1
+        self.left[n % self.depth] = self.uses
+
+    def put(self, n: int, value: np.float32) -> None:
+        """Iteration n of the token is here."""
+        self.iteration[n % self.depth], self.value[n % self.depth] = n, value
+        self._notify()
+
+    def use(self, n: int) -> None:
+        """One of the uses of iteration n is over."""
+        self.left[n % self.depth] -= 1
+        self._notify()
+
+    def change(self) -> simpy.Event:
+        """An event that happens when something changes here."""
+        if self._changed is None:
+            self._changed = self.env.event()
+        return self._changed
+
+    def _notify(self) -> None:
+        if self._changed is not None:
+            self._changed.succeed()
+            self._changed = None
+
+
+@dataclass(frozen=True)
+class _Firing:
+    """An actor on its node: ``terms[i]`` is the token of operand i among its distinct ``tokens``."""
+
+    actor: int
+    node: int
+    ticks: int
+    prepared: Prepared | None
+    tokens: tuple[int, ...]
+    terms: np.ndarray[Any, np.dtype[np.int64]]
+    made: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Hop:
+    """A hop: its link's frames and ticks for this parcel, and the tokens of it."""
+
+    number: int
+    link: int
+    src: int
+    dst: int
+    frames: int
+    ticks: int
+    tokens: tuple[int, ...]
+
+
+class EventsEngine:
+    """Runs samples as communicating processes; slow, for small runs and as an oracle.
+
+    Args:
+        mode: ``calendar`` or ``self_timed``, see the module's docstring.
+
+    Raises:
+        SimulationError: the graph has rates other than one or initial tokens.
+        ScheduleError: the schedule is for another graph, or its calendars cannot be loaded.
+    """
+
+    name = "events"
+
+    def __init__(self, graph: Graph, schedule: Schedule, *, mode: Mode = "calendar") -> None:
+        check_runnable(graph, self.name)
+        verdict = verify_calendars(graph, schedule)
+        if not verdict.ok:
+            raise ScheduleError(f"events: these calendars cannot be executed: {verdict.violations[0].message}")
+        self.graph, self.schedule, self.mode = graph, schedule, mode
+        self.firings = _firings(graph, schedule)
+        self.hops = _hops(graph, schedule)
+        self.uses: dict[tuple[int, int], int] = {}
+        for firing in self.firings:
+            for token in firing.tokens:
+                self.uses[firing.node, token] = self.uses.get((firing.node, token), 0) + 1
+        for hop in self.hops:
+            for token in hop.tokens:
+                self.uses[hop.src, token] = self.uses.get((hop.src, token), 0) + 1
+
+    def run(
+        self,
+        samples: FloatArray | tuple[FloatArray, ...],
+        *,
+        keep: Keep = "all",
+        progress: Progress | None = None,
+    ) -> Run:
+        """Run samples, float32 (N, *input shape); see :class:`graphsim.simulate.engine.Engine`.
+
+        Raises:
+            TokenError: a process had to wait beyond its calendar tick, or forever; names tick, node and actor.
+        """
+        given = as_inputs(self.graph, samples)
+        kept = kept_groups(self.graph, keep)
+        began = time.perf_counter()
+        world = _World(self, given, kept, progress)
+        with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
+            world.run()
+        named = {self.graph.groups[g].name: array for g, array in world.values.items()}
+        timing = Timing(world.source_ticks, world.sink_ticks)
+        return Run(self.name, len(given[0]), named, timing, time.perf_counter() - began)
+
+
+def _firings(graph: Graph, schedule: Schedule) -> list[_Firing]:
+    inputs = {int(a): graph.actor_count + i for i, a in enumerate(input_actors(graph))}
+    found = []
+    for actor in graph:
+        node = int(schedule.node[actor.id])
+        ticks = schedule.machine.nodes[node].ticks(actor.work)
+        if actor.group.op == "source":
+            made = tuple(inputs[int(a)] for a in actor.consumers)
+            found.append(_Firing(actor.id, node, ticks, None, (), np.empty(0, np.int64), made))
+            continue
+        prepared = prepare(actor)
+        producers = np.array([inputs[actor.id]]) if actor.id in inputs else prepared.producers
+        tokens, terms = np.unique(producers, return_inverse=True)
+        read = tuple(int(t) for t in tokens)
+        found.append(_Firing(actor.id, node, ticks, prepared, read, terms.reshape(-1), (actor.id,)))
+    return found
+
+
+def _hops(graph: Graph, schedule: Schedule) -> list[_Hop]:
+    bits = token_bits(graph)
+    found = []
+    for number, (parcel, link) in enumerate(zip(schedule.hop_parcel, schedule.hop_link, strict=True)):
+        tokens = schedule.parcel_token[schedule.parcel_ptr[parcel] : schedule.parcel_ptr[parcel + 1]]
+        spec = schedule.machine.links[link]
+        frames = -(-int(bits[tokens].sum()) // spec.frame_bits)
+        ticks = -(-frames // spec.frames_per_tick)
+        found.append(_Hop(number, int(link), spec.src, spec.dst, frames, ticks, tuple(int(t) for t in tokens)))
+    return found
+
+
+class _World:
+    """One run: the processes, the memories they share, and what they leave behind."""
+
+    def __init__(
+        self, engine: EventsEngine, given: list[FloatArray], kept: list[int], progress: Progress | None
+    ) -> None:
+        self.engine, self.given, self.progress = engine, given, progress
+        self.graph, self.schedule = engine.graph, engine.schedule
+        self.machine, self.period = self.schedule.machine, self.schedule.period
+        self.paced = engine.mode == "calendar"
+        self.env = simpy.Environment()
+        self.samples = len(given[0])
+        graph, s = self.graph, self.schedule
+        self.values = {
+            g: np.empty((self.samples, *graph.groups[g].shape, *token_shape(graph, g)), np.float32) for g in kept
+        }
+        self.source_ticks = np.full(self.samples, np.iinfo(np.int64).max, np.int64)
+        self.sink_ticks = np.zeros(self.samples, np.int64)
+        self.sinks_left = [sum(graph.groups[i].size for i in graph.sinks)] * self.samples
+        self.slots: dict[tuple[int, int], _Slot] = {}
+        for v, token, depth in zip(s.slot_node.tolist(), s.slot_token.tolist(), s.slot_depth.tolist(), strict=True):
+            self.slots[v, token] = _Slot(self.env, depth, engine.uses.get((v, token), 0))
+        self.wires = [
+            simpy.Resource(self.env, (1 + link.latency) * link.frames_per_tick) for link in self.machine.links
+        ]
+        self.flights = [simpy.Store(self.env) for _ in self.machine.links]
+        #: What each process does now: (tick of its calendar, description); for those that wait forever.
+        self.doing: dict[str, tuple[int, str]] = {}
+
+    def run(self) -> None:
+        """Start all processes and let them run until nothing happens any more."""
+        s, env = self.schedule, self.env
+        for v in range(len(self.machine.nodes)):
+            here = [f for f in self.engine.firings if f.node == v]
+            # What takes no time is done beside the node's work: the host's DMA does it.
+            for kind, part in (("node", [f for f in here if f.ticks]), ("dma", [f for f in here if not f.ticks])):
+                if part:
+                    env.process(self._node(f"{kind} {v}", part, [int(s.start[f.actor]) for f in part]))
+        for link in range(len(self.machine.links)):
+            hops = [h for h in self.engine.hops if h.link == link and h.ticks]
+            if hops:
+                env.process(self._sender(link, hops, [int(s.hop_start[h.number]) for h in hops]))
+                env.process(self._receiver(link))
+        env.run()
+        if any(self.sinks_left):
+            tick, what = min(self.doing.values())
+            raise TokenError(f"tick {tick}, {what}, and waits forever: a token is lost, or there is never room")
+
+    def _calendar(self, items: list[Any], starts: list[int]) -> Iterable[tuple[Any, int, int]]:
+        """Items in calendar order over all iterations: (item, iteration, tick); older iterations first in a tick."""
+        rows = sorted((start % self.period, -(start // self.period), i) for i, start in enumerate(starts))
+        stages = max(-minus for _, minus, _ in rows) + 1
+        for k in range(self.samples + stages - 1):
+            for residue, minus, i in rows:
+                if 0 <= k + minus < self.samples:
+                    yield items[i], k + minus, k * self.period + residue
+
+    def _until(self, tick: int) -> Process:
+        if self.paced and tick > self.env.now:
+            yield self.env.timeout(tick - self.env.now)
+
+    def _slot(self, node: int, token: int, tick: int, what: str) -> _Slot:
+        if (node, token) not in self.slots:
+            raise TokenError(
+                f"tick {tick}, {what} {self._token(token)}, which has no slot in the memory there: it is lost"
+            )
+        return self.slots[node, token]
+
+    def _await(self, slot: _Slot, n: int, room: bool, tick: int, who: str, what: str) -> Process:
+        """Wait until iteration n is in a slot, or until there is room for it. Beyond the tick, that is an error."""
+        while not (slot.has_room(n) if room else slot.has(n)):
+            self.doing[who] = (tick, what)
+            yield slot.change()
+            if self.paced and self.env.now > tick:
+                why = "would overwrite what is still in use" if room else "is late"
+                raise TokenError(f"tick {tick}, {what} of iteration {n}, which {why} until tick {self.env.now}")
+        self.doing.pop(who, None)
+
+    def _node(self, who: str, firings: list[_Firing], starts: list[int]) -> Process:
+        for firing, n, tick in self._calendar(firings, starts):
+            yield from self._until(tick)
+            node, name = firing.node, self.graph.actor(firing.actor).name
+            place = f"node {self.machine.nodes[node].name}: {name}"
+            operands = [self._slot(node, token, tick, f"{place} reads") for token in firing.tokens]
+            for token, slot in zip(firing.tokens, operands, strict=True):
+                if not slot.has(n):
+                    yield from self._await(slot, n, False, tick, who, f"{place} reads {self._token(token)}")
+            result = self._compute(firing, n, operands)
+            if firing.ticks:
+                yield self.env.timeout(firing.ticks)
+            for slot in operands:
+                slot.use(n)
+            for token, value in zip(firing.made, result, strict=False):
+                target = self.slots.get((node, token))
+                if target is not None:
+                    what = f"{place} writes {self._token(token)}"
+                    yield from self._await(target, n, True, tick + firing.ticks, who, what)
+                    target.claim(n)
+                    target.put(n, value)
+            self._record(firing, n, result)
+
+    def _compute(self, firing: _Firing, n: int, operands: list[_Slot]) -> FloatArray:
+        """The token of a firing; a source's is its sample."""
+        if firing.prepared is None:
+            source = self.graph.sources.index(self.graph.actor(firing.actor).group_number)
+            sample: FloatArray = self.given[source][n]
+            return sample
+        values = np.array([slot.value[n % slot.depth] for slot in operands], np.float32)
+        return fire(firing.prepared, firing.prepared.weights * values[firing.terms])
+
+    def _record(self, firing: _Firing, n: int, result: FloatArray) -> None:
+        actor = self.graph.actor(firing.actor)
+        group = actor.group_number
+        if firing.prepared is None:
+            self.source_ticks[n] = min(int(self.source_ticks[n]), self.env.now - firing.ticks)
+            return
+        if group in self.values:
+            shape = token_shape(self.graph, group)
+            self.values[group].reshape(self.samples, -1, *shape)[n, actor.local] = result.reshape(shape)
+        if group in self.graph.sinks:
+            self.sink_ticks[n] = max(int(self.sink_ticks[n]), self.env.now)
+            self.sinks_left[n] -= 1
+            if self.progress is not None and self.sinks_left[n] == 0:
+                self.progress(n + 1)
+
+    def _sender(self, link: int, hops: list[_Hop], starts: list[int]) -> Process:
+        """Sends hops one after the other; the next may share the last tick of the one before it, if frames fit."""
+        rate, latency = self.machine.links[link].frames_per_tick, self.machine.links[link].latency
+        who, name = f"sender {link}", self.machine.link_name(link)
+        last, used = -1, 0  # the last tick in which frames are sent so far, and how many
+        for hop, n, tick in self._calendar(hops, starts):
+            yield from self._until(tick)
+            place = f"node {self.machine.nodes[hop.src].name}: link {name} sends"
+            sources = [self._slot(hop.src, token, tick, place) for token in hop.tokens]
+            for token, slot in zip(hop.tokens, sources, strict=True):
+                yield from self._await(slot, n, False, tick, who, f"{place} {self._token(token)}")
+            wire = self.wires[link].request()
+            self.doing[who] = (tick, f"{place} {self._token(hop.tokens[0])}")
+            yield wire
+            free = last if used + min(hop.frames, rate) <= rate else last + 1
+            if free > self.env.now:
+                yield self.env.timeout(free - self.env.now)
+            del self.doing[who]
+            if self.paced and self.env.now > tick:
+                raise TokenError(
+                    f"tick {tick}, {place} parcel {hop.number} of iteration {n} in tick {self.env.now} only"
+                )
+            rest = hop.frames - (hop.ticks - 1) * rate
+            used = used + rest if hop.ticks == 1 and last == self.env.now else rest
+            last = self.env.now + hop.ticks - 1
+            carried = [slot.value[n % slot.depth] for slot in sources]
+            self.flights[link].put((hop, n, self.env.now + 1 + latency, wire, carried))
+            self.env.process(self._sent(sources, n, hop.ticks))
+            if hop.ticks > 1:
+                yield self.env.timeout(hop.ticks - 1)
+
+    def _sent(self, sources: list[_Slot], n: int, ticks: int) -> Process:
+        yield self.env.timeout(ticks)
+        for slot in sources:
+            slot.use(n)
+
+    def _receiver(self, link: int) -> Process:
+        """Takes parcels off a link in the order they were sent, and puts them where there is room."""
+        who = f"receiver {link}"
+        while True:
+            hop, n, arrival, wire, carried = yield self.flights[link].get()
+            if arrival > self.env.now:
+                yield self.env.timeout(arrival - self.env.now)
+            place = f"node {self.machine.nodes[hop.dst].name}: link {self.machine.link_name(link)} delivers"
+            targets = [(self.slots.get((hop.dst, token)), token) for token in hop.tokens]
+            for slot, token in targets:
+                if slot is not None:
+                    yield from self._await(slot, n, True, arrival, who, f"{place} {self._token(token)}")
+            for slot, _ in targets:
+                if slot is not None:
+                    slot.claim(n)
+            self.wires[link].release(wire)
+            if hop.ticks > 1:
+                yield self.env.timeout(hop.ticks - 1)
+            for (slot, _), value in zip(targets, carried, strict=True):
+                if slot is not None:
+                    slot.put(n, value)
+
+    def _token(self, token: int) -> str:
+        if token < self.graph.actor_count:
+            return f"the token of {self.graph.actor(token).name}"
+        return f"the element for {self.graph.actor(int(input_actors(self.graph)[token - self.graph.actor_count])).name}"
