@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -17,7 +19,7 @@ from graphsim.errors import GraphError, SimulationError
 from graphsim.graph import Dense, Group, OneToOne, Ref, Table
 from graphsim.graph.ops import ACTIVATIONS
 from graphsim.simulate.lanes import LanesEngine, Way, Ways, loops, sums, tiles
-from graphsim.simulate.native import host_features, native, specialise
+from graphsim.simulate.native import has, native, specialise
 from graphsim.simulate.reference import ReferenceEngine
 
 #: Sizes around every border: lanes, narrow and wide panels, slabs of both, groups of eight and of four terms.
@@ -52,6 +54,32 @@ def test_sums_of_every_shape(terms: int, way: Way) -> None:
             x = samples(rng, (n, terms), zeros, edges)
             found = engine.run(x, keep=["g"]).values["g"]
             assert np.array_equal(bits(found), bits(left_to_right(x, weight))), (neurons, n)
+
+
+#: Other CPUs, as far as this one can stand in for them: one without wide registers, and one with wider ones (whose
+#: vectors this one splits).
+OTHERS = {
+    "generic": ({"NUMBA_CPU_NAME": "generic"}, "", 8),
+    "avx512": ({}, "native.has = lambda name, real=native.has: name == 'avx512f' or real(name)", 16),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cpu", OTHERS)
+def test_sums_on_other_cpus(cpu: str, tmp_path: Path) -> None:
+    settings, patch, lanes = OTHERS[cpu]
+    here = f"{__file__}::test_sums_of_every_shape"
+    code = f"""
+import sys, pytest
+from graphsim.simulate import native
+{patch}
+from graphsim.simulate.lanes import tiles
+assert tiles.LANES == {lanes} and native.has("avx2") == ({cpu!r} != "generic" and {has("avx2")})
+sys.exit(pytest.main({[f"{here}[{terms}-{way}]" for terms in (113, 449) for way in ("skip", "dense")]}))
+"""
+    environment = {**os.environ, **settings, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("way", ["skip", "dense"])
@@ -171,7 +199,7 @@ def test_activations_are_not_fused(name: str) -> None:
     assert "mul" in code
 
 
-@pytest.mark.skipif("+fma" not in host_features(), reason="this CPU has no fused instructions")
+@pytest.mark.skipif(not has("fma"), reason="this CPU has no fused instructions")
 def test_fused_instructions_would_be_found() -> None:
     compiled = numba.njit("float64(float64, float64, float64)", fastmath=True)(lambda a, b, c: a * b + c)
     assert _LOOSE.search(next(iter(compiled.inspect_llvm().values())))

@@ -26,9 +26,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import llvmlite.binding as llvm
 import numba
 import platformdirs
+from numba.core.registry import cpu_target
 
 import graphsim
 
@@ -141,7 +141,7 @@ def cache_folder() -> Path:
     root = Path(graphsim.__file__).parent
     for path in sorted(path for part in _COMPILED for path in (root / part).rglob("*.py")):
         digest.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
-    for name in (platform.python_version(), numba.__version__, llvm.get_host_cpu_name(), host_features()):
+    for name in (platform.python_version(), numba.__version__, *target()):
         digest.update(f"{name}\0".encode())
     base = Path(_CONFIG.CACHE_DIR or platformdirs.user_cache_path("graphsim") / "native")
     return base / (_PREFIX + digest.hexdigest()[:16])
@@ -155,6 +155,12 @@ def _prune(folder: Path) -> None:
 
 
 @cache
-def host_features() -> str:
-    """The CPU's features as LLVM names them, sorted: ``+avx2,+fma,-sse4a ...``."""
-    return ",".join(sorted(llvm.get_host_cpu_features().flatten().split(",")))
+def target() -> tuple[str, str, str]:
+    """What is compiled for: triple, CPU, and its features as LLVM names them (``+avx2,+fma,-sse4a ...``)."""
+    triple, cpu, features = cpu_target.target_context.codegen().magic_tuple()
+    return triple, cpu, ",".join(sorted(features.split(",")))
+
+
+def has(feature: str) -> bool:
+    """Whether the target CPU has a feature, by LLVM's name for it."""
+    return f"+{feature}" in target()[2].split(",")

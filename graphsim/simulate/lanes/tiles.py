@@ -19,14 +19,14 @@ from numba import types as _types
 from numba.core import cgutils as _cgutils
 from numba.extending import intrinsic as _intrinsic
 
-from graphsim.simulate.native import host_features
+from graphsim.simulate.native import has
 
 cgutils: Any = _cgutils
 types: Any = _types
 intrinsic: Callable[[Callable[..., Any]], Any] = _intrinsic
 
-#: Neurons per vector: as wide as this CPU's registers.
-LANES = 16 if "+avx512f" in host_features() else 8
+#: Neurons per vector: as wide as the CPU's registers.
+LANES = 16 if has("avx512f") else 8
 #: Neurons in the wide and in the narrow tile, and samples in a tall one.
 WIDE = 8 * LANES
 NARROW = 2 * LANES
@@ -151,7 +151,7 @@ def compress8(context: Any, x: Any, first: Any, values: Any, chosen: Any) -> Any
         mask = builder.zext(builder.bitcast(nonzero, _I8), _I64)
         numbers = _lookup(builder, "graphsim_numbers", _NUMBERS, mask)
         _store(builder, builder.add(numbers, builder.mul(first, _int(0x0101010101010101))), chosen, 1)
-        if "+avx2" in host_features():
+        if has("avx2"):
             order = _lookup(builder, "graphsim_order", _ORDER, mask)
             kind = ir.FunctionType(_EIGHT, [_EIGHT, order.type])
             permute = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx2.permps")
