@@ -148,8 +148,8 @@ def test_samples_may_be_of_any_layout(make: Make) -> None:
 def test_progress_grows_to_the_number_of_samples(make: Make) -> None:
     seen: list[int] = []
     make(mlp(6, 5, 3)).run(np.zeros((70, 6), np.float32), progress=seen.append)
-    assert seen == sorted(set(seen))
-    assert len(seen) > 3
+    assert seen == sorted(seen)
+    assert seen[0] > 0
     assert seen[-1] == 70
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -91,19 +91,19 @@ class LanesEngine:
             raise SimulationError(f"{threads} threads; the lanes engine needs at least one")
         self.graph = graph
         self.threads = threads or _cores()
-        #: Of the last run: how each group's weighted sums were done; groups without such sums are left out.
-        self.ways: dict[str, Ways] = {}
         self._way = _WAYS.index(way)
         self._execute = execute.execute
         self._program = program = Program(graph, loops)
-        row = int(sum(w for w, g in zip(program.widths, graph.groups, strict=True) if g.op != "source")) * 4
+        row = sum(int(w) * 4 for w, g in zip(program.widths, graph.groups, strict=True) if g.op != "source")
         self._block = max(1, min(max(_LEAST, min(_MOST, _CACHE // row // _LEAST * _LEAST)), _SCRATCH // row))
+        self._rows = [int(width) * 4 for width in program.widths]
         self._room = (*sums.room(program.summed_terms), program.scratch * 4)
         self._records = program.steps.ctypes.data, len(program.steps), program.ports.ctypes.data
         self._shapes = [(g.name, (*g.shape, *token_shape(graph, i))) for i, g in enumerate(graph.groups)]
         self._feeds = [(source, graph.channels_from(source)[0].dst) for source in graph.sources]
         self._idle: list[_Workspace] = []
         self._lock = threading.Lock()
+        self._counts = np.zeros((len(program.steps), 2), np.int64)
 
     def run(
         self,
@@ -118,44 +118,28 @@ class LanesEngine:
         began = time.perf_counter()
         n = len(inputs[0])
         values: dict[str, FloatArray] = {}
-        rows: list[tuple[int, FloatArray]] = []
+        where: list[tuple[int, int, int]] = []
         for (source, group), array in zip(self._feeds, inputs, strict=True):
-            rows += [(source, array), (group, array)]
+            address, row = array.ctypes.data, self._rows[source]
+            where += [(source, address, row), (group, address, row)]
         for group in kept:
             name, shape = self._shapes[group]
-            values[name] = np.empty((n, *shape), np.float32)
-            rows.append((group, values[name]))
-
-        where = [(group, a.ctypes.data, int(self._program.widths[group]) * 4) for group, a in rows]
-
-        def work(span: tuple[int, int]) -> int:
-            self._run_span(where, *span, counts)
-            return span[1]
-
-        threads = max(1, min(self.threads, self._program.edges * n // _WORTH_A_THREAD, -(-n // self._block)))
+            values[name] = kept_values = np.empty((n, *shape), np.float32)
+            where.append((group, kept_values.ctypes.data, self._rows[group]))
         counts = np.zeros((len(self._program.steps), 2), np.int64)
-        report = progress or (lambda done: None)
-        if threads == 1 and progress is None:
-            work((0, n))
-        elif threads == 1:
-            for span in self._spans(n, 1):
-                report(work(span))
+        threads = max(1, min(self.threads, self._program.edges * n // _WORTH_A_THREAD, -(-n // self._block)))
+        if n <= self._block and progress is None:
+            self._run_span(where, 0, n, counts)
         else:
-            with ThreadPoolExecutor(threads) as pool:
-                try:
-                    for done in pool.map(work, self._spans(n, threads)):
-                        report(done)
-                except BaseException:
-                    pool.shutdown(cancel_futures=True)
-                    raise
-        self._note(counts)
+            _share(self._spans(n, threads), lambda span: self._run_span(where, *span, counts), threads, progress)
+        self._counts = counts
         return Run(self.name, n, values, None, time.perf_counter() - began)
 
-    def _spans(self, n: int, threads: int) -> Iterator[tuple[int, int]]:
+    def _spans(self, n: int, threads: int) -> list[tuple[int, int]]:
         """Ranges of whole blocks, a few per thread, so that a thread that is held up does not hold up the others."""
         blocks = -(-n // self._block)
         size = self._block * max(1, blocks // (threads * _SPANS))
-        return ((first, min(first + size, n)) for first in range(0, n, size))
+        return [(first, min(first + size, n)) for first in range(0, n, size)]
 
     def _run_span(self, where: list[tuple[int, int, int]], first: int, last: int, counts: IntArray) -> None:
         """Run a range of samples in this thread. ``where``: groups with rows of their own, address, bytes per row."""
@@ -172,13 +156,58 @@ class LanesEngine:
             counts += space.counts
         self._idle.append(space)
 
-    def _note(self, counts: IntArray) -> None:
-        names = (self.graph.groups[g].name for g in self._program.steps["group"])
-        self.ways = {
-            name: Ways(int(skipped), int(total - skipped))
-            for name, (skipped, total) in zip(names, counts.tolist(), strict=True)
+    @property
+    def ways(self) -> dict[str, Ways]:
+        """Of the last run: how each group's weighted sums were done. Groups without such sums are left out."""
+        groups = (self.graph.groups[number] for number in self._program.steps["group"])
+        return {
+            group.name: Ways(int(skipped), int(total - skipped))
+            for group, (skipped, total) in zip(groups, self._counts, strict=True)
             if total
         }
+
+
+def _share(
+    spans: list[tuple[int, int]], work: Callable[[tuple[int, int]], None], threads: int, progress: Progress | None
+) -> None:
+    """Work off ranges of samples in this thread and helpers. ``progress`` is called in this thread, ascending."""
+    left = deque(spans)
+    done = 0
+    lock = threading.Lock()
+    failures: list[BaseException] = []
+
+    def drain(report: Progress | None) -> None:
+        nonlocal done
+        while left:
+            try:
+                span = left.popleft()
+            except IndexError:  # another thread was faster
+                return
+            work(span)
+            with lock:
+                done += span[1] - span[0]
+            if report is not None:
+                report(done)
+
+    def help_out() -> None:
+        try:
+            drain(None)
+        except BaseException as failure:
+            failures.append(failure)
+
+    helpers = [threading.Thread(target=help_out, daemon=True) for _ in range(threads - 1)]
+    for helper in helpers:
+        helper.start()
+    try:
+        drain(progress)
+    finally:
+        left.clear()  # after an interrupt, helpers end with the range they are at
+        for helper in helpers:
+            helper.join()
+    if failures:
+        raise failures[0]
+    if progress is not None and helpers:
+        progress(done)
 
 
 def _cores() -> int:
