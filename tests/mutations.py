@@ -31,7 +31,7 @@ def valid() -> tuple[Graph, Schedule]:
 
 @dataclass(frozen=True)
 class Case:
-    """A mutation, what the verifier must call it, and whether it breaks the timing of data (so that machine trips)."""
+    """A mutation, what the verifier must call it, and whether tokens are then not where they must be (engines trip)."""
 
     mutate: Mutation
     kind: str
@@ -296,25 +296,32 @@ def _longer_links(graph: Graph, schedule: Schedule) -> Schedule:
 
 @_case("late", data=True)
 def _firing_before_its_tokens(graph: Graph, schedule: Schedule) -> Schedule:
-    return replace(schedule, start=changed(schedule.start, _actor(graph, "dense_1[2]"), 0))
+    """At the same tick of the period, but some periods too early."""
+    actor = _actor(graph, "dense_1[2]")
+    return replace(schedule, start=changed(schedule.start, actor, int(schedule.start[actor]) % schedule.period))
 
 
 @_case("late", data=True)
 def _one_tick_too_early(graph: Graph, schedule: Schedule) -> Schedule:
-    """The actor that waits for its last token until the very tick at which it fires."""
-    sink = _actor(graph, "sink")
+    """An actor that fires as soon as its last token is there, on a node that is free in the tick before."""
     ticks = durations(graph, schedule.machine, schedule.node)
-    softmax = graph.number["dense_1.softmax"]
-    local = [
-        a for a in range(graph.first[softmax], graph.first[softmax + 1]) if schedule.node[a] == schedule.node[sink]
-    ]
-    ready = max((int(schedule.start[a] + ticks[a]) for a in local), default=0)
+    busy = {
+        (int(schedule.node[a]), (int(schedule.start[a]) + i) % schedule.period)
+        for a in range(graph.actor_count)
+        for i in range(int(ticks[a]))
+    }
+    there = {(int(schedule.node[a]), a): int(schedule.start[a] + ticks[a]) for a in range(graph.actor_count)}
     for parcel, start, link in hops_of(schedule):
         tokens = schedule.parcel_token[schedule.parcel_ptr[parcel] : schedule.parcel_ptr[parcel + 1]]
         spec = schedule.machine.links[link]
-        if spec.dst == schedule.node[sink] and np.any(tokens >= graph.first[softmax]) and np.all(tokens < sink):
-            ready = max(ready, start + -(-len(tokens) // spec.frames_per_tick) + spec.latency)
-    return replace(schedule, start=changed(schedule.start, sink, ready - 1))
+        for token in tokens.tolist():
+            there[spec.dst, token] = start + -(-len(tokens) // spec.frames_per_tick) + spec.latency
+    for actor in graph:
+        node, start = int(schedule.node[actor.id]), int(schedule.start[actor.id])
+        free = (node, (start - 1) % schedule.period) not in busy
+        if ticks[actor.id] and free and start == max(there[node, edge.producer] for edge in actor.inputs):
+            return replace(schedule, start=changed(schedule.start, actor.id, start - 1))
+    raise AssertionError("every actor waits for its node, none for its tokens")
 
 
 @_case("lost", data=True)

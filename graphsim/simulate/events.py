@@ -224,8 +224,8 @@ class _World:
             simpy.Resource(self.env, (1 + link.latency) * link.frames_per_tick) for link in self.machine.links
         ]
         self.flights = [simpy.Store(self.env) for _ in self.machine.links]
-        #: What each process does now: (tick of its calendar, description); for those that wait forever.
-        self.doing: dict[str, tuple[int, str]] = {}
+        #: What each process waits for: its calendar tick, the firing or hop, the token, and whether to write it.
+        self.waiting: dict[str, tuple[int, _Firing | _Hop, int, bool]] = {}
 
     def run(self) -> None:
         """Start all processes and let them run until nothing happens any more."""
@@ -243,7 +243,8 @@ class _World:
                 env.process(self._receiver(link))
         env.run()
         if any(self.sinks_left):
-            tick, what = min(self.doing.values())
+            tick, item, token, writes = min(self.waiting.values(), key=lambda w: w[0])
+            what = self._describe(item, token, writes)
             raise TokenError(f"tick {tick}, {what}, and waits forever: a token is lost, or there is never room")
 
     def _calendar(self, items: list[Any], starts: list[int]) -> Iterable[tuple[Any, int, int]]:
@@ -259,42 +260,42 @@ class _World:
         if self.paced and tick > self.env.now:
             yield self.env.timeout(tick - self.env.now)
 
-    def _slot(self, node: int, token: int, tick: int, what: str) -> _Slot:
-        if (node, token) not in self.slots:
-            raise TokenError(
-                f"tick {tick}, {what} {self._token(token)}, which has no slot in the memory there: it is lost"
-            )
-        return self.slots[node, token]
+    def _slot(self, node: int, token: int, tick: int, item: _Firing | _Hop) -> _Slot:
+        slot = self.slots.get((node, token))
+        if slot is None:
+            raise TokenError(f"tick {tick}, {self._describe(item, token, False)}, which is lost: it has no slot there")
+        return slot
 
-    def _await(self, slot: _Slot, n: int, room: bool, tick: int, who: str, what: str) -> Process:
-        """Wait until iteration n is in a slot, or until there is room for it. Beyond the tick, that is an error."""
-        while not (slot.has_room(n) if room else slot.has(n)):
-            self.doing[who] = (tick, what)
+    def _await(
+        self, who: str, slot: _Slot, n: int, tick: int, item: _Firing | _Hop, token: int, writes: bool
+    ) -> Process:
+        """Wait until iteration n is in a slot, or there is room to write it; beyond the tick, that is an error."""
+        while not (slot.has_room(n) if writes else slot.has(n)):
+            self.waiting[who] = (tick, item, token, writes)
             yield slot.change()
             if self.paced and self.env.now > tick:
-                why = "would overwrite what is still in use" if room else "is late"
+                why = "would overwrite what is in use" if writes else "is late: it is not there"
+                what = self._describe(item, token, writes)
                 raise TokenError(f"tick {tick}, {what} of iteration {n}, which {why} until tick {self.env.now}")
-        self.doing.pop(who, None)
+        self.waiting.pop(who, None)
 
     def _node(self, who: str, firings: list[_Firing], starts: list[int]) -> Process:
         for firing, n, tick in self._calendar(firings, starts):
             yield from self._until(tick)
-            node, name = firing.node, self.graph.actor(firing.actor).name
-            place = f"node {self.machine.nodes[node].name}: {name}"
-            operands = [self._slot(node, token, tick, f"{place} reads") for token in firing.tokens]
+            operands = [self._slot(firing.node, token, tick, firing) for token in firing.tokens]
             for token, slot in zip(firing.tokens, operands, strict=True):
                 if not slot.has(n):
-                    yield from self._await(slot, n, False, tick, who, f"{place} reads {self._token(token)}")
+                    yield from self._await(who, slot, n, tick, firing, token, False)
             result = self._compute(firing, n, operands)
             if firing.ticks:
                 yield self.env.timeout(firing.ticks)
             for slot in operands:
                 slot.use(n)
             for token, value in zip(firing.made, result, strict=False):
-                target = self.slots.get((node, token))
+                target = self.slots.get((firing.node, token))
                 if target is not None:
-                    what = f"{place} writes {self._token(token)}"
-                    yield from self._await(target, n, True, tick + firing.ticks, who, what)
+                    if not target.has_room(n):
+                        yield from self._await(who, target, n, tick + firing.ticks, firing, token, True)
                     target.claim(n)
                     target.put(n, value)
             self._record(firing, n, result)
@@ -326,25 +327,24 @@ class _World:
     def _sender(self, link: int, hops: list[_Hop], starts: list[int]) -> Process:
         """Sends hops one after the other; the next may share the last tick of the one before it, if frames fit."""
         rate, latency = self.machine.links[link].frames_per_tick, self.machine.links[link].latency
-        who, name = f"sender {link}", self.machine.link_name(link)
+        who = f"sender {link}"
         last, used = -1, 0  # the last tick in which frames are sent so far, and how many
         for hop, n, tick in self._calendar(hops, starts):
             yield from self._until(tick)
-            place = f"node {self.machine.nodes[hop.src].name}: link {name} sends"
-            sources = [self._slot(hop.src, token, tick, place) for token in hop.tokens]
+            sources = [self._slot(hop.src, token, tick, hop) for token in hop.tokens]
             for token, slot in zip(hop.tokens, sources, strict=True):
-                yield from self._await(slot, n, False, tick, who, f"{place} {self._token(token)}")
+                if not slot.has(n):
+                    yield from self._await(who, slot, n, tick, hop, token, False)
             wire = self.wires[link].request()
-            self.doing[who] = (tick, f"{place} {self._token(hop.tokens[0])}")
+            self.waiting[who] = (tick, hop, hop.tokens[0], False)
             yield wire
+            del self.waiting[who]
             free = last if used + min(hop.frames, rate) <= rate else last + 1
             if free > self.env.now:
                 yield self.env.timeout(free - self.env.now)
-            del self.doing[who]
             if self.paced and self.env.now > tick:
-                raise TokenError(
-                    f"tick {tick}, {place} parcel {hop.number} of iteration {n} in tick {self.env.now} only"
-                )
+                what = self._describe(hop, hop.tokens[0], False)
+                raise TokenError(f"tick {tick}, {what} of iteration {n} in tick {self.env.now} only: the link is full")
             rest = hop.frames - (hop.ticks - 1) * rate
             used = used + rest if hop.ticks == 1 and last == self.env.now else rest
             last = self.env.now + hop.ticks - 1
@@ -366,11 +366,10 @@ class _World:
             hop, n, arrival, wire, carried = yield self.flights[link].get()
             if arrival > self.env.now:
                 yield self.env.timeout(arrival - self.env.now)
-            place = f"node {self.machine.nodes[hop.dst].name}: link {self.machine.link_name(link)} delivers"
             targets = [(self.slots.get((hop.dst, token)), token) for token in hop.tokens]
             for slot, token in targets:
-                if slot is not None:
-                    yield from self._await(slot, n, True, arrival, who, f"{place} {self._token(token)}")
+                if slot is not None and not slot.has_room(n):
+                    yield from self._await(who, slot, n, arrival, hop, token, True)
             for slot, _ in targets:
                 if slot is not None:
                     slot.claim(n)
@@ -381,7 +380,16 @@ class _World:
                 if slot is not None:
                     slot.put(n, value)
 
-    def _token(self, token: int) -> str:
+    def _describe(self, item: _Firing | _Hop, token: int, writes: bool) -> str:
+        """Node, and what a firing or a hop does there with a token; for messages."""
         if token < self.graph.actor_count:
-            return f"the token of {self.graph.actor(token).name}"
-        return f"the element for {self.graph.actor(int(input_actors(self.graph)[token - self.graph.actor_count])).name}"
+            name = f"the token of {self.graph.actor(token).name}"
+        else:
+            reader = int(input_actors(self.graph)[token - self.graph.actor_count])
+            name = f"the sample's element for {self.graph.actor(reader).name}"
+        if isinstance(item, _Firing):
+            node, what = item.node, f"{self.graph.actor(item.actor).name} {'writes' if writes else 'fires and reads'}"
+        else:
+            node = item.dst if writes else item.src
+            what = f"link {self.machine.link_name(item.link)} {'delivers' if writes else 'sends'}"
+        return f"node {self.machine.nodes[node].name}: {what} {name}"
