@@ -95,6 +95,9 @@ def _search(costs: Costs, tried: _Tried) -> None:
     for k in _counts(count):
         if tried.period is None or fewest_ticks(costs, k) < tried.period:
             tried.attempt(lambda k=k: contiguous(costs, nodes[:k]))  # type: ignore[misc]
+        for light in LIGHT_LAYERS[1:]:
+            if tried.period is None or fewest_ticks(costs, k) < tried.period:
+                tried.attempt(lambda k=k, light=light: contiguous(costs, nodes[:k], light))  # type: ignore[misc]
     if tried.period is None:
         return
     # Of the same period, for latency: the least k that may have it, and other places for light layers.
@@ -164,7 +167,7 @@ class _Tried:
         best: tuple[tuple[int, int, int, int], Schedule] | None = None
         ranked = sorted(self.found, key=lambda c: (c.bound.ticks, c.nodes))
         for number, candidate in enumerate(ranked):
-            if best is not None and (candidate.bound.ticks > best[0][0] or number >= _TIMED):
+            if best is not None and candidate.bound.ticks + (number >= _TIMED) > best[0][0]:
                 break
             try:
                 key, schedule = candidate.timed(strategy, bound)
@@ -179,7 +182,7 @@ class _Tried:
         return best[1]
 
 
-#: Candidates of equal period whose latency is found out.
+#: Candidates of one period whose latency is found out.
 _TIMED = 6
 
 

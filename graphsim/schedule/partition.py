@@ -24,6 +24,8 @@ MAX_PINS = 20_000_000
 #: Actors beyond which single moves are not tried any more.
 MAX_MOVED = 20_000
 _PASSES = 4
+#: Graphs with fewer free actors per node are placed greedily instead.
+_FEWEST_PER_NODE = 2
 _INITIALIZER: list[Any] = []
 
 
@@ -118,7 +120,7 @@ def hypergraph(costs: Costs, seed: int) -> Placement:
         PlacementError: the package ``mtkahypar`` is not installed, or the graph is too large.
     """
     try:
-        import mtkahypar
+        import mtkahypar  # noqa: F401
     except ImportError as error:
         raise PlacementError(
             "placement strategy hypergraph needs the package mtkahypar; install graphsim[partition], or use "
@@ -126,40 +128,57 @@ def hypergraph(costs: Costs, seed: int) -> Placement:
         ) from error
     machine, graph = costs.machine, costs.graph
     nodes = list(machine.compute_nodes)
-    if len(nodes) == 1:
-        return pinned(costs)
+    free = [a for g in costs.free for a in range(int(graph.first[g]), int(graph.first[g + 1]))]
+    if len(nodes) == 1 or len(free) < _FEWEST_PER_NODE * len(nodes):
+        return greedy(costs)  # too few actors for coarsening to mean anything
     nets = Nets(costs)
+    balanced = contiguous(costs, nodes)
+    load, _ = _loads(costs, balanced, range(len(graph.groups)))
+    # Vertex 0 stands for all that sits on the host; the others are the free actors.
+    vertex = np.zeros(graph.actor_count, np.int64)
+    vertex[free] = np.arange(1, len(free) + 1)
+    edges, weight = [], []
+    for number in range(len(nets.weight)):
+        pins = np.unique(vertex[nets.pins[nets.ptr[number] : nets.ptr[number + 1]]])
+        if len(pins) > 1:
+            edges.append(pins.tolist())
+            weight.append(int(nets.weight[number]))
+    ticks = costs.durations(np.full(graph.actor_count, nodes[0], np.int32))
+    fixed = int(ticks.sum() - ticks[free].sum())
+    # No node may be busier than in the balanced placement; in ticks of the first node, where nodes differ.
+    work = np.bincount(balanced, weights=ticks, minlength=len(machine.nodes)).astype(np.int64)
+    limit = [int(load.max()) * max(1, int(work[v])) // max(1, int(load[v])) for v in nodes]
+    most = [max(1, w) for w in (limit if costs.kinds > 1 else [int(load.max())] * len(nodes))]
+    blocks = _partitioned([fixed, *ticks[free].tolist()], edges, weight, most, nodes.index(machine.host), seed)
+    placement = pinned(costs)
+    placement[free] = np.array(nodes, np.int32)[blocks[1:]]
+    placement = _refined(costs, placement, int(load.max()), nets)
+    if int(_loads(costs, placement, range(len(graph.groups)))[0].max()) > int(load.max()):
+        placement = _refined(costs, _evened(costs, placement, balanced), int(load.max()), nets)
+    return placement
+
+
+def _partitioned(
+    vertices: list[int], edges: list[list[int]], weights: list[int], most: list[int], host: int, seed: int
+) -> list[int]:
+    """Blocks of the vertices, of at most so much weight each, vertex 0 in block ``host``."""
+    import mtkahypar
+
     if not _INITIALIZER:  # the library allows this once per process
         _INITIALIZER.append(mtkahypar.initialize(1, False))
     library = _INITIALIZER[0]
     mtkahypar.set_seed(seed)
     context = library.context_from_preset(mtkahypar.PresetType.DETERMINISTIC)
-    context.set_partitioning_parameters(len(nodes), 0.03, mtkahypar.Objective.KM1)
+    context.set_partitioning_parameters(len(most), 0.03, mtkahypar.Objective.KM1)
     context.logging = False
-    weights = costs.durations(np.full(graph.actor_count, nodes[0], np.int32))
-    balanced = contiguous(costs, nodes)
-    load, _ = _loads(costs, balanced, range(len(graph.groups)))
-    # No node may be busier than in the balanced placement; in the units of the first node, where nodes differ.
-    work = np.bincount(balanced, weights=weights, minlength=len(machine.nodes)).astype(np.int64)
-    scale = [int(load.max()) * max(1, int(work[v])) // max(1, int(load[v])) for v in nodes]
-    limit = scale if costs.kinds > 1 else [int(load.max())] * len(nodes)
-    context.set_individual_target_block_weights([max(1, w) for w in limit])
-    edges = [nets.pins[a:b].tolist() for a, b in zip(nets.ptr[:-1].tolist(), nets.ptr[1:].tolist(), strict=True)]
-    graph_of_nets = library.create_hypergraph(
-        context, graph.actor_count, len(edges), edges, weights.tolist(), nets.weight.tolist()
+    # The library takes no weight of 0: those are 1, and all others so large that it does not matter.
+    unit = len(vertices) + 1
+    context.set_individual_target_block_weights([w * unit + unit for w in most])
+    whole = library.create_hypergraph(
+        context, len(vertices), len(edges), edges, [max(1, v * unit) for v in vertices], weights
     )
-    fixed = np.full(graph.actor_count, -1, np.int64)
-    for group in costs.pinned:
-        fixed[graph.first[group] : graph.first[group + 1]] = nodes.index(machine.host)
-    graph_of_nets.add_fixed_vertices(fixed.tolist(), len(nodes))
-    blocks = graph_of_nets.partition(context).get_partition()
-    placement = np.array(nodes, np.int32)[np.array(blocks, np.int64)]
-    for group in costs.pinned:
-        placement[graph.first[group] : graph.first[group + 1]] = machine.host
-    placement = _refined(costs, placement, int(load.max()), nets)
-    if int(_loads(costs, placement, range(len(graph.groups)))[0].max()) > int(load.max()):
-        placement = _refined(costs, _evened(costs, placement, balanced), int(load.max()), nets)
-    return placement
+    whole.add_fixed_vertices([host] + [-1] * (len(vertices) - 1), len(most))
+    return list(whole.partition(context).get_partition())
 
 
 def _evened(costs: Costs, placement: Placement, balanced: Placement) -> Placement:

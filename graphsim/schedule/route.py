@@ -22,6 +22,10 @@ Int32Array = npt.NDArray[np.int32]
 
 #: Trees over which the parcels of one burst are spread, at most.
 MOST_TREES = 64
+#: Trees that are led around a loaded link by way of trial, at most.
+_RELIEFS = 400
+#: Ticks that no way around a loaded link takes.
+_DETOUR = 1 << 40
 #: Parcels are filled with tokens until at most this part of their frames is padding.
 PADDING = 1 / 64
 
@@ -70,7 +74,7 @@ def route(graph: Graph, machine: Machine, node: Int32Array, read: Readers, *, sp
     their node is balanced; other parcels take the fastest way, the less loaded of equals.
 
     Args:
-        spread: balance all parcels, not only bursts.
+        spread: balance all parcels, not only bursts, and then relieve the links that are loaded most.
     """
     classes = _classes(graph, machine, node, read)
     router = _Router(machine)
@@ -83,6 +87,8 @@ def route(graph: Graph, machine: Machine, node: Int32Array, read: Readers, *, sp
             by_root.setdefault(c.root, []).append(c)
     for root in sorted(by_root):
         router.fastest(root, by_root[root])
+    if spread:
+        router.relieve(classes)
     return _assemble(machine, classes)
 
 
@@ -152,16 +158,14 @@ class _Router:
             parcels = len(range(number, len(c.parcels), count))
             tree = self._grow(c, parcels)
             c.trees.append(tree)
-            for link in tree:
-                self.load[link] += parcels * -(-c.bits // self.links[link].frame_bits)
+            self._add(c, tree, parcels)
 
     def fastest(self, root: int, classes: Sequence[_Class]) -> None:
         """One tree for all classes of a node, each pruned to its targets: fastest paths, the less loaded of equals."""
         _, into = self._tree_of_fastest(root)
         for c in classes:
             c.trees.append(self._pruned(root, c.targets, into))
-            for link in c.trees[0]:
-                self.load[link] += len(c.parcels) * -(-c.bits // self.links[link].frame_bits)
+            self._add(c, c.trees[0], len(c.parcels))
 
     def _tree_of_fastest(self, root: int) -> tuple[list[tuple[int, int]], list[int]]:
         """(ticks, load) to every node and the link by which it is reached (-1), by Dijkstra."""
@@ -196,11 +200,41 @@ class _Router:
             tree += reversed(path)
         return tree
 
-    def _grow(self, c: _Class, parcels: int) -> list[int]:
+    def relieve(self, classes: Sequence[_Class]) -> None:
+        """Lead trees around the link that is loaded most, as long as that lowers the load of the most loaded ones."""
+        users = [(c, number) for c in classes for number in range(len(c.trees))]
+        tries = _RELIEFS
+        while tries > 0:
+            ticks = [-(-load // rate) for load, rate in zip(self.load, self.rate, strict=True)]
+            top = max(ticks, default=0)
+            full = [link for link, t in enumerate(ticks) if t == top]
+            for c, number in users:
+                old = c.trees[number]
+                if tries > 0 and full[0] in old:
+                    tries -= 1
+                    parcels = len(range(number, len(c.parcels), len(c.trees)))
+                    self._add(c, old, -parcels)
+                    tree = self._grow(c, parcels, top)
+                    self._add(c, tree, parcels)
+                    now = [-(-self.load[link] // self.rate[link]) for link in {*tree, *full}]
+                    if now.count(top) < len(full) and max(now) <= top:
+                        c.trees[number] = tree
+                        break
+                    self._add(c, tree, -parcels)
+                    self._add(c, old, parcels)
+            else:
+                return
+
+    def _add(self, c: _Class, tree: Sequence[int], parcels: int) -> None:
+        for link in tree:
+            self.load[link] += parcels * -(-c.bits // self.links[link].frame_bits)
+
+    def _grow(self, c: _Class, parcels: int, top: int | None = None) -> list[int]:
         """A tree grown target by target, the cheapest to reach first (Takahashi and Matsuyama 1980).
 
         A link costs the ticks for which it is loaded already; the links out of the root, over which every tree must
-        go, as if one more tree went over them; a path starts at the depth, in ticks, of where it leaves the tree.
+        go, as if one more tree went over them; a path starts at the depth, in ticks, of where it leaves the tree. With
+        ``top``, a link that these parcels would load for so many ticks costs more than any way around it.
         """
         root, missing = c.root, set(c.targets)
         ticks = [0] * len(self.out)
@@ -228,10 +262,12 @@ class _Router:
                 u = self.dst[link]
                 if u in depth:
                     continue
-                loaded = self.load[link]
-                if v == root:
-                    loaded += parcels * -(-c.bits // self.links[link].frame_bits)
+                loaded, more = self.load[link], parcels * -(-c.bits // self.links[link].frame_bits)
+                if v == root and top is None:
+                    loaded += more
                 price = so_far + loaded // self.rate[link] + self.delay[link]
+                if top is not None and -(-(loaded + more) // self.rate[link]) >= top:
+                    price += _DETOUR
                 if price < cost.get(u, 1 << 62):
                     cost[u], into[u], ticks[u] = price, link, ticks[v] + self.delay[link]
                     heapq.heappush(heap, (price, ticks[u], u))

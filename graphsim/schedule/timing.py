@@ -90,6 +90,9 @@ class Timing:
         self._workless = int(np.argmax(worked > 0)) if worked.any() else len(worked)
         self._kept: _Kept | None = None
         self._effort = _EFFORT
+        self._full = -1
+        self._packed: dict[int, dict[int, int]] = {}
+        self._estimate = np.zeros(0, np.int64)
         links = machine.links
         self._hop_link = routes.hop_link.tolist()
         self._hop_parent = routes.hop_parent.tolist()
@@ -101,8 +104,11 @@ class Timing:
     def find(self, period: int) -> Times | None:
         """Times with this period, or None where frames cannot be fitted into the links' calendars."""
         self._effort = _EFFORT
-        alone, none = self._alone(), np.zeros(self.graph.actor_count, np.int64)
+        none = np.zeros(self.graph.actor_count, np.int64)
+        alone = self._alone()
         settled = [self._settle(period, alone, none, wait=wait) for wait in (False, True)]
+        while all(s is None for s in settled) and self._pack(period):
+            settled = [self._settle(period, alone, none, wait=wait) for wait in (False, True)]
         best = min((s for s in settled if s is not None), key=lambda s: s.times.latency, default=None)
         if best is None:
             return None
@@ -200,8 +206,26 @@ class Timing:
         last = max(int(ends[first[g] : first[g + 1]].max()) for g in self.graph.sinks)
         return last - min(int(start[first[g] : first[g + 1]].min()) for g in self.graph.sources)
 
+    def _pack(self, period: int) -> bool:
+        """Give the hops of the link that had no room for one fixed residues, back to back in the order of their first
+        estimate: that always fits if the link has ticks enough. False: it has not.
+        """
+        link = self._full
+        if link < 0 or link in self._packed:
+            return False
+        hops = np.flatnonzero(self.routes.hop_link == link)
+        hops = hops[np.argsort(self._estimate[hops], kind="stable")]
+        ticks = self.routes.hop_ticks[hops]
+        if int(ticks.sum()) > period:
+            return False
+        begin = int(self._estimate[hops[0]]) + np.cumsum(ticks) - ticks
+        self._packed[link] = dict(zip(hops.tolist(), (begin % period).tolist(), strict=True))
+        self._kept = None
+        return True
+
     def _alone(self) -> IntArray:
         """When the inputs of each firing are there if iterations do not overlap."""
+        self._full, self._packed = -1, {}
         free = np.zeros(len(self.machine.nodes), np.int64)
         node, ticks = self.node, self.ticks
 
@@ -218,6 +242,7 @@ class Timing:
 
         result = self._pass(None, start)
         assert result is not None
+        self._estimate = result[1]
         return result[2]
 
     def _plan(self, ready: IntArray, period: int, wait: bool) -> IntArray:
@@ -298,13 +323,18 @@ class Timing:
         there = [0] * (hop_ptr[-1] - base)
         starts = [0] * len(there)
         link_of, parent_of, frames_of, ticks_of = self._hop_link, self._hop_parent, self._hop_frames, self._hop_ticks
-        latency, rate = self._latency, self._rate
+        latency, rate, packed, cycle = self._latency, self._rate, self._packed, lanes[0].period
         for parcel, when in zip(order.tolist(), assembled[order].tolist(), strict=True):
             for h in range(hop_ptr[parcel], hop_ptr[parcel + 1]):
                 parent, link = parent_of[h], link_of[h]
                 amount = ticks_of[h] if rate[link] == 1 else frames_of[h]
-                at = lanes[link].place(when if parent < 0 else there[parent - base], amount)
+                at = when if parent < 0 else there[parent - base]
+                if link in packed:
+                    at += (packed[link][h] - at) % cycle
+                else:
+                    at = lanes[link].place(at, amount)
                 if at < 0:
+                    self._full = link
                     return False
                 starts[h - base] = at
                 there[h - base] = at + ticks_of[h] + latency[link]
