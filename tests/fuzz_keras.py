@@ -27,7 +27,7 @@ from keras_files import SMALL_LEGACY, SMALL_V3, functional, layer, node, sequent
 from graphsim.errors import GraphsimError
 from graphsim.frontends.keras import lower
 
-MEMORY = 3 << 30
+MEMORY = 1 << 30
 SECONDS_PER_CASE = 20
 #: A message is for people: however long the names in a file are.
 LONGEST = 20_000
@@ -136,12 +136,33 @@ def splice(rng: random.Random, data: bytes, other: bytes) -> bytes:
     return data[:target] + chunk + data[target + (len(chunk) if rng.random() < 0.7 else 0) :]
 
 
+def redirect(rng: random.Random, data: bytes, other: bytes) -> bytes:
+    """Exchange words that may be addresses: structures that point at themselves, or at each other."""
+    found = bytearray(data)
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        target, source = (8 * rng.randrange(len(found) // 8) for _ in range(2))
+        for _ in range(100):  # words that are zero throughout are padding
+            if any(found[target : target + 8]) and any(found[source : source + 8]):
+                break
+            target, source = (8 * rng.randrange(len(found) // 8) for _ in range(2))
+        found[target : target + 8] = found[source : source + 8]
+    return bytes(found)
+
+
 def cut(rng: random.Random, data: bytes, other: bytes) -> bytes:
     at = rng.randrange(len(data))
     return data[:at] + data[at + rng.choice((1, 2, 8, 100)) :]
 
 
-BYTES: tuple[Callable[[random.Random, bytes, bytes], bytes], ...] = (flip, flip, overwrite, truncate, splice, cut)
+BYTES: tuple[Callable[[random.Random, bytes, bytes], bytes], ...] = (
+    flip,
+    overwrite,
+    truncate,
+    splice,
+    cut,
+    redirect,
+    redirect,
+)
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, 1, 2, -1, 3.5, -0.0, 1e39, 1e308, 2**31, 2**40, 2**63, 10**400, "", "relu", "softmax",
     "Lambda", "Dense", "x" * 5000, "\ud800", "a/../b", [], [[]], [None], [None, 4], [0], [-1, -1], [2**40], {},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import resource
 import stat
 import struct
 import zipfile
@@ -264,6 +265,38 @@ def test_attributes_that_are_not_text(tmp_path: Path) -> None:
     assert "not UTF-8 text" in refusal(path)
 
 
+def test_a_heap_that_never_ends_is_refused_before_hdf5_loops_in_it(tmp_path: Path) -> None:
+    path = write_legacy(tmp_path / "m.h5", SMALL, SMALL_LEGACY)
+    with h5py.File(path, "a") as file:
+        file.attrs["model_config"] = json.dumps(SMALL)  # of variable length, which lies in a heap
+    data = bytearray(path.read_bytes())
+    heap = data.find(b"GCOL\x01")
+    data[heap + 16 : heap + 32] = bytes(16)
+    path.write_bytes(data)
+    assert f"the heap at byte {heap:,} is damaged: it never ends" in refusal(path)
+
+
+def test_a_table_that_claims_gigabytes_is_not_allocated(tmp_path: Path) -> None:
+    path = write_legacy(tmp_path / "m.h5", SMALL, SMALL_LEGACY)
+    data = bytearray(path.read_bytes())
+    at = data.find(b"HEAP") + 8  # length of the names of the root group
+    assert 0 < struct.unpack("<Q", data[at : at + 8])[0] < 1000
+    data[at : at + 8] = struct.pack("<Q", 3 << 30)
+    path.write_bytes(data)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "damaged" in refusal(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 512 << 10
+
+
+def test_numbers_of_other_sizes_in_the_superblock(tmp_path: Path) -> None:
+    path = write_legacy(tmp_path / "m.h5", SMALL, SMALL_LEGACY)
+    data = bytearray(path.read_bytes())
+    assert data[13:15] == b"\x08\x08"
+    data[14] = 4
+    path.write_bytes(data)
+    assert "numbers take [8, 4] bytes" in refusal(path)
+
+
 def test_layer_names_that_climb_are_only_names(tmp_path: Path) -> None:
     path = write_legacy(tmp_path / "m.h5", SMALL, SMALL_LEGACY)
     with h5py.File(path, "a") as file:
@@ -438,6 +471,12 @@ def test_an_input_that_nothing_needs(tmp_path: Path) -> None:
     inputs = [node("InputLayer", name, [], batch_input_shape=[None, 3]) for name in ("x", "y")]
     config = functional([["x", 0, 0], ["y", 0, 0]], [["x", 0, 0]], *inputs)
     assert "depends on its inputs y" in refusal(write_legacy(tmp_path / "m.h5", config, {}))
+
+
+def test_two_layers_at_one_path(tmp_path: Path) -> None:
+    inner = sequential(layer("ReLU", "r", batch_input_shape=[None, 3]), name="inner")
+    config = sequential({**inner, "name": "inner"}, layer("ReLU", "inner/r"))
+    assert "two layers are at 'inner/r'" in refusal(write_legacy(tmp_path / "m.h5", config, {}))
 
 
 def test_models_nested_without_end(tmp_path: Path) -> None:

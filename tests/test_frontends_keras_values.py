@@ -254,6 +254,16 @@ def test_shared_layers_and_nested_models_agree_and_store_weights_once(keras: Any
     assert graph.groups[graph.number["inner/n:1"]].layer == "inner/n"
 
 
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_inputs_and_outputs_by_name_are_in_the_order_of_their_names(keras: Any, tmp_path: Path, suffix: str) -> None:
+    a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
+    outputs = {"y": keras.layers.Add(name="s")([a, b]), "c": keras.layers.Subtract(name="d")([a, b])}
+    model = keras.Model({"zz": a, "aa": b}, outputs)
+    graph = lowered(model, tmp_path, suffix)
+    assert [graph.groups[n].name for n in graph.sources] == [f"source_{t.name}" for t in model.inputs]
+    assert [graph.groups[n].name for n in graph.sinks] == ["sink_d", "sink_s"]
+
+
 def test_an_unused_output_of_a_nested_model_leaves_no_actors(keras: Any, tmp_path: Path) -> None:
     u = keras.Input((4,), name="u")
     pair = keras.Model(u, [keras.layers.Dense(3, name="v")(u), keras.layers.Dense(2, name="w")(u)], name="pair")

@@ -22,13 +22,12 @@ from pathlib import Path
 
 from graphsim.errors import ModelError
 from graphsim.frontends.keras.fields import MAX_BYTES, Fields, parse
-from graphsim.frontends.keras.hdf5 import ALLOWANCE, MAX_EXPANSION, Hdf5
+from graphsim.frontends.keras.hdf5 import ALLOWANCE, MAX_EXPANSION, SIGNATURE, Hdf5
 
 CONFIG = "config.json"
 METADATA = "metadata.json"
 WEIGHTS = "model.weights.h5"
 
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
 
 
@@ -65,7 +64,7 @@ def open_archive(path: Path) -> Archive:
     except OSError as error:
         hint = "; a TensorFlow SavedModel folder is not read, save as .keras or .h5" if path.is_dir() else ""
         raise ModelError(f"{file}: cannot be read ({error.strerror}){hint}") from None
-    if head.startswith(_HDF5) or _HDF5 in (head[512:520], head[1024:1032], head[2048:2056]):
+    if head.startswith(SIGNATURE):
         return _open_hdf5(path, file)
     if head.startswith(_ZIP):
         return _open_zip(path, file, size)
@@ -110,7 +109,7 @@ def _open_zip(path: Path, file: str, size: int) -> Archive:
     # Damage of every kind that zipfile meets: bad records, bad checksums, bad streams, bad names, unknown methods.
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, UnicodeError) as error:
         raise ModelError(f"{file}: the zip archive is damaged ({error})") from None
-    if not data.startswith(_HDF5):
+    if not data.startswith(SIGNATURE):
         raise ModelError(f"{file}: {WEIGHTS} is not an HDF5 file")
     return Archive(file, "Keras zip", config, version, Hdf5(data, f"{file}, {WEIGHTS}"))
 

@@ -22,6 +22,8 @@ from graphsim.graph.ops import SINKS
 
 #: More actors than this are refused; ResNet-50 has 11 million.
 MAX_ACTORS = 1 << 27
+#: More edges and per-actor parameters than this are not listed in tables; each takes 4 bytes, and 8 while it is made.
+MAX_LISTED = 1 << 25
 
 Array = npt.NDArray[np.generic]
 FloatArray = npt.NDArray[np.float32]
@@ -197,8 +199,8 @@ class Builder:
 
     def _count_edges(self, edges: int) -> None:
         self._edges += edges
-        if self._edges > MAX_ACTORS:
-            raise self.error(f"with it the model has more than {MAX_ACTORS:,} listed edges, more than graphsim lowers")
+        if self._edges > MAX_LISTED:
+            raise self.error(f"with it the model has more than {MAX_LISTED:,} listed edges, more than graphsim lowers")
 
     def prune(self) -> None:
         """Drop the groups that lead to no sink: outputs of nested models that nobody takes."""
@@ -242,7 +244,7 @@ class Builder:
         if tuple(over[first : last + 1]) == tuple(shape[first : last + 1]):
             inner = math.prod(shape[last + 1 :]) if varying else 1
             return Ref(self.derive(name, lambda weights: derivation(weights).reshape(-1)), inner)
-        full = self.groups_name(name)
+        full = self._own_name(name)
         self._count_edges(math.prod(shape))
         self.derived[full] = (
             self.layer,
@@ -250,8 +252,7 @@ class Builder:
         )
         return Ref(full)
 
-    def groups_name(self, name: str) -> str:
-        """Name of a param that belongs to one call alone."""
+    def _own_name(self, name: str) -> str:
         return f"{self.layer}:{self.call}/{name}" if self.call else f"{self.layer}/{name}"
 
 

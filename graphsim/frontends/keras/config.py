@@ -309,12 +309,12 @@ def _tensor_id(value: object, place: Fields) -> TensorId:
 
 
 def _tensor_list(config: Fields, key: str) -> tuple[TensorId, ...]:
-    """``input_layers`` or ``output_layers``: one tensor, or lists or objects of them, in order."""
+    """``input_layers`` or ``output_layers``: one tensor, or lists of them, or objects, which Keras orders by key."""
     found: list[TensorId] = []
 
     def collect(value: object) -> None:
         if isinstance(value, dict):
-            value = list(value.values())
+            value = [value[key] for key in sorted(value)]
         if isinstance(value, list) and value and not isinstance(value[0], str):
             for item in value:
                 collect(item)

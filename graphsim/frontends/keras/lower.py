@@ -111,7 +111,11 @@ class _Lowerer:
 
     def check(self, model: Model) -> None:
         """Find a lowering for every layer, and note the reasons where there is none."""
+        paths: set[str] = set()
         for layer in model.walk():
+            if layer.path in paths:
+                raise ModelError(f"{self.file}: two layers are at {layer.path!r}; rename one")
+            paths.add(layer.path)
             try:
                 self._check_layer(layer)
             except RefusedError as reason:

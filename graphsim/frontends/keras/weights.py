@@ -25,7 +25,8 @@ from graphsim.errors import ModelError
 from graphsim.frontends.keras.builder import FloatArray, Weight
 from graphsim.frontends.keras.config import Layer, Model
 from graphsim.frontends.keras.fields import shown
-from graphsim.frontends.keras.hdf5 import Hdf5
+from graphsim.frontends.keras.hdf5 import WORKSPACE, Hdf5
+from graphsim.frontends.keras.limits import memory_at_most
 
 Declared = Mapping[str, Sequence[Weight]]
 
@@ -53,6 +54,11 @@ def locate(model: Model, declared: Declared, h5: Hdf5) -> Located:
     Raises:
         ModelError: weights are missing, superfluous, or of the wrong shape.
     """
+    with memory_at_most(WORKSPACE):
+        return _locate(model, declared, h5)
+
+
+def _locate(model: Model, declared: Declared, h5: Hdf5) -> Located:
     root = "model_weights" if h5.has_group("model_weights") else ""
     names = _names(h5, root, "layer_names")
     if names is not None:
