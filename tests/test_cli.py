@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -198,13 +197,17 @@ def test_a_pipe_that_closes_is_no_error() -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.slow
-def test_ctrl_c_leaves_no_half_file(here: Path) -> None:
+@pytest.mark.parametrize("delay", [0.05, 0.6, 1.5])
+def test_ctrl_c_leaves_no_half_file(here: Path, delay: float) -> None:
     report = here / "report"
-    command = [sys.executable, "-m", "graphsim", "run", "--engine", "reference", "--no-reference", "--report", "report"]
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen([*command, "--json", "out.json"], stderr=subprocess.PIPE, text=True, env=environment)
-    time.sleep(2.0)
+    code = "import sys; from graphsim.cli import main; print('ready', flush=True); sys.exit(main(sys.argv[1:]))"
+    arguments = ["run", "--engine", "events", "--no-reference", "--report", "report", "--json", "out.json"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(delay)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130

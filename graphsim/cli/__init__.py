@@ -18,14 +18,16 @@ STOPPED = 130
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status; the entry point of the ``graphsim`` script."""
-    from graphsim.cli.app import app
-
     try:
+        from graphsim.cli.app import app
+
         app(args=arguments, prog_name="graphsim")
     except SystemExit as done:
         if done.code == STOPPED:
-            _say("stopped; no half-written file was left behind")
+            return _stopped()
         return done.code if isinstance(done.code, int) else 0
+    except KeyboardInterrupt:
+        return _stopped()
     except CheckFailed as failure:
         _say(f"check failed: {failure}")
         return 1
@@ -44,6 +46,11 @@ def main(arguments: list[str] | None = None) -> int:
         _say(f"error: {error.filename + ': ' if error.filename else ''}{what}")
         return 2
     return 0
+
+
+def _stopped() -> int:
+    _say("stopped; no half-written file was left behind")
+    return STOPPED
 
 
 def _say(message: str) -> None:
