@@ -90,7 +90,7 @@ def test_numpy_archives_of_weights_are_named_and_refused(tmp_path: Path) -> None
     with zipfile.ZipFile(path, "w") as zf:
         zf.writestr("config.json", json.dumps(SMALL))
         zf.writestr("model.weights.npz", b"")
-    assert "has no model.weights.h5; it holds config.json, model.weights.npz" in refusal(path)
+    assert "has no model.weights.h5; it holds 'config.json', 'model.weights.npz'" in refusal(path)
 
 
 # -- weights --------------------------------------------------------------------------------------------------------

@@ -154,7 +154,7 @@ def test_dropout_that_is_told_to_train_is_refused(tmp_path: Path) -> None:
         node("InputLayer", "x", [], batch_input_shape=[None, 3]),
         node("Dropout", "drop", [[["x", 0, 0, {"training": True}]]], rate=0.5),
     ]
-    with pytest.raises(UnsupportedLayerError, match="drop: it is called with training"):
+    with pytest.raises(UnsupportedLayerError, match="drop: it is called with 'training'"):
         lower(write_legacy(tmp_path / "m.h5", functional([["x", 0, 0]], [["drop", 0, 0]], *layers), {}))
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graphsim.errors import ModelError
-from graphsim.frontends.keras.fields import MAX_BYTES, Fields, parse
+from graphsim.frontends.keras.fields import MAX_BYTES, Fields, parse, shown
 from graphsim.frontends.keras.hdf5 import ALLOWANCE, MAX_EXPANSION, SIGNATURE, Hdf5
 
 CONFIG = "config.json"
@@ -102,13 +102,13 @@ def _open_zip(path: Path, file: str, size: int) -> Archive:
                 )
             if WEIGHTS not in members:
                 raise ModelError(
-                    f"{file}: has no {WEIGHTS}; it holds {', '.join(sorted(members)[:8])}."
+                    f"{file}: has no {WEIGHTS}; it holds {', '.join(map(shown, sorted(members)[:8]))}."
                     " Save the model again with model.save(..., zipped=True) and HDF5 weights"
                 )
             data = _member(zf, members, WEIGHTS, file, budget)
     # Damage of every kind that zipfile meets: bad records, bad checksums, bad streams, bad names, unknown methods.
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, UnicodeError) as error:
-        raise ModelError(f"{file}: the zip archive is damaged ({error})") from None
+        raise ModelError(f"{file}: the zip archive is damaged ({shown(str(error))})") from None
     if not data.startswith(SIGNATURE):
         raise ModelError(f"{file}: {WEIGHTS} is not an HDF5 file")
     return Archive(file, "Keras zip", config, version, Hdf5(data, f"{file}, {WEIGHTS}"))
@@ -121,16 +121,18 @@ def _members(zf: zipfile.ZipFile, file: str) -> dict[str, zipfile.ZipInfo]:
         name = info.filename
         if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/") or "\0" in info.orig_filename:
             raise ModelError(
-                f"{file}: member {name!r} points outside the archive; no honest model file has such a name"
+                f"{file}: member {shown(name)} points outside the archive; no honest model file has such a name"
             )
         if name in found:
-            raise ModelError(f"{file}: member {name!r} is there twice, which could hide one behind the other")
+            raise ModelError(f"{file}: member {shown(name)} is there twice, which could hide one behind the other")
         if info.flag_bits & 0x1:
-            raise ModelError(f"{file}: member {name!r} is encrypted; save the model without a password")
+            raise ModelError(f"{file}: member {shown(name)} is encrypted; save the model without a password")
         if stat.S_ISLNK(info.external_attr >> 16):
-            raise ModelError(f"{file}: member {name!r} is a symbolic link; links are not followed")
+            raise ModelError(f"{file}: member {shown(name)} is a symbolic link; links are not followed")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ModelError(f"{file}: member {name!r} is packed by method {info.compress_type}; only deflate is read")
+            raise ModelError(
+                f"{file}: member {shown(name)} is packed by method {info.compress_type}; only deflate is read"
+            )
         found[name] = info
     return found
 

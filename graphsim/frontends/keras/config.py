@@ -27,6 +27,8 @@ SEQUENTIAL = ("Sequential",)
 FUNCTIONAL = ("Functional", "Model")
 #: Models within models: deeper than this is no model.
 MAX_NESTING = 20
+#: Characters in a layer's name.
+MAX_NAME = 2000
 #: Tensors of more axes than this are refused.
 MAX_AXES = 16
 
@@ -131,8 +133,8 @@ def _read_layer(entry: Fields, prefix: str, depth: int, position: int) -> Layer:
         name = fields.find("name")
     if name is None and is_model:
         name = f"{class_name.lower()}_{position}"
-    if not isinstance(name, str) or not name:
-        raise entry.error(f"the layer's name is {shown(name)}; it should be a string")
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
+        raise entry.error(f"the layer's name is {shown(name)}; it should be a string of 1 to {MAX_NAME:,} characters")
     path = f"{prefix}{name}"
     fields.place = f"layer {path!r}"
     module, registered = entry.text("module", default=""), entry.text("registered_name", default="")
@@ -288,7 +290,7 @@ def _read_node(layer: Layer, number: int, node: object, entry: Fields) -> Call:
             if isinstance(value, list) and len(value) > 3 and isinstance(value[3], dict):
                 kwargs |= value[3]
         listed = len(tensors) > 1
-    extras += [str(key) for key, value in kwargs.items() if value is not None and value is not False]
+    extras += [shown(str(key)) for key, value in kwargs.items() if value is not None and value is not False]
     return Call(layer, number, tuple(tensors), listed, tuple(extras))
 
 

@@ -56,7 +56,7 @@ def _reading(file: str, place: str, size: int = 0) -> Iterator[None]:
         with memory_at_most(WORKSPACE + 2 * size):
             yield
     except _DAMAGE as error:
-        reason = str(error).strip("'\"") or type(error).__name__
+        reason = str(error).strip("'\"")[:200] or type(error).__name__
         raise ModelError(f"{file}: {place} cannot be read, the file is damaged ({reason})") from None
 
 

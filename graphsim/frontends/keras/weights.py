@@ -68,7 +68,7 @@ def _locate(model: Model, declared: Declared, h5: Hdf5) -> Located:
     for weight, path in located.paths.items():
         shape = h5.shape(path)
         if shape is None:
-            raise ModelError(f"{h5.file}: layer {weight.layer!r}: weight {weight.name!r} is missing ({path})")
+            raise ModelError(f"{h5.file}: layer {weight.layer!r}: weight {weight.name!r} is missing ({shown(path)})")
         if shape != weight.shape:
             raise ModelError(
                 f"{h5.file}: layer {weight.layer!r}: weight {weight.name!r} has shape {shape} in the file;"
@@ -118,8 +118,8 @@ def _locate_legacy(model: Model, declared: Declared, h5: Hdf5, root: str, names:
     if missing:
         if len(wanted) != len(stored):
             raise ModelError(
-                f"{h5.file}: weights of {len(missing)} layers are missing: {', '.join(map(repr, missing[:20]))};"
-                f" the file has weights of: {', '.join(map(repr, list(stored)[:20])) or 'none'}"
+                f"{h5.file}: weights of {len(missing)} layers are missing: {', '.join(map(shown, missing[:20]))};"
+                f" the file has weights of: {', '.join(map(shown, list(stored)[:20])) or 'none'}"
             )
         pairs = dict(zip(wanted, stored, strict=True))
         notes.append("layers matched by order, their names differ")
@@ -128,8 +128,9 @@ def _locate_legacy(model: Model, declared: Declared, h5: Hdf5, root: str, names:
     for name, weights in wanted.items():
         datasets = stored[pairs[name]]
         if len(datasets) != len(weights):
+            listed = ", ".join(map(shown, datasets[:8]))
             raise ModelError(
-                f"{h5.file}: layer {name!r} has {len(datasets)} weights in the file ({', '.join(datasets[:8])});"
+                f"{h5.file}: layer {name!r} has {len(datasets)} weights in the file ({listed});"
                 f" the architecture needs {len(weights)} ({', '.join(w.name for w in weights[:8])})"
             )
         chosen = _by_name(weights, datasets)
