@@ -25,7 +25,7 @@ from graphsim.schedule.place import (
     one_to_one,
     read_placement,
 )
-from graphsim.schedule.route import Routes, route
+from graphsim.schedule.route import STYLES, Routes, route
 from graphsim.schedule.schedule import Schedule
 from graphsim.schedule.slots import Slots, allot, check_memory
 from graphsim.schedule.timing import Times, Timing
@@ -234,7 +234,7 @@ class _Candidate:
 
 
 def _routed(costs: Costs, node: Placement, ticks: IntArray) -> _Candidate:
-    """Route a placement; where links bind, with all parcels spread if that helps.
+    """Route a placement; where links bind, in other ways too.
 
     Raises:
         InfeasibleError: a link's calendar is too small.
@@ -243,8 +243,8 @@ def _routed(costs: Costs, node: Placement, ticks: IntArray) -> _Candidate:
     read = readers(graph, node, len(machine.nodes))
     candidates = []
     error: InfeasibleError | None = None
-    for spread in (False, True):
-        routes = route(graph, machine, node, read, spread=spread)
+    for style in STYLES:
+        routes = route(graph, machine, node, read, style)
         bound = _placement_bound(machine, node, ticks, routes)
         try:
             _check_calendars(machine, routes)

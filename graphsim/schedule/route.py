@@ -23,7 +23,7 @@ Int32Array = npt.NDArray[np.int32]
 #: Trees over which the parcels of one burst are spread, at most.
 MOST_TREES = 64
 #: Trees that are led around a loaded link by way of trial, at most.
-_RELIEFS = 400
+_RELIEFS = 200
 #: Ticks that no way around a loaded link takes.
 _DETOUR = 1 << 40
 #: Parcels are filled with tokens until at most this part of their frames is padding.
@@ -67,18 +67,35 @@ class _Class:
     trees: list[list[int]]
 
 
-def route(graph: Graph, machine: Machine, node: Int32Array, read: Readers, *, spread: bool = False) -> Routes:
+@dataclass(frozen=True)
+class Style:
+    """How to route.
+
+    Attributes:
+        spread: balance the links under all parcels, not only under bursts.
+        relieve: in the end, lead trees around the links that are loaded most.
+        idle_free: measure ways as if nodes that fire nothing were not there, so that a placement on few nodes of a ring
+            is routed as on a ring of so many.
+    """
+
+    spread: bool = False
+    relieve: bool = False
+    idle_free: bool = False
+
+
+#: Styles in the order in which they are tried; the first keeps latency low.
+STYLES = (Style(), Style(relieve=True), Style(spread=True, relieve=True), Style(relieve=True, idle_free=True))
+
+
+def route(graph: Graph, machine: Machine, node: Int32Array, read: Readers, style: Style = STYLES[0]) -> Routes:
     """Pack every token that is read elsewhere into parcels, and find their trees.
 
     Bursts (many parcels that are ready at once) are spread over several trees, so that the load of the links out of
     their node is balanced; other parcels take the fastest way, the less loaded of equals.
-
-    Args:
-        spread: balance all parcels, not only bursts, and then relieve the links that are loaded most.
     """
     classes = _classes(graph, machine, node, read)
-    router = _Router(machine)
-    bursts = [c for c in classes if spread or len(c.parcels) * router.frames(c) > router.patience(c.root)]
+    router = _Router(machine, set(node.tolist()) if style.idle_free else set(range(len(machine.nodes))))
+    bursts = [c for c in classes if style.spread or len(c.parcels) * router.frames(c) > router.patience(c.root)]
     for c in sorted(bursts, key=lambda c: (-len(c.parcels) * router.frames(c), c.group, c.root)):
         router.balanced(c)
     by_root: dict[int, list[_Class]] = {}
@@ -87,7 +104,7 @@ def route(graph: Graph, machine: Machine, node: Int32Array, read: Readers, *, sp
             by_root.setdefault(c.root, []).append(c)
     for root in sorted(by_root):
         router.fastest(root, by_root[root])
-    if spread:
+    if style.relieve:
         router.relieve(classes)
     return _assemble(machine, classes)
 
@@ -131,13 +148,13 @@ def _parcel_size(bits: int, widths: Sequence[int], most: int) -> int:
 class _Router:
     """Finds trees and remembers how many frames every link carries."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, busy: set[int]) -> None:
         self.links = machine.links
         self.out = [machine.out_links(v) for v in range(len(machine.nodes))]
         self.dst = [link.dst for link in machine.links]
         self.src = [link.src for link in machine.links]
         self.rate = [link.frames_per_tick for link in machine.links]
-        self.delay = [1 + link.latency for link in machine.links]
+        self.delay = [1 + link.latency if link.dst in busy else 0 for link in machine.links]
         self.load = [0] * len(machine.links)
         self._reach: dict[int, int] = {}
 
@@ -201,29 +218,46 @@ class _Router:
         return tree
 
     def relieve(self, classes: Sequence[_Class]) -> None:
-        """Lead trees around the link that is loaded most, as long as that lowers the load of the most loaded ones."""
+        """Lead trees around the links that are loaded most, one after the other, and keep the best found.
+
+        A step that only moves the greatest load elsewhere is taken too: it may open a way. Trees take turns.
+        """
         users = [(c, number) for c in classes for number in range(len(c.trees))]
-        tries = _RELIEFS
-        while tries > 0:
-            ticks = [-(-load // rate) for load, rate in zip(self.load, self.rate, strict=True)]
-            top = max(ticks, default=0)
-            full = [link for link, t in enumerate(ticks) if t == top]
-            for c, number in users:
-                old = c.trees[number]
-                if tries > 0 and full[0] in old:
-                    tries -= 1
-                    parcels = len(range(number, len(c.parcels), len(c.trees)))
-                    self._add(c, old, -parcels)
-                    tree = self._grow(c, parcels, top)
-                    self._add(c, tree, parcels)
-                    now = [-(-self.load[link] // self.rate[link]) for link in {*tree, *full}]
-                    if now.count(top) < len(full) and max(now) <= top:
-                        c.trees[number] = tree
-                        break
-                    self._add(c, tree, -parcels)
-                    self._add(c, old, parcels)
+        best, kept = self._pressure(), [list(c.trees) for c in classes]
+        turn = 0
+        for _ in range(_RELIEFS):
+            top = self._pressure()
+            for count in range(len(users)):
+                c, number = users[(turn + count) % len(users)]
+                if top[2] in c.trees[number] and self._redirect(c, number, top):
+                    turn += count + 1
+                    break
             else:
-                return
+                break
+            now = self._pressure()
+            if now[:2] < best[:2]:
+                best, kept = now, [list(c.trees) for c in classes]
+        for c, trees in zip(classes, kept, strict=True):
+            c.trees = trees
+
+    def _pressure(self) -> tuple[int, int, int]:
+        """Ticks of the most loaded link, how many links have as many, and the first of them."""
+        ticks = [-(-load // rate) for load, rate in zip(self.load, self.rate, strict=True)]
+        top = max(ticks, default=0)
+        return top, ticks.count(top), ticks.index(top) if ticks else -1
+
+    def _redirect(self, c: _Class, number: int, pressure: tuple[int, int, int]) -> bool:
+        """Lead one tree around the most loaded link, if that makes nothing worse."""
+        old, parcels = c.trees[number], len(range(number, len(c.parcels), len(c.trees)))
+        self._add(c, old, -parcels)
+        tree = self._grow(c, parcels, pressure[0])
+        self._add(c, tree, parcels)
+        if pressure[2] not in tree and self._pressure()[:2] <= pressure[:2]:
+            c.trees[number] = tree
+            return True
+        self._add(c, tree, -parcels)
+        self._add(c, old, parcels)
+        return False
 
     def _add(self, c: _Class, tree: Sequence[int], parcels: int) -> None:
         for link in tree:
