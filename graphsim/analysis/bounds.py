@@ -129,7 +129,7 @@ def _work(costs: Costs) -> Bound:
         load = used / nodes
         speed = speed * (0.5 + load / max(load.max(), 1e-9))
     total = int((price[host] * count).sum()) + fixed
-    several = f"{len(machine.compute_nodes):,} nodes"
+    several = "1 node" if len(machine.compute_nodes) == 1 else f"{len(machine.compute_nodes):,} nodes"
     reason = (
         f"{total:,} ticks of firings on {several}"
         if costs.kinds == 1
@@ -312,10 +312,9 @@ def _solve(costs: Costs, demand: _Demand) -> Bound:
         middle = (low + high) // 2
         low, high = (low, middle) if allows(middle) else (middle, high)
     before = able(high - 1)
-    if len(before) == len(able(high)) or high == 1:
-        few = f"{len(before):,} of {len(machine.compute_nodes):,} nodes have links wide enough" if high > 1 else "none"
-    else:
-        few = f"in less time only {len(before):,} of {len(machine.compute_nodes):,} nodes can get them"
+    share = f"{len(before):,} of {len(machine.compute_nodes):,} nodes"
+    same = len(before) == len(able(high))
+    few = f"only {share} have links wide enough" if same else f"in less time only {share} can get them"
     where = (
         "links out of the host" if not demand.host and out * (high - 1) < demand.bits(high - 1) else "links into nodes"
     )

@@ -34,7 +34,7 @@ Int32Array = npt.NDArray[np.int32]
 #: Rounds of steps 2 and 3.
 _ROUNDS = 24
 #: Firings and hops that are looked at, over all passes, before the latency found so far is taken.
-_EFFORT = 20_000_000
+_EFFORT = 3_000_000
 
 
 @dataclass(frozen=True)
@@ -277,7 +277,7 @@ class Timing:
         hop_start = np.zeros(len(self._hop_link), np.int64)
         cycle = period if period is not None else 1 << 50
         token_end = np.zeros(len(self.makers), np.int64)
-        self._effort -= graph.actor_count + len(hop_start)
+        self._effort -= graph.actor_count
         kept = self._kept if self._kept is not None and self._kept.period == cycle else None
         if kept is None:
             lanes: list[Lane | WideLane] = [Lane(cycle) if rate == 1 else WideLane(cycle, rate) for rate in self._rate]
@@ -320,6 +320,7 @@ class Timing:
         order = np.argsort(assembled, kind="stable")
         hop_ptr = routes.hop_ptr[low : high + 1].tolist()
         base = hop_ptr[0]
+        self._effort -= hop_ptr[-1] - base
         there = [0] * (hop_ptr[-1] - base)
         starts = [0] * len(there)
         link_of, parent_of, frames_of, ticks_of = self._hop_link, self._hop_parent, self._hop_frames, self._hop_ticks
