@@ -91,8 +91,8 @@ def _time(value: float) -> str:
 
 def lanes_rows() -> Iterator[Row]:
     """The lanes engine against TensorFlow on the 10,000 MNIST test images, and on one."""
-    from graphsim.zoo.quiet import import_tensorflow
     from graphsim.simulate.lanes import LanesEngine
+    from graphsim.zoo.quiet import import_tensorflow
 
     tf, keras = import_tensorflow()
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)

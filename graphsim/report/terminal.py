@@ -159,7 +159,7 @@ def print_run(console: Console, result: Result) -> None:
 def print_comparison(console: Console, comparison: Comparison) -> None:
     """Agreement with the reference, per layer and in sum."""
     reference = f"{comparison.reference_name} {comparison.reference_version}"
-    console.print(f"[bold]against {escape(reference)}[/], every neuron judged by its own rounding bound", soft_wrap=True)
+    console.print(f"[bold]against {escape(reference)}[/], each neuron judged by its own rounding bound", soft_wrap=True)
     numbers = ("reference", "own", "outside", "max |diff|", "error/bound")
     table = _table("group", *numbers, right=numbers)
     for layer in comparison.layers:
