@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from graphsim.errors import CheckFailed, DatasetError, UsageError
-from graphsim.report.result import Result
-from graphsim.simulate.engine import input_groups
 
 if TYPE_CHECKING:
     from graphsim.compare.result import Comparison
     from graphsim.datasets import Dataset
     from graphsim.graph import Graph
     from graphsim.machine import Machine
+    from graphsim.report.result import Result
     from graphsim.schedule.schedule import Schedule
     from graphsim.simulate.engine import Engine
 
@@ -90,6 +89,8 @@ def make_engine(name: str, graph: Graph, schedule: Schedule, threads: int | None
 
 def check_dataset(graph: Graph, dataset: Dataset) -> None:
     """Raise DatasetError unless the samples fit the graph's input."""
+    from graphsim.simulate.engine import input_groups
+
     groups = input_groups(graph)
     if len(groups) != 1:
         raise DatasetError(f"{graph.name} takes {len(groups)} inputs; dataset {dataset.name} has one")
@@ -121,6 +122,7 @@ def run(
     Raises:
         GraphsimError: whatever input is unusable. CheckFailed: the verifier rejects the schedule (nothing is run then).
     """
+    from graphsim.report.result import Result
     from graphsim.schedule import fold
     from graphsim.schedule.verify import verify
 

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from graphsim import __version__
-from graphsim.compare.result import Comparison
 from graphsim.graph import Actor, Graph
-from graphsim.machine import Machine
-from graphsim.report.result import Result
-from graphsim.report.utilisation import utilisation
-from graphsim.schedule.schedule import Bound, Schedule, latency
-from graphsim.schedule.verify import Verdict
+
+if TYPE_CHECKING:
+    from graphsim.compare.result import Comparison
+    from graphsim.machine import Machine
+    from graphsim.report.result import Result
+    from graphsim.schedule.schedule import Bound, Schedule
+    from graphsim.schedule.verify import Verdict
 
 SCHEMA_VERSION = 1
 
@@ -83,6 +84,9 @@ def bound_record(bound: Bound) -> dict[str, Any]:
 
 def schedule_record(graph: Graph, schedule: Schedule) -> dict[str, Any]:
     """The keys ``machine`` and ``schedule`` of a document."""
+    from graphsim.report.utilisation import utilisation
+    from graphsim.schedule.schedule import latency
+
     machine = schedule.machine
     load = utilisation(graph, schedule)
     busiest_link = int(np.argmax(load.link_frames / np.maximum(1, load.link_capacity))) if machine.links else None

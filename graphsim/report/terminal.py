@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich import box
@@ -10,14 +11,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from graphsim.compare.result import Comparison
 from graphsim.graph import Actor, Graph
 from graphsim.graph.ops import ACTIVATIONS, OPS
-from graphsim.machine import Machine
-from graphsim.report.result import Result
-from graphsim.report.utilisation import utilisation
-from graphsim.schedule.schedule import Schedule, latency
-from graphsim.schedule.verify import Verdict
+
+if TYPE_CHECKING:
+    from graphsim.compare.result import Comparison
+    from graphsim.machine import Machine
+    from graphsim.report.result import Result
+    from graphsim.schedule.schedule import Schedule
+    from graphsim.schedule.verify import Verdict
 
 
 def _table(*columns: str, title: str | None = None, right: Sequence[str] = ()) -> Table:
@@ -85,6 +87,9 @@ def print_machine(console: Console, machine: Machine) -> None:
 
 def print_schedule(console: Console, graph: Graph, schedule: Schedule) -> None:
     """Period, bound, latency, what binds, and how full nodes, links and memories are."""
+    from graphsim.report.utilisation import utilisation
+    from graphsim.schedule.schedule import latency
+
     machine, load = schedule.machine, utilisation(graph, schedule)
     used = np.unique(schedule.node)
     share = load.node_ticks[used] / max(1, schedule.period)
