@@ -53,6 +53,8 @@ def load_graph(path: Path, weights: Path | None = None) -> Graph:
         GraphError, ModelError, UsageError: the file cannot be used.
     """
     existing(path, "a .gsim graph or a model (.h5, .keras, .json with --weights)")
+    if path.suffix == ".fold":
+        raise UsageError(f"{path}: is a schedule; give the graph (.gsim) or the model that it was folded from")
     if path.suffix == ".gsim":
         from graphsim.graph.store import load
 
@@ -85,6 +87,15 @@ def make_engine(name: str, graph: Graph, schedule: Schedule, threads: int | None
 
         return ReferenceEngine(graph)
     raise UsageError(f"there is no engine {name!r}; choose one of {', '.join(ENGINES)}")
+
+
+def check_comparable(model: Path) -> None:
+    """Raise UsageError for what TensorFlow cannot read."""
+    if model.suffix == ".gsim":
+        raise UsageError(
+            f"{model}: a .gsim graph cannot be compared, as TensorFlow reads Keras models; give the model, or use "
+            "graphsim run --no-reference"
+        )
 
 
 def check_dataset(graph: Graph, dataset: Dataset) -> None:
@@ -127,6 +138,8 @@ def run(
     from graphsim.schedule.verify import verify
 
     bars = bar or _no_bar
+    if reference:
+        check_comparable(model)
     seconds: dict[str, float] = {}
     with _timed(seconds, "lower"):
         graph = load_graph(model, weights)
@@ -162,6 +175,7 @@ def compare(model: Path, dataset: Dataset, *, weights: Path | None = None, bar: 
     from graphsim.simulate.lanes import LanesEngine
 
     bars = bar or _no_bar
+    check_comparable(model)
     graph = load_graph(model, weights)
     check_dataset(graph, dataset)
     with bars("preparing the engine (compiles native code the first time)", None):

@@ -69,6 +69,7 @@ def test_it_renders_every_plot(page: Any) -> None:
         "return [...document.querySelectorAll('[id^=plot-]')].map(e => [e.id, e.querySelectorAll('.main-svg').length])"
     )
     assert {name for name, svgs in plots if svgs > 0} == {
+        "plot-graph",
         "plot-loads",
         "plot-nodes",
         "plot-links",

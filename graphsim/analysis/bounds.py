@@ -154,7 +154,8 @@ def _pigeonhole(costs: Costs, ticks: IntArray, many: IntArray) -> Bound:
     nodes = len(costs.machine.compute_nodes)
     level, k = _crowded(ticks, many, nodes)
     reason = (
-        f"{k + 1:,} of the {k * nodes + 1:,} largest firings share one of {nodes:,} nodes: at least {level:,} ticks"
+        f"of the {k * nodes + 1:,} largest firings some {k + 1:,} must share one of {nodes:,} nodes; "
+        f"the {k + 1:,} smallest of them take {level:,} ticks"
     )
     return Bound(level, "compute", "all nodes", reason)
 

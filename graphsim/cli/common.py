@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from graphsim.errors import UsageError
 from graphsim.files import write_text
 
 JsonOption = Annotated[
@@ -39,6 +40,24 @@ def write_json(json_file: str | None, document: Mapping[str, Any]) -> None:
         sys.stdout.flush()
     else:
         write_text(json_file, text)
+
+
+def check_outputs(json_file: str | None, *outputs: Path | None, report: Path | None = None) -> None:
+    """Complain about places that cannot be written before any work is done. A report's folder may be new, in any depth.
+
+    Raises:
+        UsageError: names the place, and what is in the way.
+    """
+    named = Path(json_file) if json_file is not None and json_file != "-" else None
+    for path in (named, *outputs):
+        if path is None:
+            continue
+        if path.is_dir():
+            raise UsageError(f"{path}: is a folder; name a file")
+        if not path.parent.is_dir():
+            raise UsageError(f"{path}: there is no folder {path.parent}; make it first, or name another place")
+    if report is not None and report.exists() and not report.is_dir():
+        raise UsageError(f"{report}: is not a folder; --report takes a folder")
 
 
 @contextmanager

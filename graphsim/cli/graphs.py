@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from graphsim.cli.common import JsonOption, WeightsOption, console_for, write_json
+from graphsim.cli.common import JsonOption, WeightsOption, check_outputs, console_for, write_json
 from graphsim.errors import UsageError
 from graphsim.files import write_text
 from graphsim.pipeline import existing, load_graph
@@ -38,6 +38,7 @@ def lower(
     console = console_for(json)
     existing(model, "a model (.h5, .keras, or .json with --weights)")
     target = output or Path(model.stem + ".gsim")
+    check_outputs(json, target)
     if target.resolve() == model.resolve():
         raise UsageError(f"{target}: would overwrite the model itself; choose another name with -o")
     graph = lower_keras(model, weights)
@@ -51,6 +52,10 @@ def show(
     graph: Annotated[Path, typer.Argument(help="A .gsim graph, or a model that is lowered first.")],
     actor: Annotated[
         str | None, typer.Option("--actor", metavar="NAME", help="Show one actor, e.g. 'dense[17]' or sink.")
+    ] = None,
+    fold: Annotated[
+        Path | None,
+        typer.Option("--fold", metavar="FOLD", help="With --actor: also where and when it fires in this schedule."),
     ] = None,
     text: Annotated[bool, typer.Option("--text", help="Print the whole graph as text, which parses back.")] = False,
     dot: Annotated[Path | None, typer.Option("--dot", metavar="FILE", help="Write Graphviz DOT.")] = None,
@@ -66,7 +71,7 @@ def show(
 
         graphsim show mnist_mlp.gsim
 
-        graphsim show mnist_mlp.gsim --actor 'dense[17]'
+        graphsim show mnist_mlp.gsim --actor 'dense[17]' --fold mnist_mlp.fold
 
         graphsim show models/digits_mlp.h5 --dot digits.dot
     """
@@ -74,12 +79,21 @@ def show(
     from graphsim.report.terminal import print_actor, print_graph
 
     console = console_for(json)
+    check_outputs(json, dot, graphml)
     loaded = load_graph(graph, weights)
     record = {"schema_version": 1, "graph": graph_record(loaded)}
     if actor is not None:
         found = loaded.actor(actor)
         print_actor(console, found)
         record["actor"] = actor_record(found)
+        if fold is not None:
+            from graphsim.report.record import firing_record
+            from graphsim.report.terminal import print_firing
+            from graphsim.schedule.store import load as load_schedule
+
+            schedule = load_schedule(existing(fold, "a .fold schedule"), loaded)
+            print_firing(console, found, schedule)
+            record["firing"] = firing_record(found, schedule)
     elif text:
         from graphsim.graph.text import dump
 

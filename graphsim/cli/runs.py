@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from graphsim.cli.common import JsonOption, WeightsOption, console_for, progress_bar, write_json
+from graphsim.cli.common import JsonOption, WeightsOption, check_outputs, console_for, progress_bar, write_json
 from graphsim.cli.schedules import MachineOption, PlacementOption, PlaceOption
 from graphsim.errors import CheckFailed, UsageError
 
@@ -68,13 +68,15 @@ def run(
     console = console_for(json)
     if engine not in pipeline.ENGINES:
         raise UsageError(f"there is no engine {engine!r}; choose one of {', '.join(pipeline.ENGINES)}")
+    check_outputs(json, report=report)
+    chosen_samples = load(dataset, limit=samples)
     chosen = (
         shipped(dataset) if model is None else pipeline.existing(model, "a model (.h5, .keras, .json with --weights)")
     )
     hardware = load_machine(machine)
     result = pipeline.run(
         chosen,
-        load(dataset, limit=samples),
+        chosen_samples,
         hardware,
         weights=weights,
         engine=engine,
@@ -124,6 +126,7 @@ def compare(
     from graphsim.report.terminal import print_comparison
 
     console = console_for(json)
+    check_outputs(json)
     pipeline.existing(model, "a model (.h5, .keras, .json with --weights)")
     comparison = pipeline.compare(model, load(dataset, limit=samples), weights=weights, bar=progress_bar)
     print_comparison(console, comparison)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from graphsim.cli.common import JsonOption, WeightsOption, console_for, progress_bar, write_json
+from graphsim.cli.common import JsonOption, WeightsOption, check_outputs, console_for, progress_bar, write_json
 from graphsim.errors import CheckFailed
 from graphsim.pipeline import existing, load_graph
 
@@ -62,14 +62,15 @@ def fold(
     from graphsim.schedule.store import save
 
     console = console_for(json)
+    target = output or Path(graph.stem + ".fold")
+    check_outputs(json, target, write_placement)
     hardware = load_machine(machine)
     loaded = load_graph(graph, weights)
     with progress_bar("folding", None):
         schedule = fold_graph(loaded, hardware, strategy=place, placement=placement, seed=seed)
-    target = output or Path(graph.stem + ".fold")
     save(schedule, target)
     print_schedule(console, loaded, schedule)
-    console.print(f"wrote {target} ({target.stat().st_size:,} bytes)", soft_wrap=True)
+    console.print(f"wrote {target} ({target.stat().st_size:,} bytes); 'graphsim verify' checks it", soft_wrap=True)
     if write_placement is not None:
         write_placement_file(loaded, schedule, write_placement)
         console.print(f"wrote {write_placement}", soft_wrap=True)
@@ -94,6 +95,7 @@ def verify(
     from graphsim.schedule.verify import verify as verify_schedule
 
     console = console_for(json)
+    check_outputs(json)
     loaded = load_graph(graph, weights)
     verdict = verify_schedule(loaded, load(existing(schedule, "a .fold schedule"), loaded))
     print_verdict(console, verdict, full=True)

@@ -62,7 +62,7 @@ class TensorFlowReference:
             self._tf, self._keras = import_tensorflow()
         except ReferenceUnavailableError as error:
             raise ReferenceUnavailableError(
-                f"comparing needs TensorFlow, which is not installed: install graphsim[tensorflow]. {WITHOUT}"
+                f"comparing needs TensorFlow, which is not installed: pip install '.[tensorflow]' in the checkout. {WITHOUT}"
             ) from error
         self.version = f"{self._tf.__version__} (Keras {self._keras.__version__})"
         self.path = Path(path)
@@ -265,7 +265,9 @@ class TensorFlowReference:
         except GraphsimError:
             raise
         except Exception as error:  # a model that loads may still fail to compute
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            # TensorFlow tells the reason last, behind the lines of code it was traced from.
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            reason = lines[-1][:300] if lines else type(error).__name__
             raise ReferenceUnavailableError(
                 f"{self.path}: TensorFlow cannot compute this model: {reason}. {WITHOUT}"
             ) from error

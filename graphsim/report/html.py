@@ -77,6 +77,7 @@ def _script(value: Any) -> Markup:
 def _figures(result: Result) -> dict[str, Any]:
     graph, schedule, comparison = result.graph, result.schedule, result.comparison
     figures: dict[str, Any] = {
+        "graph": plots.group_graph(graph),
         "loads": plots.loads(graph, schedule),
         "nodes": plots.node_gantt(graph, schedule),
         "links": plots.link_gantt(graph, schedule),

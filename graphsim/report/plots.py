@@ -88,6 +88,48 @@ def _bars(
     return traces
 
 
+def group_graph(graph: Graph) -> go.Figure:
+    """Groups as points, channel bundles as lines, from left to right by the longest way from a source."""
+    depth = [0] * len(graph.groups)
+    for number in range(len(graph.groups)):
+        for c in graph.channels_into(number):
+            depth[number] = max(depth[number], depth[c.src] + 1)
+    rows: dict[int, int] = {}
+    y = []
+    for d in depth:
+        y.append(-rows.get(d, 0))
+        rows[d] = rows.get(d, 0) + 1
+    colours = group_colours(graph)
+    lines = go.Scatter(
+        x=[x for c in graph.channels for x in (depth[c.src], (depth[c.src] + depth[c.dst]) / 2, depth[c.dst], None)],
+        # A bundle that passes over other columns is bent downwards, clear of the groups between.
+        y=[v for c in graph.channels for v in (y[c.src], _bend(y, depth, c.src, c.dst), y[c.dst], None)],
+        mode="lines",
+        line={"color": "rgba(128,128,128,0.6)", "width": 1.5, "shape": "spline"},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    points = go.Scatter(
+        x=depth,
+        y=y,
+        mode="markers+text",
+        marker={"size": 16, "color": [colours[n] for n in range(len(graph.groups))], "symbol": "square"},
+        text=[f"{g.name} ({g.size:,})" for g in graph.groups],
+        textposition=["top center" if d % 2 else "bottom center" for d in depth],
+        customdata=[[g.op, g.activation] for g in graph.groups],
+        hovertemplate="%{text}<br>%{customdata[0]}, then %{customdata[1]}<extra></extra>",
+        showlegend=False,
+    )
+    figure = _figure([lines, points], 150 + 60 * max(rows.values()))
+    figure.update_xaxes(visible=False, range=[-0.6, max(depth) + 0.6])
+    figure.update_yaxes(visible=False, range=[-max(rows.values()) + 0.2, 0.7])
+    return figure
+
+
+def _bend(y: list[int], depth: list[int], src: int, dst: int) -> float:
+    return (y[src] + y[dst]) / 2 - (0.35 if depth[dst] - depth[src] > 1 else 0.0)
+
+
 def node_gantt(graph: Graph, schedule: Schedule, periods: int = 2) -> go.Figure:
     """Firings on the busiest nodes over so many periods in steady state, coloured by group."""
     machine, period = schedule.machine, schedule.period
@@ -231,8 +273,8 @@ def confusion(matrix: IntArray, classes: tuple[str, ...]) -> go.Figure:
         hovertemplate="label %{y}, predicted %{x}: %{text}<extra></extra>",
     )
     figure = _figure([trace], 420)
-    figure.update_xaxes(title="predicted", type="category")
-    figure.update_yaxes(title="label", type="category", autorange="reversed")
+    figure.update_xaxes(title="predicted", type="category", showgrid=False)
+    figure.update_yaxes(title="label", type="category", autorange="reversed", showgrid=False)
     return figure
 
 
@@ -245,7 +287,7 @@ def agreement(comparison: Comparison) -> go.Figure:
         go.Bar(
             x=names,
             y=np.asarray(layer.ratios) / max(1, sum(layer.ratios)),
-            name=f"{layer.layer} ({layer.observes})",
+            name=layer.name,
             marker={"color": COLOURS[i % len(COLOURS)]},
             customdata=layer.ratios,
             hovertemplate="%{x}: %{customdata:,} values<extra>%{fullData.name}</extra>",
@@ -266,7 +308,7 @@ def ulps(comparison: Comparison) -> go.Figure:
         go.Bar(
             x=list(layer.ulps),
             y=np.asarray(list(layer.ulps.values())) / max(1, sum(layer.ulps.values())),
-            name=f"{layer.layer} ({layer.observes})",
+            name=layer.name,
             marker={"color": COLOURS[i % len(COLOURS)]},
             customdata=list(layer.ulps.values()),
             hovertemplate="%{x} ulp: %{customdata:,} values<extra>%{fullData.name}</extra>",

@@ -64,6 +64,19 @@ def actor_record(actor: Actor) -> dict[str, Any]:
     }
 
 
+def firing_record(actor: Actor, schedule: Schedule) -> dict[str, Any]:
+    """Where and when an actor fires in iteration 0, in ticks; iteration n fires n periods later."""
+    from graphsim.schedule.schedule import durations
+
+    start = int(schedule.start[actor.id])
+    return {
+        "node": schedule.machine.nodes[int(schedule.node[actor.id])].name,
+        "start_tick": start,
+        "end_tick": start + int(durations(actor.graph, schedule.machine, schedule.node)[actor.id]),
+        "period_ticks": schedule.period,
+    }
+
+
 def machine_record(machine: Machine) -> dict[str, Any]:
     """Name and sizes of a machine."""
     return {
@@ -74,6 +87,7 @@ def machine_record(machine: Machine) -> dict[str, Any]:
         "clock_mhz": machine.clock_mhz,
         "host": machine.nodes[machine.host].name,
         "digest": machine.digest(),
+        "toml": machine.to_toml(),
     }
 
 
@@ -102,6 +116,7 @@ def schedule_record(graph: Graph, schedule: Schedule) -> dict[str, Any]:
             "bound": bound_record(schedule.bound),
             "placement_bound": bound_record(schedule.placement_bound),
             "latency_ticks": latency(graph, schedule),
+            "remark": schedule.remark or None,
             "folding_factor": graph.actor_count / len(np.unique(schedule.node)),
             "nodes_used": len(np.unique(schedule.node)),
             "parcels": len(schedule.parcel_node),

@@ -71,6 +71,16 @@ def print_actor(console: Console, actor: Actor, limit: int = 16) -> None:
     console.print(f"  consumers  {len(consumers):,}{': ' + names if names else ''}{more}")
 
 
+def print_firing(console: Console, actor: Actor, schedule: Schedule) -> None:
+    """Where and when an actor fires."""
+    from graphsim.report.record import firing_record
+
+    firing = firing_record(actor, schedule)
+    when = f"ticks {firing['start_tick']:,} to {firing['end_tick']:,} for sample 0"
+    later = f"{firing['period_ticks']:,} ticks later for each next one (simulated)"
+    console.print(f"  fires      on node {firing['node']}, {when}, {later}", soft_wrap=True)
+
+
 def print_machines(console: Console, topologies: Sequence[tuple[str, str, str]]) -> None:
     """The built-in machines."""
     table = _table("pattern", "what it is", "for example")
@@ -98,16 +108,17 @@ def print_schedule(console: Console, graph: Graph, schedule: Schedule) -> None:
         f"{graph.actor_count / len(used):.1f} actors per node, placed {schedule.strategy}"
     )
     gap = schedule.period / schedule.bound.ticks - 1 if schedule.bound.ticks else 0.0
+    proof = "communication" if schedule.bound.kind == "link" else "compute"
     console.print(f"  period     {schedule.period:,} ticks per sample (simulated)")
-    console.print(
-        f"  bound      {schedule.bound.ticks:,} ticks (proved: {escape(schedule.bound.reason)}); gap {gap:.2%}",
-        soft_wrap=True,
-    )
+    reason = f"(proved, by {proof}: {escape(schedule.bound.reason)})"
+    console.print(f"  bound      {schedule.bound.ticks:,} ticks {reason}; gap {gap:.2%}", soft_wrap=True)
     binding = schedule.placement_bound
     console.print(
         f"  binds      {'communication' if binding.kind == 'link' else 'compute'}: {escape(binding.resource)}",
         soft_wrap=True,
     )
+    if schedule.remark:
+        console.print(f"  remark     {escape(schedule.remark)}", soft_wrap=True)
     console.print(f"  latency    {latency(graph, schedule):,} ticks from source to sink (simulated)")
     console.print(f"  nodes      {share.mean():.1%} busy on average, busiest {share.max():.1%}")
     if machine.links:
@@ -154,11 +165,19 @@ def print_run(console: Console, result: Result) -> None:
         soft_wrap=True,
     )
     rate = f" = {run.samples / run.wall_seconds:,.0f} samples/s" if run.wall_seconds else ""
-    console.print(f"  wall time  {run.wall_seconds:.3f} s{rate} (measured here)")
+    console.print(f"  wall time  {seconds(run.wall_seconds)}{rate} (measured here)")
     if result.comparison is not None:
         print_comparison(console, result.comparison)
     elif result.accuracy is not None:
         console.print(f"  accuracy   {result.accuracy:.2%} of {run.samples:,} labels")
+
+
+def seconds(value: float) -> str:
+    """A measured time with three digits and a fitting unit."""
+    for scale, unit in ((1.0, "s"), (1e-3, "ms")):
+        if value >= scale:
+            return f"{value / scale:.3g} {unit}"
+    return f"{value / 1e-6:.3g} us"
 
 
 def print_comparison(console: Console, comparison: Comparison) -> None:

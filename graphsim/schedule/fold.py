@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -179,7 +179,14 @@ class _Tried:
         if best is None:
             assert self.error is not None
             raise self.error
-        return best[1]
+        return replace(best[1], remark=self._remark(best[1]))
+
+    def _remark(self, best: Schedule) -> str:
+        """Why more nodes were not used, if a placement on more of them failed."""
+        used, there = len(np.unique(best.node)), len(self.costs.machine.compute_nodes)
+        if self.error is None or used == there:
+            return ""
+        return f"{used:,} of {there:,} nodes are used; a placement on more failed: {self.error}"[:1000]
 
 
 #: Candidates of one period whose latency is found out.

@@ -60,6 +60,7 @@ class Schedule:
         slot_node, slot_token, slot_depth: int32 (slots,). slot_address: int64 (slots,).
         bound: the proved lower bound for any placement on this machine.
         placement_bound: the lower bound for this placement and these routes.
+        remark: what stood in the way of using more nodes, if something did; else "".
     """
 
     graph_digest: str
@@ -80,6 +81,7 @@ class Schedule:
     slot_depth: npt.NDArray[np.int32]
     bound: Bound
     placement_bound: Bound
+    remark: str = ""
 
 
 def durations(graph: Graph, machine: Machine, node: npt.NDArray[np.int32]) -> IntArray:

@@ -31,7 +31,7 @@ import numpy.typing as npt
 
 from graphsim.analysis.tokens import input_actors
 from graphsim.errors import MachineError, ScheduleError
-from graphsim.files import replacing
+from graphsim.files import bounded_memory, replacing
 from graphsim.graph import Graph
 from graphsim.machine import Machine, parse_machine
 from graphsim.schedule.schedule import Bound, Schedule
@@ -55,6 +55,8 @@ _ARRAYS: dict[str, np.dtype[Any]] = {
 }
 #: No tick and no address in a file is greater.
 _MOST = 2**50
+#: Bytes that HDF5 may use beyond what the file holds.
+_ALLOWANCE = 256 << 20
 _MOST_TEXT = 1_000
 _MOST_HEADER = 65_536
 #: As many bytes as a machine file may have.
@@ -75,6 +77,7 @@ def save(schedule: Schedule, path: Path | str) -> None:
         "period": schedule.period,
         "bound": vars(schedule.bound),
         "placement_bound": vars(schedule.placement_bound),
+        "remark": schedule.remark,
         "sha256": _sha256(arrays),
     }
     head = np.frombuffer(json.dumps(header, indent=1).encode("ascii"), np.uint8)
@@ -108,7 +111,8 @@ def load(path: Path | str, graph: Graph | None = None) -> Schedule:
         raise ScheduleError(f"{path}: is not a file")
     with _naming(path):
         # h5py takes locks to guard against a writer in the same file; ours replace whole files.
-        with h5py.File(path, "r", locking=False) as file:
+        # A damaged heap can make HDF5 allocate without end: it gets as much as the file has, and some to work with.
+        with bounded_memory(_ALLOWANCE + 2 * status.st_size), h5py.File(path, "r", locking=False) as file:
             _check_schema(file)
             left = status.st_size
             head = _read(file, _HEADER, np.dtype("u1"), min(left, _MOST_HEADER)).tobytes()
@@ -195,10 +199,10 @@ def _header(text: bytes) -> dict[str, Any]:
         data = json.loads(text.decode("ascii"))
     except (ValueError, RecursionError):
         raise ScheduleError("/header: is not JSON") from None
-    wanted = ("graph_digest", "strategy", "period", "bound", "placement_bound", "sha256")
+    wanted = ("graph_digest", "strategy", "period", "bound", "placement_bound", "remark", "sha256")
     if not isinstance(data, dict) or set(data) != set(wanted):
         raise ScheduleError(f"/header: must have exactly the keys {', '.join(wanted)}")
-    for key in ("graph_digest", "strategy", "sha256"):
+    for key in ("graph_digest", "strategy", "remark", "sha256"):
         _check_text(key, data[key])
     for key in ("graph_digest", "sha256"):
         if len(data[key]) != 64 or set(data[key]) - set("0123456789abcdef"):

@@ -34,7 +34,7 @@ Int32Array = npt.NDArray[np.int32]
 #: Rounds of steps 2 and 3.
 _ROUNDS = 24
 #: Firings and hops that are looked at, over all passes, before the latency found so far is taken.
-_EFFORT = 3_000_000
+_EFFORT = 400_000
 
 
 @dataclass(frozen=True)

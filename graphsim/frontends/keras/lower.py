@@ -273,7 +273,7 @@ def _params(builder: Builder, model: Model, source: Archive) -> tuple[dict[str, 
     types: set[str] = set()
     h5 = source.weights
     if h5 is None and declared:
-        raise ModelError(f"{source.file}: has no weights; give a file with the weights of this architecture")
+        raise ModelError(f"{source.file}: has no weights; give the file that has them with --weights")
     if h5 is not None and declared:
         located = locate(model, builder.weights, h5)
         paths = located.paths

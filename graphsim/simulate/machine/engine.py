@@ -54,7 +54,10 @@ class MachineEngine:
     name = "machine"
 
     def __init__(self, graph: Graph, schedule: Schedule) -> None:
+        from graphsim.simulate.machine.interpreter import advance  # compiles, or loads what is compiled
+
         check_runnable(graph, self.name)
+        self._advance = advance
         verdict = verify_calendars(graph, schedule)
         if not verdict.ok:
             more = f" ({verdict.violation_count - 1} more)" if verdict.violation_count > 1 else ""
@@ -78,8 +81,6 @@ class MachineEngine:
         Raises:
             TokenError: a token was late, stale, lost or overwritten; names tick, node and actor.
         """
-        from graphsim.simulate.machine.interpreter import advance  # compiles, or loads what is compiled
-
         graph, p = self.graph, self._program
         given = as_inputs(graph, samples)
         kept = kept_groups(graph, keep)
@@ -102,7 +103,7 @@ class MachineEngine:
             end = min(first + CHUNK, last)
             row = max(0, first - p.stages + 1)
             self._fill(rows, given, row, min(end, n))
-            failed = advance(
+            failed = self._advance(
                 first, end, n, p.period, p.stages, p.tokens, graph.actor_count, row,
                 p.events, p.event_tick, p.depths, rings, p.runs, p.segments, p.weights,
                 actors, p.arguments, p.bias, p.divisor,
