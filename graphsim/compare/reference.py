@@ -62,7 +62,8 @@ class TensorFlowReference:
             self._tf, self._keras = import_tensorflow()
         except ReferenceUnavailableError as error:
             raise ReferenceUnavailableError(
-                f"comparing needs TensorFlow, which is not installed: pip install '.[tensorflow]' in the checkout. {WITHOUT}"
+                f"comparing needs TensorFlow, which is not installed: pip install '.[tensorflow]' in the checkout."
+                f" {WITHOUT}"
             ) from error
         self.version = f"{self._tf.__version__} (Keras {self._keras.__version__})"
         self.path = Path(path)

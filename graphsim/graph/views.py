@@ -216,7 +216,7 @@ def _check_limit(graph: Graph, what: str, limit: int) -> None:
     if graph.actor_count + graph.edge_count > limit:
         raise GraphError(
             f"{graph.name}: {graph.actor_count:,} actors and {graph.edge_count:,} edges; {what} is for at most "
-            f"{limit:,} together, because few tools draw more; DOT with one box per group (graphsim show --dot) is for large ones"
+            f"{limit:,} together, because few tools draw more; graphsim show --dot draws one box per group"
         )
 
 

@@ -123,7 +123,8 @@ def hypergraph(costs: Costs, seed: int) -> Placement:
         import mtkahypar  # noqa: F401
     except ImportError as error:
         raise PlacementError(
-            "placement strategy hypergraph needs the package mtkahypar; pip install '.[partition]' in the checkout, or use "
+            "placement strategy hypergraph needs the package mtkahypar; pip install '.[partition]' in the checkout, or "
+            "use "
             "--place contiguous"
         ) from error
     machine, graph = costs.machine, costs.graph
