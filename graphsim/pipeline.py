@@ -41,8 +41,9 @@ def existing(path: Path, what: str) -> Path:
     """
     if not path.exists():
         raise UsageError(f"{path}: there is no such file; expected {what}")
-    if path.is_dir():
-        raise UsageError(f"{path}: is a folder; expected {what}")
+    if not path.is_file():
+        kind = "a folder" if path.is_dir() else "not a file (a pipe or a device)"
+        raise UsageError(f"{path}: is {kind}; expected {what}")
     return path
 
 

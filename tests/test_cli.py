@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -210,7 +211,7 @@ def test_ctrl_c_leaves_no_half_file(here: Path, delay: float) -> None:
     time.sleep(delay)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, said
     assert "stopped" in said
     assert "Traceback" not in said
     assert not report.exists()
@@ -232,3 +233,88 @@ def test_a_placement_file_goes_round(here: Path) -> None:
     from graphsim.schedule.store import load
 
     assert np.array_equal(load(here / "a.fold", graph).node, load(here / "b.fold", graph).node)
+
+
+@pytest.mark.parametrize("name", ["[bold]x[/bold]", "[/]", "a\nb", "ü☃"])
+def test_names_are_shown_as_they_are(here: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    (here / "folder").mkdir()
+    model = here / "folder" / f"{name.replace('/', '')}.h5"
+    model.write_bytes(Path(DIGITS).read_bytes())
+    graph = model.with_suffix(".gsim")
+    assert main(["lower", str(model), "-o", str(graph)]) == 0
+    assert main(["show", str(graph), "--dot", str(graph.with_suffix(".dot"))]) == 0
+    shown = str(graph) if str(graph).isprintable() else ascii(str(graph))
+    assert f"wrote {shown} (" in capsys.readouterr().out.replace("\n", "")
+
+
+def test_a_terminal_without_letters_gets_codes(here: Path) -> None:
+    command = [sys.executable, "-m", "graphsim", "lower", DIGITS, "-o", "☃.gsim"]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0
+    assert r"wrote \u2603.gsim" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["lower", "show", "fold", "run"])
+def test_a_pipe_is_no_file(here: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    os.mkfifo(here / "pipe.h5")
+    assert main([command, "pipe.h5"]) == 2
+    assert "is not a file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["lower", DIGITS, "-o", "missing/x.gsim"], "there is no folder missing"),
+        (["show", DIGITS, "--json", "."], "is a folder"),
+        (["run", "--report", "file"], "is not a folder"),
+        (["run", "g.gsim"], "cannot be compared"),
+        (["fold", "x.fold"], "is a schedule"),
+        (["fetch", "mnist", "--mirror", "~nobody-of-that-name/x", "--force"], "nobody-of-that-name"),
+        (["fold", DIGITS, "--seed", "99999999999999999999"], "seed"),
+    ],
+)
+def test_what_cannot_be_is_said_before_any_work(
+    here: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    for name in ("file", "g.gsim", "x.fold"):
+        (here / name).touch()
+    assert main(arguments) == 2
+    assert said in re.sub(r"\s+", " ", capsys.readouterr().err)
+
+
+def test_an_actor_is_shown_in_its_schedule(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["lower", DIGITS, "-o", "g.gsim"])
+    main(["fold", "g.gsim", "-m", "line:2", "-o", "g.fold"])
+    assert main(["show", "g.gsim", "--actor", "sink", "--fold", "g.fold", "--json", "a.json"]) == 0
+    from graphsim.schedule.store import load
+
+    graph = store.load(here / "g.gsim")
+    schedule = load(here / "g.fold", graph)
+    firing = json.loads((here / "a.json").read_text())["firing"]
+    assert firing["node"] == "n0"
+    assert firing["start_tick"] == int(schedule.start[-1])
+    assert firing["end_tick"] - firing["start_tick"] == 9  # an argmax over ten classes compares nine times
+    assert "fires      on node n0" in capsys.readouterr().out
+
+
+def test_why_nodes_stay_idle_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fold", DIGITS, "-m", "torus:4x4,calendar_entries=2", "-o", "x.fold"]) == 0
+    assert "a placement on more failed: link" in capsys.readouterr().out
+
+
+def test_an_interrupt_that_a_library_disguises_is_still_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    from graphsim import cli
+
+    def disguise(_: list[str] | None) -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        except KeyboardInterrupt as interrupt:
+            raise ImportError("a module stopped half-way") from interrupt
+        return 0
+
+    monkeypatch.setattr(cli, "_run", disguise)
+    before = signal.getsignal(signal.SIGINT)
+    assert main([]) == 130
+    assert signal.getsignal(signal.SIGINT) is before

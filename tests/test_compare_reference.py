@@ -244,7 +244,7 @@ def test_hard_sigmoid_means_what_it_meant_when_the_file_was_written(keras: Any, 
 
 def test_without_tensorflow_the_message_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    with pytest.raises(ReferenceUnavailableError, match=r"graphsim\[tensorflow\].*--no-reference"):
+    with pytest.raises(ReferenceUnavailableError, match=r"\[tensorflow\].*--no-reference"):
         TensorFlowReference(MODELS / "digits_mlp.h5")
 
 

@@ -7,8 +7,12 @@ Ctrl-C. Heavy imports (TensorFlow, Numba, Plotly) happen inside the commands tha
 from __future__ import annotations
 
 import errno
+import io
 import os
+import signal
 import sys
+import threading
+from types import FrameType
 
 from graphsim.errors import CheckFailed, GraphsimError
 
@@ -18,6 +22,30 @@ STOPPED = 130
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status; the entry point of the ``graphsim`` script."""
+    interrupts: list[int] = []
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        return _run(arguments)
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        return _run(arguments)
+    except BaseException:
+        # A library in the middle of something may turn the interrupt into an exception of its own.
+        if interrupts:
+            return _stopped()
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _run(arguments: list[str] | None) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a name's letters shows their codes
+            stream.reconfigure(errors="backslashreplace")
     try:
         from graphsim.cli.app import app
 

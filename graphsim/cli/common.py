@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from graphsim.errors import UsageError
 from graphsim.files import write_text
@@ -28,6 +29,12 @@ WeightsOption = Annotated[
 def console_for(json_file: str | None) -> Console:
     """Where people read: standard output, or standard error when JSON goes to standard output."""
     return Console(stderr=json_file == "-", highlight=False)
+
+
+def say_place(console: Console, what: str, path: Path | str, more: str = "") -> None:
+    """Print where something is. A path is shown as it is, whatever brackets or control characters are in it."""
+    shown = str(path) if str(path).isprintable() else ascii(str(path))
+    console.print(f"{what} {escape(shown)}{more}", soft_wrap=True)
 
 
 def write_json(json_file: str | None, document: Mapping[str, Any]) -> None:

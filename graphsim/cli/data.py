@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from graphsim.cli.common import JsonOption, byte_bars, console_for, write_json
+from graphsim.cli.common import JsonOption, byte_bars, console_for, say_place, write_json
 from graphsim.errors import UsageError
 
 
@@ -37,7 +37,7 @@ def fetch(
     console = console_for(json)
     with byte_bars() as report:
         folder = fetch_mnist(mirror, force, progress=report)
-    console.print(f"mnist is in {folder}", soft_wrap=True)
+    say_place(console, "mnist is in", folder)
     write_json(json, {"schema_version": 1, "dataset": "mnist", "folder": str(folder)})
 
 

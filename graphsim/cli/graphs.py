@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from graphsim.cli.common import JsonOption, WeightsOption, check_outputs, console_for, write_json
+from graphsim.cli.common import (
+    JsonOption,
+    WeightsOption,
+    check_outputs,
+    console_for,
+    say_place,
+    write_json,
+)
 from graphsim.errors import UsageError
 from graphsim.files import write_text
 from graphsim.pipeline import existing, load_graph
@@ -44,7 +51,7 @@ def lower(
     graph = lower_keras(model, weights)
     save(graph, target)
     print_graph(console, graph)
-    console.print(f"wrote {target} ({target.stat().st_size:,} bytes)", soft_wrap=True)
+    say_place(console, "wrote", target, f" ({target.stat().st_size:,} bytes)")
     write_json(json, {"schema_version": 1, "graph": graph_record(graph), "output": str(target)})
 
 
@@ -105,10 +112,10 @@ def show(
 
         small = loaded.actor_count + loaded.edge_count <= DOT_LIMIT
         write_text(dot, to_dot(loaded) if small else group_dot(loaded))
-        console.print(f"wrote {dot}: {'every actor' if small else 'one box per group'}", soft_wrap=True)
+        say_place(console, "wrote", dot, f": {'every actor' if small else 'one box per group'}")
     if graphml is not None:
         from graphsim.graph.views import to_graphml
 
         to_graphml(loaded, graphml)
-        console.print(f"wrote {graphml}", soft_wrap=True)
+        say_place(console, "wrote", graphml)
     write_json(json, record)

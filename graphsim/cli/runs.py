@@ -9,7 +9,15 @@ from typing import Annotated
 
 import typer
 
-from graphsim.cli.common import JsonOption, WeightsOption, check_outputs, console_for, progress_bar, write_json
+from graphsim.cli.common import (
+    JsonOption,
+    WeightsOption,
+    check_outputs,
+    console_for,
+    progress_bar,
+    say_place,
+    write_json,
+)
 from graphsim.cli.schedules import MachineOption, PlacementOption, PlaceOption
 from graphsim.errors import CheckFailed, UsageError
 
@@ -32,7 +40,7 @@ def run(
     samples: SamplesOption = None,
     place: PlaceOption = "contiguous",
     placement: PlacementOption = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of placements that use chance.", min=0)] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of placements that use chance.", min=0, max=2**31 - 1)] = 0,
     threads: Annotated[
         int | None,
         typer.Option("--threads", metavar="N", help="Threads of the lanes engine. (default: all cores)", min=1),
@@ -97,7 +105,7 @@ def run(
         from graphsim.report.html import write_report
 
         page = write_report(report, result, record)
-        console.print(f"report     {page}", soft_wrap=True)
+        say_place(console, "report    ", page)
     write_json(json, record)
     if result.comparison is not None and not result.comparison.ok:
         raise CheckFailed(

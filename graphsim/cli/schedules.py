@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from graphsim.cli.common import JsonOption, WeightsOption, check_outputs, console_for, progress_bar, write_json
+from graphsim.cli.common import (
+    JsonOption,
+    WeightsOption,
+    check_outputs,
+    console_for,
+    progress_bar,
+    say_place,
+    write_json,
+)
 from graphsim.errors import CheckFailed
 from graphsim.pipeline import existing, load_graph
 
@@ -42,7 +50,7 @@ def fold(
         Path | None,
         typer.Option("--write-placement", metavar="FILE", help="Also write the placement, for --placement."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of strategies that use chance.", min=0)] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of strategies that use chance.", min=0, max=2**31 - 1)] = 0,
     weights: WeightsOption = None,
     json: JsonOption = None,
 ) -> None:
@@ -70,10 +78,10 @@ def fold(
         schedule = fold_graph(loaded, hardware, strategy=place, placement=placement, seed=seed)
     save(schedule, target)
     print_schedule(console, loaded, schedule)
-    console.print(f"wrote {target} ({target.stat().st_size:,} bytes); 'graphsim verify' checks it", soft_wrap=True)
+    say_place(console, "wrote", target, f" ({target.stat().st_size:,} bytes); 'graphsim verify' checks it")
     if write_placement is not None:
         write_placement_file(loaded, schedule, write_placement)
-        console.print(f"wrote {write_placement}", soft_wrap=True)
+        say_place(console, "wrote", write_placement)
     write_json(json, {"schema_version": 1, **schedule_record(loaded, schedule), "output": str(target)})
 
 

@@ -157,7 +157,7 @@ def _verified(file: files.CanonicalFile) -> tuple[Path, bytes]:
     folders = [files.mnist_folder()]
     mirror = os.environ.get(files.MIRROR_VARIABLE, "")
     if mirror and not files.is_url(mirror):
-        folders.append(Path(mirror).expanduser())
+        folders.append(files.at_home(mirror))
     damaged = []
     for folder in folders:
         path = folder / file.name

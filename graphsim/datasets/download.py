@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 
-from graphsim.datasets.files import CACHE_VARIABLE, MIRROR_VARIABLE, MNIST, CanonicalFile, is_url, mnist_folder
+from graphsim.datasets.files import CACHE_VARIABLE, MIRROR_VARIABLE, MNIST, CanonicalFile, at_home, is_url, mnist_folder
 from graphsim.errors import DownloadError, UsageError
 from graphsim.files import write_bytes
 
@@ -103,7 +103,7 @@ def _fetch(
                 _from_url(client, f"{mirror.rstrip('/')}/{file.name}", file, part, report)
                 part.replace(target)
             else:
-                write_bytes(target, _from_folder(Path(mirror).expanduser(), file))
+                write_bytes(target, _from_folder(at_home(mirror), file))
                 report(file.name, file.size, file.size)
             return
         except _Refused as refusal:

@@ -58,10 +58,18 @@ MNIST: dict[str, CanonicalFile] = {
 def mnist_folder() -> Path:
     """Folder in which the fetched MNIST files are kept: ``mnist`` in the user's cache folder. It need not exist."""
     chosen = os.environ.get(CACHE_VARIABLE)
-    cache = Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("graphsim", appauthor=False))
+    cache = at_home(chosen) if chosen else Path(platformdirs.user_cache_dir("graphsim", appauthor=False))
     return cache / "mnist"
 
 
 def is_url(mirror: str) -> bool:
     """Whether a mirror is a URL rather than a folder."""
     return "://" in mirror
+
+
+def at_home(path: str) -> Path:
+    """The path with a leading ``~`` or ``~user`` replaced by that home folder, where there is one."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
