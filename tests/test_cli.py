@@ -318,3 +318,14 @@ def test_an_interrupt_that_a_library_disguises_is_still_one(monkeypatch: pytest.
     before = signal.getsignal(signal.SIGINT)
     assert main([]) == 130
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("setting", ["NUMBA_NUM_THREADS=0", "NUMBA_DISABLE_JIT=1"])
+@pytest.mark.parametrize("engine", ["lanes", "machine"])
+def test_wrong_settings_of_numba_are_named(here: Path, setting: str, engine: str) -> None:
+    name, value = setting.split("=")
+    command = [sys.executable, "-m", "graphsim", "run", "-n", "2", "--no-reference", "--engine", engine]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {name: value}, check=False)
+    assert done.returncode == 2
+    assert "NUMBA_" in done.stderr
+    assert "Traceback" not in done.stderr

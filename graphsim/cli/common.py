@@ -43,6 +43,8 @@ def write_json(json_file: str | None, document: Mapping[str, Any]) -> None:
         return
     text = json.dumps(document, indent=2, allow_nan=False) + "\n"
     if json_file == "-":
+        if sys.stdout is None:
+            raise UsageError("--json -: standard output is closed; name a file")
         sys.stdout.write(text)
         sys.stdout.flush()
     else:

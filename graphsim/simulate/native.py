@@ -26,11 +26,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import numba
 import platformdirs
-from numba.core.registry import cpu_target
 
 import graphsim
+from graphsim.errors import SimulationError
+
+try:
+    import numba
+    import numba.np.ufunc.parallel
+    from numba.core.registry import cpu_target
+except ValueError as error:  # Numba reads its environment variables when it is imported
+    raise SimulationError(f"Numba cannot start: {error} Check the environment variables NUMBA_*") from error
+if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+    raise SimulationError("NUMBA_DISABLE_JIT is set; unset it, or use --engine reference")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
