@@ -2,5 +2,20 @@
 
 from graphsim.graph.channels import Channel, Csr, Dense, Edges, OneToOne, Ref, Table
 from graphsim.graph.graph import Actor, Graph, Group, InputEdge
+from graphsim.graph.window import Axis, Window
 
-__all__ = ["Actor", "Channel", "Csr", "Dense", "Edges", "Graph", "Group", "InputEdge", "OneToOne", "Ref", "Table"]
+__all__ = [
+    "Actor",
+    "Axis",
+    "Channel",
+    "Csr",
+    "Dense",
+    "Edges",
+    "Graph",
+    "Group",
+    "InputEdge",
+    "OneToOne",
+    "Ref",
+    "Table",
+    "Window",
+]

@@ -12,6 +12,8 @@ Dense    block r = j // (n_dst / blocks): every     W[e, j mod (n_dst / blocks)]
 OneToOne actor j                                    w[(j // inner) mod len(w)]         0
 Table    index[j, e], index: int32 (n_dst, k)       w[j, e]                            4 (8 with weight)
 Csr      index[indptr[j] + e], int32 and int64      w[indptr[j] + e]                   4 (8 with weight)
+Window   by an affine rule along each axis, see     in any layout, see there           0 (4 per weight, shared)
+         :mod:`graphsim.graph.window`
 ======== ========================================== ================================== =========================
 
 ``Dense(blocks=1)`` is all-to-all; from a group of one it is a broadcast, to a group of one a reduction, and with blocks
@@ -58,7 +60,18 @@ class Edges(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Channel:
-    """What all kinds have: endpoints (group numbers), port, rates (tokens per firing), initial tokens, width (bits)."""
+    """What all kinds have.
+
+    Attributes:
+        src, dst: numbers of the groups. port: of the consumers.
+        weight: of every edge, by a rule of the kind.
+        produce, consume: tokens per firing.
+        initial_tokens: on every edge at the start.
+        token_bits: width of a token.
+        initial: value of the initial tokens of every producer's edges, float32; +0 where it is None.
+        reset: whether every iteration starts from the initial tokens: what the iteration before has left is dropped.
+            Without it, the state of one sample is where the next one starts.
+    """
 
     kind: ClassVar[str]
 
@@ -70,10 +83,12 @@ class Channel:
     consume: int = 1
     initial_tokens: int = 0
     token_bits: int = 32
+    initial: Ref | None = None
+    reset: bool = False
 
     def references(self) -> tuple[str, ...]:
-        """Names of the params this bundle refers to, weight last."""
-        return () if self.weight is None else (self.weight.name,)
+        """Names of the params this bundle refers to, weight and initial tokens last."""
+        return tuple(ref.name for ref in (self.weight, self.initial) if ref is not None)
 
     def edge_count(self, n_src: int, n_dst: int, params: Params) -> int:
         """How many edges the bundle has."""
@@ -311,6 +326,16 @@ def check_periodic(ref: Ref, size: int, params: Params) -> None:
         )
 
 
+def check_table(ref: Ref, size: int, params: Params) -> None:
+    """Raise GraphError unless ``ref`` is a matrix whose number of columns times ``inner`` divides ``size``."""
+    array = params[ref.name]
+    if array.ndim != 2 or array.size == 0 or ref.inner < 1 or size % (array.shape[1] * ref.inner):
+        raise GraphError(
+            f"param {ref.name} {array.shape} with inner {ref.inner} is no table whose columns repeat evenly over {size}"
+            " actors"
+        )
+
+
 def _named(index: npt.NDArray[np.generic], n_src: int) -> BoolArray:
     mask = np.zeros(n_src, np.bool_)
     mask[index.reshape(-1)] = True
@@ -320,7 +345,3 @@ def _named(index: npt.NDArray[np.generic], n_src: int) -> BoolArray:
 def _check_range(name: str, index: npt.NDArray[np.generic], n_src: int) -> None:
     if index.size and (int(index.min()) < 0 or int(index.max()) >= n_src):
         raise GraphError(f"index {name} names producers outside 0..{n_src - 1}")
-
-
-#: Every kind by its name in text and files.
-KINDS: dict[str, type[Channel]] = {kind.kind: kind for kind in (Dense, OneToOne, Table, Csr)}

@@ -16,8 +16,9 @@ from graphsim.errors import GraphError
 from graphsim.graph.channels import Channel, IntArray, Ref
 from graphsim.graph.ops import ACTIVATIONS, OPS, SINKS, add_work
 
-#: Roles that a group's params may have; each is float32 and read per actor through its Ref.
-ROLES = ("bias", "divisor", "alpha", "magnitude")
+#: Roles that a group's params may have; each is a float32 vector, of which an actor reads one element through its Ref;
+#: but a ``table`` is (entries, columns), of which an actor reads its column.
+ROLES = ("bias", "divisor", "alpha", "magnitude", "table")
 
 
 #: An actor's name: the group's, and unless that is a single actor, the index within its shape.
@@ -33,7 +34,8 @@ class Group:
         op: row of :data:`graphsim.graph.ops.OPS`.
         shape: of the group; its product is the number of actors.
         activation, activation_args: row of :data:`graphsim.graph.ops.ACTIVATIONS` and its arguments.
-        params: role (``bias``, ``divisor``, ``alpha``: a per-actor activation argument; ``magnitude``) to Ref.
+        firings: of each actor per iteration: its repetition. Step t of a sequence is firing t.
+        params: role to Ref: ``bias``, ``divisor``, ``alpha`` (of the activation), ``magnitude``, ``table``.
         extra_roundings, and the param ``magnitude``: for parameters that were derived in float32 (batch normalisation):
             how many more roundings the reference makes, and relative to what besides the terms. For comparison only.
         layer, call, observes: which tensor of the source model this group's values are: the ``call``-th call of
@@ -43,6 +45,7 @@ class Group:
     name: str
     op: str
     shape: tuple[int, ...] = ()
+    firings: int = 1
     activation: str = "linear"
     activation_args: tuple[float, ...] = ()
     params: Mapping[str, Ref] = field(default_factory=dict)
@@ -148,6 +151,15 @@ class Actor:
         return float(array[(self.local // ref.inner) % len(array)])
 
     @property
+    def table(self) -> npt.NDArray[np.float32] | None:
+        """The entries that an actor of op ``lookup`` chooses from, float32 (entries,); None for other ops."""
+        ref = self.group.params.get("table")
+        if ref is None:
+            return None
+        array: npt.NDArray[np.float32] = self.graph.params[ref.name]  # type: ignore[assignment]
+        return array[:, (self.local // ref.inner) % array.shape[1]]
+
+    @property
     def work(self) -> dict[str, int]:
         """Units of work of one firing (see :mod:`graphsim.graph.ops`)."""
         return self.graph.work(self.group_number, self.local)
@@ -155,6 +167,10 @@ class Actor:
 
 class Graph:
     """A dataflow graph of one actor per neuron or gate.
+
+    A graph is synchronous dataflow: every actor of a group fires ``firings`` times per iteration, an iteration is one
+    sample, and channels carry tokens at fixed rates, with initial tokens where there is feedback. A graph whose groups
+    all fire once and whose channels have no initial tokens is *homogeneous*.
 
     Encoding: ``groups`` are listed so that every channel without initial tokens leads from an earlier group to a
     later one; actor ids run through the groups in that order, ``first[g]`` is the id of group g's first actor (int64,

@@ -127,6 +127,26 @@ def argmax(terms: npt.NDArray[np.float32]) -> int:
     return best
 
 
+def dot(left: npt.NDArray[np.float32], right: npt.NDArray[np.float32]) -> np.float32:
+    """Sum of products of corresponding terms (of equal number), left to right from +0, each product and sum rounded."""
+    acc = np.float32(0)
+    for i in range(len(left)):
+        acc = acc + left[i] * right[i]
+    return acc
+
+
+def select(chosen: Any, one: Any, other: Any) -> Any:
+    """``one`` where ``chosen`` is not zero (NaN is not), else ``other``."""
+    return one if chosen != 0 else other
+
+
+def lookup(table: npt.NDArray[np.float32], number: Any) -> Any:
+    """Entry ``number`` of a table, its fraction cut off; NaN where there is no such entry."""
+    if number > -1 and number < len(table):
+        return table[int(number)]
+    return np.float32(np.nan)
+
+
 def sparsemax(terms: npt.NDArray[np.float32]) -> np.float32:
     """The threshold tau of sparsemax over one or more terms, in float32: terms descending, summed from the greatest."""
     one, total, tau = np.float32(1), np.float32(0), np.float32(0)
@@ -150,7 +170,14 @@ OPS: dict[str, Op] = {
         (1, None), "zero", _add, lambda k: {"mac": k}, lambda k: k, "terms", lambda k: 1, "weighted sum of its inputs"
     ),
     "sum": Op(
-        (1, None), "zero", _add, lambda k: {"add": k - 1}, lambda k: k - 1, "terms", lambda k: 1, "sum of its inputs"
+        (1, None),
+        "zero",
+        _add,
+        lambda k: {"add": max(k - 1, 0)},
+        lambda k: k - 1,
+        "terms",
+        lambda k: 1,
+        "sum of its inputs",
     ),
     "mean": Op(
         (1, None),
@@ -204,6 +231,36 @@ OPS: dict[str, Op] = {
         "result",
         lambda k: 1,
         "least of its inputs",
+    ),
+    "dot": Op(
+        (2, 2),
+        "none",
+        None,
+        lambda k: {"mac": k // 2},
+        lambda k: k // 2,
+        "terms",
+        lambda k: 1,
+        "sum over e of term e of port 0 times term e of port 1, from +0",
+    ),
+    "select": Op(
+        (3, 3),
+        "none",
+        None,
+        lambda k: {"compare": 1},
+        lambda k: 0,
+        "result",
+        lambda k: 1,
+        "port 1 where port 0 is not zero, else port 2",
+    ),
+    "lookup": Op(
+        (1, 1),
+        "none",
+        None,
+        lambda k: {"add": 1},
+        lambda k: 0,
+        "result",
+        lambda k: 1,
+        "the entry of its table that its input names, counted from 0, fractions cut off; NaN where there is none",
     ),
     "sparsemax": Op(
         (1, 1),

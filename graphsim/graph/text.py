@@ -20,9 +20,10 @@ the actors), ``channel``. Blank lines and lines that start with ``#`` are skippe
     note    = "note" name "=" name
     param   = "param" name dtype shape "sha256=" 64 hexadecimal digits
     group   = "group" name op shape ["activation=" name "(" [float {"," float}] ")"] {role "=" ref}
-              ["extra_roundings=" int] ["layer=" name] ["call=" int] ["observes=" name]
+              ["firings=" int] ["extra_roundings=" int] ["layer=" name] ["call=" int] ["observes=" name]
     channel = "channel" name "->" name "port=" int "kind=" name "rates=" int ":" int "tokens=" int "bits=" int
-              {field "=" (int | ref)} ["weight=" ref]
+              {field "=" (int | ref | shape | axes)} ["weight=" ref] ["initial=" ref] ["reset=1"]
+    axes    = {"(" int "," int {"," int} ")"}     the fields of Axis in order; defaults at the end are left out
     shape   = "[" [int {"," int}] "]"
     ref     = "$" name ["@" int]          a param; "@n": each element serves n consecutive actors (Ref.inner)
     name    = a bare word of letters, digits and "_./:-", not starting with a digit, "-" or ":", or a JSON string
@@ -38,15 +39,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from graphsim.errors import GraphError
-from graphsim.graph.channels import KINDS, Channel, Ref
+from graphsim.graph.channels import Channel, Ref
 from graphsim.graph.graph import Graph, Group, Param
+from graphsim.graph.kinds import KINDS
+from graphsim.graph.window import Axis
 
 VERSION = 1
 _WORD = re.compile(r"[A-Za-z_.][A-Za-z0-9_./:-]*")
@@ -93,6 +96,8 @@ def _group_line(group: Group) -> str:
         args = ",".join(repr(float(a)) for a in group.activation_args)
         parts.append(f"activation={_name(group.activation)}({args})")
     parts += [f"{_name(role)}={_ref(group.params[role])}" for role in sorted(group.params)]
+    if group.firings != 1:
+        parts.append(f"firings={group.firings}")
     if group.extra_roundings:
         parts.append(f"extra_roundings={group.extra_roundings}")
     if group.layer:
@@ -111,12 +116,35 @@ def _channel_line(graph: Graph, channel: Channel) -> str:
         f"rates={c.produce}:{c.consume} tokens={c.initial_tokens} bits={c.token_bits}",
     ]
     for field in dataclasses.fields(c):
-        if field.name not in _COMMON:
-            value = getattr(c, field.name)
-            parts.append(f"{field.name}={_ref(Ref(value)) if isinstance(value, str) else value}")
+        value = getattr(c, field.name)
+        if field.name not in _COMMON and value != ():
+            parts.append(f"{field.name}={_field(value)}")
     if c.weight is not None:
         parts.append(f"weight={_ref(c.weight)}")
+    if c.initial is not None:
+        parts.append(f"initial={_ref(c.initial)}")
+    if c.reset:
+        parts.append("reset=1")
     return " ".join(parts)
+
+
+def _field(value: Any) -> str:
+    """A value of a field that one kind of channel has."""
+    if isinstance(value, str):
+        return _ref(Ref(value))
+    if not isinstance(value, tuple):
+        return str(value)
+    if not isinstance(value[0], Axis):
+        return _shape(value)
+    return "".join(f"({','.join(map(str, _cut(axis)))})" for axis in value)
+
+
+def _cut(axis: Axis) -> tuple[int, ...]:
+    """The fields of an axis without the defaults at its end."""
+    values = list(axis)
+    while len(values) > 2 and values[-1] == Axis._field_defaults[Axis._fields[len(values) - 1]]:
+        values.pop()
+    return tuple(values)
 
 
 class _Line:
@@ -169,6 +197,18 @@ class _Line:
                 self.literal(",")
             extents.append(self.integer("an extent"))
         return tuple(extents)
+
+    def axes(self) -> tuple[Axis, ...]:
+        found: list[Axis] = []
+        while self.skip("("):
+            values = [self.integer("a number of an axis")]
+            while not self.skip(")"):
+                self.literal(",")
+                values.append(self.integer("a number of an axis"))
+            if not 2 <= len(values) <= len(Axis._fields):
+                raise self.fail(f"an axis of {len(values)} numbers; it has 2 to {len(Axis._fields)}")
+            found.append(Axis(*values))
+        return tuple(found)
 
     def ref(self) -> Ref:
         self.literal("$")
@@ -283,7 +323,7 @@ def _parse_group(line: _Line, name: str) -> Group:
                     line.literal(",")
                 args.append(float(line.take(_FLOAT, "a number")))
             fields["activation_args"] = tuple(args)
-        elif key in ("extra_roundings", "call"):
+        elif key in ("firings", "extra_roundings", "call"):
             value = line.integer(key)
         elif key in ("layer", "observes"):
             value = line.name(key)
@@ -291,6 +331,15 @@ def _parse_group(line: _Line, name: str) -> Group:
             raise line.fail(f"a group has no {key!r}")
         known[_new(line, "value of", key, known)] = value
     return Group(**fields)
+
+
+#: How a field of a kind of channel is read, by its annotation.
+_FIELDS: dict[str, Callable[[_Line], Any]] = {
+    "int": lambda line: line.integer("a number"),
+    "str": lambda line: line.ref().name,
+    "tuple[int, ...]": _Line.shape,
+    "tuple[Axis, ...]": _Line.axes,
+}
 
 
 def _parse_channel(line: _Line, numbers: Mapping[str, int]) -> Channel:
@@ -320,10 +369,12 @@ def _parse_channel(line: _Line, numbers: Mapping[str, int]) -> Channel:
         key = line.name("a field")
         line.literal("=")
         _new(line, "value of", key, given)
-        if key == "weight":
+        if key in ("weight", "initial"):
             given[key] = line.ref()
+        elif key == "reset":
+            given[key] = bool(line.integer("0 or 1"))
         elif key in own:
-            given[key] = line.ref().name if own[key].type == "str" else line.integer(key)
+            given[key] = _FIELDS[str(own[key].type)](line)
         else:
             raise line.fail(f"a {kind} channel has no {key!r}")
     lacking = [n for n, f in own.items() if f.default is dataclasses.MISSING and n not in given]

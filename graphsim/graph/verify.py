@@ -6,13 +6,15 @@ per edge beyond a fraction of the params, so that a file that claims absurd size
 ====================== ==============================================================================================
 of the graph           at least one source and one sink; fewer than 2**31 actors (ids are 32-bit in schedules); no
                        param missing; every param float32, finite throughout, or int32 or int64
-of a group             unique, legal name; at most 32 axes, positive extents; known op and activation with the right
-                       number of arguments, in its domain; known roles, each a float32 vector that repeats evenly over
-                       the actors; ``observes`` with a layer; params and activation only where the op defines them
+of a group             unique, legal name; at most 32 axes, positive extents, at least one firing; known op and
+                       activation with the right number of arguments, in its domain; known roles, each a float32 vector
+                       (a table: a matrix) that repeats evenly over the actors; a table for op lookup and no other;
+                       ``observes`` with a layer; params and activation only where the op defines them
 of a channel bundle    positive rates and token width, no negative number of initial tokens; leads forward unless it
                        has initial tokens; sizes, indices and weights fit (:meth:`Channel.check`); weight is float32
-of a group's ports     one bundle per port, ports 0, 1, 2 ... without a gap, as many as the op takes; subtract and
-                       divide get exactly one edge per port; every bundle has edges, every other actor at least one
+of a group's ports     one bundle per port, ports 0, 1, 2 ... without a gap, as many as the op takes; subtract, divide,
+                       select and lookup get exactly one edge per port, dot as many on either; every bundle has edges,
+                       every actor at least one, but for sources, linear and sum (a constant: its bias, or +0)
 of sources and sinks   a source is one actor, whose one bundle is an unweighted Dense into an input group; an input
                        group has no other bundle; sinks feed nobody; every other group feeds some group
 ====================== ==============================================================================================
@@ -28,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.errors import GraphError
-from graphsim.graph.channels import Channel, Dense, check_periodic
+from graphsim.graph.channels import Channel, Dense, check_periodic, check_table
 from graphsim.graph.graph import ROLES, Graph, Group
 from graphsim.graph.ops import ACTIVATIONS, OPS, SINKS
 
@@ -37,7 +39,9 @@ MAX_ACTORS = 2**31 - 1
 #: As many axes as NumPy's index arithmetic takes.
 MAX_AXES = 32
 #: Ops whose every port takes exactly one edge per actor.
-ELEMENTWISE = ("subtract", "divide")
+ELEMENTWISE = ("subtract", "divide", "select", "lookup")
+#: Ops whose actors may do without any edge.
+CONSTANT = ("linear", "sum")
 #: Elements that are checked at a time, so that checking needs little memory.
 _CHUNK = 1 << 20
 
@@ -120,8 +124,15 @@ def _check_group(graph: Graph, group: Group) -> None:
     if group.activation not in ACTIVATIONS:
         raise GraphError(f"{where}: unknown activation {group.activation!r}; there are: {', '.join(ACTIVATIONS)}")
     _check_activation(graph, where, group)
+    if group.firings < 1:
+        raise GraphError(f"{where}: {group.firings} firings per iteration; at least 1")
+    if (group.op == "lookup") != ("table" in group.params):
+        raise GraphError(f"{where}: op {group.op} {'needs' if group.op == 'lookup' else 'takes no'} table")
     if OPS[group.op].start == "none":
-        extras = [*group.params, *([group.activation] if group.activation != "linear" else [])]
+        extras = [
+            *(role for role in group.params if role != "table"),
+            *([group.activation] if group.activation != "linear" else []),
+        ]
         if extras:
             raise GraphError(f"{where}: op {group.op} takes no {', '.join(extras)}; put an op linear behind it")
     for role, ref in group.params.items():
@@ -129,6 +140,9 @@ def _check_group(graph: Graph, group: Group) -> None:
             raise GraphError(f"{where}: unknown role {role!r}; there are: {', '.join(ROLES)}")
         _check_float(graph, f"{where}: {role}", ref.name)
         try:
+            if role == "table":
+                check_table(ref, group.size, graph.params)
+                continue
             check_periodic(ref, group.size, graph.params)
         except GraphError as error:
             raise GraphError(f"{where}: {role}: {error}") from error
@@ -178,10 +192,16 @@ def _check_channel(graph: Graph, channel: Channel) -> None:
     for name in channel.references():
         if name not in graph.params:
             raise GraphError(f"{where}: there is no param {name!r}")
+    if channel.initial_tokens == 0 and (channel.initial is not None or channel.reset):
+        raise GraphError(f"{where}: values for initial tokens, or their reset, but no initial tokens")
     try:
         channel.check(src.size, dst.size, graph.params)
+        if channel.initial is not None:
+            check_periodic(channel.initial, src.size, graph.params)
     except GraphError as error:
         raise GraphError(f"{where}: {error}") from error
+    if channel.initial is not None:
+        _check_float(graph, f"{where}: initial tokens", channel.initial.name)
     if channel.weight is not None:
         _check_float(graph, f"{where}: weight", channel.weight.name)
         if OPS[dst.op].start == "none":
@@ -209,9 +229,19 @@ def _check_ports(graph: Graph, number: int, group: Group) -> None:
         if greatest < 1:
             raise GraphError(f"{_where(graph, channel)}: has no edges; leave it out")
         starved = starved and fewest < 1
-    if starved and not (counts := graph.fan_in(number)).all():
+    if group.op == "dot" and not _evenly_fed(graph, number):
+        raise GraphError(f"group {group.name}: an actor of op dot has another number of edges on port 0 than on port 1")
+    if starved and group.op not in CONSTANT and not (counts := graph.fan_in(number)).all():
         at = int(np.argmin(counts))
-        raise GraphError(f"group {group.name}: actor {at} has no input edges; only a source has none")
+        raise GraphError(f"group {group.name}: actor {at} has no input edges; op {group.op} needs at least one")
+
+
+def _evenly_fed(graph: Graph, number: int) -> bool:
+    """Whether every actor of a group has as many edges on port 0 as on port 1."""
+    left, right = (
+        c.fan_in(graph.groups[c.src].size, graph.groups[number].size, graph.params) for c in graph.channels_into(number)
+    )
+    return np.array_equal(left, right)
 
 
 def _check_ends(graph: Graph, number: int, group: Group) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.graph import Actor, Graph
-from graphsim.graph.ops import ACTIVATIONS, OPS, argmax, sparsemax
+from graphsim.graph.ops import ACTIVATIONS, OPS, argmax, dot, lookup, select, sparsemax
 from graphsim.simulate.engine import (
     FloatArray,
     Keep,
@@ -44,6 +44,7 @@ class Prepared:
     weights: FloatArray
     bias: np.float32 | None
     divisor: np.float32 | None
+    table: FloatArray | None
     arguments: tuple[float, ...]
 
 
@@ -59,6 +60,7 @@ def prepare(actor: Actor) -> Prepared:
         np.array([1.0 if e.weight is None else e.weight for e in edges], np.float32),
         None if bias is None else np.float32(bias),
         None if divisor is None else np.float32(divisor),
+        actor.table,
         group.activation_args if alpha is None else (alpha, *group.activation_args),
     )
 
@@ -69,6 +71,10 @@ def fold(op: str, terms: FloatArray) -> np.float32:
         return np.float32(terms[0])
     if op == "sparsemax":
         return sparsemax(terms)
+    if op == "dot":
+        return dot(terms[: len(terms) // 2], terms[len(terms) // 2 :])
+    if op == "select":
+        return np.float32(select(*terms))
     step, zero = OPS[op].step, OPS[op].start == "zero"
     assert step is not None
     if op in ("linear", "sum", "mean"):
@@ -87,6 +93,8 @@ def fire(actor: Prepared, terms: FloatArray) -> FloatArray:
     if actor.op == "argmax":
         best = argmax(terms)
         return np.array([best, terms[best]], np.float32)
+    if actor.table is not None:
+        return np.array([lookup(actor.table, terms[0])], np.float32)
     acc = fold(actor.op, terms)
     if actor.bias is not None:
         acc = acc + actor.bias
