@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from graphsim.frontends.keras.builder import LINEAR, Builder, RefusedError, Tensor, Unary, positive_axis
+from graphsim.frontends.builder import LINEAR, Builder, RefusedError, Tensor, Unary, positive_axis
 from graphsim.frontends.keras.fields import Fields, shown
 from graphsim.frontends.keras.semantics import Semantics
 

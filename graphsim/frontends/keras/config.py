@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from graphsim.errors import ModelError
@@ -70,16 +70,32 @@ class Call:
     Attributes:
         layer: that is called.
         node: number of this call among the layer's calls, from 0.
-        inputs: tensors it is called on.
-        listed: whether they were given as a list, as merge layers want them; operations take them one by one.
-        extras: other arguments that are neither null nor False, as text.
+        args, kwargs: what it is called with: JSON values (lists and objects too) in which a TensorId stands for a
+            tensor. Keyword arguments that are null or False are left out.
     """
 
     layer: Layer
     node: int
-    inputs: tuple[TensorId, ...]
-    listed: bool
-    extras: tuple[str, ...] = ()
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> tuple[TensorId, ...]:
+        """Tensors it is called on, in order."""
+        found: list[TensorId] = []
+        map_tensors(found.append, (*self.args, *self.kwargs.values()))
+        return tuple(found)
+
+
+def map_tensors(function: Callable[[TensorId], Any], value: Any) -> Any:
+    """A structure of lists, tuples and dicts in which every TensorId is replaced by what ``function`` makes of it."""
+    if isinstance(value, TensorId):
+        return function(value)
+    if isinstance(value, dict):
+        return {key: map_tensors(function, item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map_tensors(function, item) for item in value)
+    return value
 
 
 @dataclass(frozen=True)
@@ -163,11 +179,11 @@ def _read_sequential(entry: Fields, class_name: str, prefix: str, depth: int) ->
     layers = [layer for layer, _ in _read_layers(config, config.items("layers"), prefix, depth)]
     if layers[0].class_name != "InputLayer":
         layers.insert(0, _implied_input(config, layers[0], prefix))
-    calls = [Call(layers[0], 0, (), False)]
+    calls = [Call(layers[0], 0)]
     for before, layer in itertools.pairwise(layers):
         if layer.class_name == "InputLayer":
             raise config.error(f"InputLayer {layer.name!r} is not the first layer")
-        calls.append(Call(layer, 0, (TensorId(before.name, 0, 0),), False))
+        calls.append(Call(layer, 0, (TensorId(before.name, 0, 0),)))
     name = config.text("name", default="sequential")
     first, last = (TensorId(layer.name, 0, 0) for layer in (layers[0], layers[-1]))
     return Model(name, class_name, tuple(layers), tuple(calls), (first,), (last,), True, config)
@@ -219,7 +235,7 @@ def _read_functional(entry: Fields, class_name: str, prefix: str, depth: int) ->
     for layer, described in pairs:
         nodes = described.items("inbound_nodes", default=[])
         if layer.class_name == "InputLayer":
-            calls[layer.name, 0] = Call(layer, 0, (), False)
+            calls[layer.name, 0] = Call(layer, 0)
             continue
         for number, node in enumerate(nodes):
             calls[layer.name, number] = _read_node(layer, number, node, described)
@@ -255,43 +271,71 @@ def _from_zero(
                 offset[layer.name] = 0 if 0 in nodes else 1 if made in nodes else usual
         offsets.append(offset)
 
-    def renumbered(tensors: tuple[TensorId, ...], offset: dict[str, int]) -> tuple[TensorId, ...]:
-        return tuple(t._replace(node=t.node - offset.get(t.layer, 0)) for t in tensors)
+    def renumbered(value: Any, offset: dict[str, int]) -> Any:
+        return map_tensors(lambda t: t._replace(node=t.node - offset.get(t.layer, 0)), value)
 
     return (
-        {key: replace(call, inputs=renumbered(call.inputs, offsets[0])) for key, call in calls.items()},
+        {
+            key: replace(call, args=renumbered(call.args, offsets[0]), kwargs=renumbered(call.kwargs, offsets[0]))
+            for key, call in calls.items()
+        },
         renumbered(outputs, offsets[-1]),
     )
 
 
 def _read_node(layer: Layer, number: int, node: object, entry: Fields) -> Call:
     """One entry of ``inbound_nodes``, in either style."""
-    tensors: list[TensorId] = []
-    extras: list[str] = []
+    place = f"{entry.place}, call {number} of {layer.name!r}"
     if isinstance(node, dict):
-        described = Fields(node, entry.file, f"{entry.place}, call {number} of {layer.name!r}")
-        args = described.items("args")
-        listed = len(args) == 1 and isinstance(args[0], list)
-        for position, value in enumerate(args[0] if listed else args):
-            tensor = _history(value, described)
-            if tensor is not None:
-                tensors.append(tensor)
-            elif value is not None:
-                extras.append(f"argument {position} = {shown(value)}")
-        kwargs = described.child("kwargs", default={}).data
-    else:
-        described = Fields({}, entry.file, f"{entry.place}, call {number} of {layer.name!r}")
-        if not isinstance(node, list) or not node:
-            raise described.error(f"is {shown(node)}; it should be a list of [layer, node, tensor]")
-        listed = not isinstance(node[0], str)
-        kwargs = {}
-        for value in node if listed else [node]:
-            tensors.append(_tensor_id(value, described))
-            if isinstance(value, list) and len(value) > 3 and isinstance(value[3], dict):
-                kwargs |= value[3]
-        listed = len(tensors) > 1
-    extras += [shown(str(key)) for key, value in kwargs.items() if value is not None and value is not False]
-    return Call(layer, number, tuple(tensors), listed, tuple(extras))
+        described = Fields(node, entry.file, place)
+        args = tuple(_argument(value, described) for value in described.items("args"))
+        kwargs = {key: _argument(value, described) for key, value in described.child("kwargs", default={}).data.items()}
+        return Call(layer, number, args, _given(kwargs))
+    described = Fields({}, entry.file, place)
+    if not isinstance(node, list) or not node:
+        raise described.error(f"is {shown(node)}; it should be a list of [layer, node, tensor]")
+    tensors: list[Any] = []
+    kwargs = {}
+    for value in node if not isinstance(node[0], str) else [node]:
+        tensors.append(_older_argument(value, described))
+        if isinstance(value, list) and len(value) > 3 and isinstance(value[3], dict):
+            kwargs |= {key: _older_keyword(item) for key, item in value[3].items()}
+    return Call(layer, number, (tensors[0] if len(tensors) == 1 else tensors,), _given(kwargs))
+
+
+def _given(kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in kwargs.items() if value is not None and value is not False}
+
+
+def _argument(value: Any, place: Fields) -> Any:
+    """An argument of Keras 3: JSON in which tensors are objects."""
+    tensor = _history(value, place)
+    if tensor is not None:
+        return tensor
+    if isinstance(value, list):
+        return [_argument(item, place) for item in value]
+    if isinstance(value, dict):
+        return {key: _argument(item, place) for key, item in value.items()}
+    return value
+
+
+def _older_argument(value: Any, place: Fields) -> Any:
+    """A first argument of Keras 1 and 2: ``[layer, node, tensor]``, or a constant as ``["_CONSTANT_VALUE", -1, x]``."""
+    if isinstance(value, list) and len(value) >= 3 and value[0] == "_CONSTANT_VALUE":
+        return value[2]
+    return _tensor_id(value, place)
+
+
+def _older_keyword(value: Any) -> Any:
+    """A keyword argument of Keras 2: JSON in which tensors are ``[layer, node, tensor]``."""
+    if isinstance(value, list) and len(value) == 3 and isinstance(value[0], str):
+        if value[0] == "_CONSTANT_VALUE":
+            return value[2]
+        if all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in value[1:]):
+            return TensorId(*value)
+    if isinstance(value, list):
+        return [_older_keyword(item) for item in value]
+    return value
 
 
 def _history(value: object, place: Fields) -> TensorId | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from graphsim.errors import GraphError, ModelError, UnsupportedLayerError
+from graphsim.frontends.builder import Array, Builder, Derivation, FloatArray, RefusedError, Tensor, Weight
 from graphsim.frontends.keras.archive import Archive, open_archive
-from graphsim.frontends.keras.builder import Array, Builder, Derivation, FloatArray, RefusedError, Tensor, Weight
 from graphsim.frontends.keras.config import (
     FUNCTIONAL,
     SEQUENTIAL,
@@ -18,10 +20,11 @@ from graphsim.frontends.keras.config import (
     Model,
     TensorId,
     input_shape,
+    map_tensors,
     read_model,
 )
 from graphsim.frontends.keras.fields import shown
-from graphsim.frontends.keras.layers import RULES, Lowering, Merging, reason_without_rule
+from graphsim.frontends.keras.layers import RULES, Calling, Given, Rule, reason_without_rule
 from graphsim.frontends.keras.semantics import Semantics, detect
 from graphsim.frontends.keras.weights import is_operation, locate, read_weight
 from graphsim.graph import Dense, Graph, Group
@@ -102,8 +105,7 @@ class _Lowerer:
     def __init__(self, file: str, semantics: Semantics) -> None:
         self.file, self.semantics = file, semantics
         self.builder = Builder(file)
-        self._lowerings: dict[str, Lowering] = {}
-        self._mergings: dict[str, Merging] = {}
+        self._made: dict[str, Calling] = {}
         self._refusals: dict[str, str] = {}
         self._calls = 0
 
@@ -134,10 +136,7 @@ class _Lowerer:
         rule = RULES.get(layer.class_name)
         if rule is None:
             raise RefusedError(reason_without_rule(layer.class_name))
-        if rule.single is not None:
-            self._lowerings[layer.path] = rule.single(layer.fields, self.semantics)
-        elif rule.many is not None:
-            self._mergings[layer.path] = rule.many(layer.fields, self.semantics)
+        self._made[layer.path] = _calling(rule, layer, self.semantics)
 
     def raise_refusals(self, model: Model) -> None:
         """Raise UnsupportedLayerError if a layer was refused."""
@@ -177,48 +176,51 @@ class _Lowerer:
         calls numbered from ``enclosing * n`` are this time's.
         """
         values: dict[TensorId, Tensor | None] = dict(zip(model.inputs, given, strict=True))
+        unknown: set[tuple[str, int]] = set()  # calls that could not be built
         nodes: dict[str, int] = {}
         for call in model.calls:
             nodes[call.layer.name] = max(nodes.get(call.layer.name, 0), call.node + 1)
+
+        def value(tensor: TensorId) -> Tensor | None:
+            if tensor not in values and (tensor.layer, tensor.node) not in unknown:
+                raise ModelError(f"{self.file}: layer {tensor.layer!r} has no output {tensor.output}")
+            return values.get(tensor)
+
         for call in model.calls:
-            if call.layer.class_name != "InputLayer":
-                number = enclosing * nodes[call.layer.name] + call.node
-                made = self._run_call(call, number, [self._value(values, t) for t in call.inputs])
-                values |= {TensorId(call.layer.name, call.node, i): tensor for i, tensor in enumerate(made)}
-        return [self._value(values, t) for t in model.outputs]
+            if call.layer.class_name == "InputLayer":
+                continue
+            self._count_call()
+            number = enclosing * nodes[call.layer.name] + call.node
+            xs = [value(t) for t in call.inputs]
+            made: Sequence[Tensor | None]
+            try:
+                if call.layer.inner is not None:
+                    made = self._run_inner(call.layer, call.layer.inner, number, xs)
+                else:
+                    made = self._run_layer(call, number, values if None not in xs else None)
+            except RefusedError as reason:
+                self._refusals.setdefault(call.layer.path, str(reason))
+                made = []
+            if not made:
+                unknown.add((call.layer.name, call.node))
+            values |= {TensorId(call.layer.name, call.node, i): tensor for i, tensor in enumerate(made)}
+        return [value(t) for t in model.outputs]
 
-    def _value(self, values: dict[TensorId, Tensor | None], tensor: TensorId) -> Tensor | None:
-        if tensor not in values:
-            raise ModelError(f"{self.file}: layer {tensor.layer!r} has no output {tensor.output}")
-        return values[tensor]
-
-    def _run_call(self, call: Call, number: int, xs: list[Tensor | None]) -> list[Tensor | None]:
-        layer = call.layer
+    def _count_call(self) -> None:
         self._calls += 1
         if self._calls > MAX_CALLS:
             raise ModelError(f"{self.file}: calls layers more than {MAX_CALLS:,} times, more than graphsim lowers")
-        try:
-            if call.extras:
-                raise RefusedError(f"it is called with {', '.join(call.extras)}, which is not lowered")
-            if layer.inner is not None:
-                return self._run_inner(layer, layer.inner, number, xs)
-            known = [x for x in xs if x is not None]
-            self.builder.layer, self.builder.call = layer.path, number
-            if layer.path in self._mergings:
-                if not call.listed:
-                    raise RefusedError(
-                        f"the operation {layer.class_name} is not lowered yet; use the layer in its place"
-                    )
-                if len(known) == len(xs):
-                    return [self._mergings[layer.path](self.builder, known)]
-            elif layer.path in self._lowerings:
-                if len(xs) != 1:
-                    raise RefusedError(f"it is called on {len(xs)} tensors; a {layer.class_name} layer takes one")
-                if known:
-                    return [self._lowerings[layer.path](self.builder, known[0])]
-        except RefusedError as reason:
-            self._refusals.setdefault(layer.path, str(reason))
-        return [None]
+
+    def _run_layer(
+        self, call: Call, number: int, values: Mapping[TensorId, Tensor | None] | None
+    ) -> Sequence[Tensor | None]:
+        """The outputs of a call of a layer; none where they are not known: the layer, or one before it, was refused."""
+        if values is None or call.layer.path not in self._made:
+            return []
+        self.builder.layer, self.builder.call = call.layer.path, number
+        args, kwargs = map_tensors(values.__getitem__, (call.args, dict(call.kwargs)))
+        made = self._made[call.layer.path](self.builder, Given(args, kwargs))
+        return [made] if isinstance(made, Tensor) else made
 
     def _run_inner(self, layer: Layer, inner: Model, number: int, xs: list[Tensor | None]) -> list[Tensor | None]:
         if len(xs) != len(inner.inputs):
@@ -245,6 +247,33 @@ class _Lowerer:
         unused = [name for name in inputs if not any(g.op == "input" and g.layer == name for g in to.groups)]
         if unused:
             raise ModelError(f"{self.file}: no output of the model depends on its inputs {', '.join(unused)}")
+
+
+def _calling(rule: Rule, layer: Layer, semantics: Semantics) -> Calling:
+    """What builds a call of a layer, from its rule."""
+    if rule.call is not None:
+        return rule.call(layer.fields, semantics)
+    single = None if rule.single is None else rule.single(layer.fields, semantics)
+    many = None if rule.many is None else rule.many(layer.fields, semantics)
+
+    def build(to: Builder, given: Given) -> Tensor:
+        extra = [f"argument {i} = {shown(value)}" for i, value in enumerate(given.args[1:], 1) if value is not None]
+        extra += [shown(key) for key in given.kwargs]
+        x: Any = given.args[0] if given.args else None
+        if single is None and not isinstance(x, list):
+            raise RefusedError(f"the operation {layer.class_name} is not lowered yet; use the layer in its place")
+        if extra:
+            raise RefusedError(f"it is called with {', '.join(extra)}, which is not lowered")
+        if single is None:
+            assert many is not None
+            return many(to, x)
+        xs = x if isinstance(x, list) else [x]
+        if len(xs) != 1:
+            raise RefusedError(f"it is called on {len(xs)} tensors; a {layer.class_name} layer takes one")
+        y = single(to, xs[0])
+        return replace(y, mask=xs[0].mask) if rule.mask == "pass" else y
+
+    return build
 
 
 def _check_dtype(layer: Layer) -> None:

@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from graphsim.errors import ModelError
-from graphsim.frontends.keras.builder import FloatArray, Weight
+from graphsim.frontends.builder import FloatArray, Weight
 from graphsim.frontends.keras.config import Layer, Model
 from graphsim.frontends.keras.fields import shown
 from graphsim.frontends.keras.hdf5 import WORKSPACE, Hdf5
@@ -224,18 +224,24 @@ def _locate_v3(model: Model, declared: Declared, h5: Hdf5, base: str) -> dict[We
             paths |= found
         else:
             found = {}
-            count = 0
-            while h5.shape(f"{path}/vars/{count}") is not None:
-                count += 1
-            if own and count != len(own):
-                raise ModelError(
-                    f"{h5.file}: layer {layer.path!r} has {count} weights in the file (at {path});"
-                    f" the architecture needs {len(own)} ({', '.join(w.name for w in own)})"
-                )
-            paths |= {weight: f"{path}/vars/{number}" for number, weight in enumerate(own)}
+            for part in dict.fromkeys(weight.part for weight in own):
+                paths |= _locate_part(layer, [w for w in own if w.part == part], h5, f"{path}/{part}".rstrip("/"))
         if folder != "layers" and (own or found):
             _unique(snake_case(layer.class_name), used)
     return paths
+
+
+def _locate_part(layer: Layer, own: Sequence[Weight], h5: Hdf5, path: str) -> dict[Weight, str]:
+    """The weights of a layer that lie in one group."""
+    count = 0
+    while h5.shape(f"{path}/vars/{count}") is not None:
+        count += 1
+    if count != len(own):
+        raise ModelError(
+            f"{h5.file}: layer {layer.path!r} has {count} weights in the file (at {path});"
+            f" the architecture needs {len(own)} ({', '.join(w.name for w in own)})"
+        )
+    return {weight: f"{path}/vars/{number}" for number, weight in enumerate(own)}
 
 
 def _unique(name: str, used: dict[str, int]) -> str:

@@ -11,13 +11,13 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from graphsim.errors import ModelError
-from graphsim.graph import Channel, Csr, Dense, Group, OneToOne, Ref, Table
+from graphsim.graph import Axis, Channel, Csr, Dense, Group, OneToOne, Ref, Table, Window
 from graphsim.graph.ops import SINKS
 
 #: More actors than this are refused; ResNet-50 has 11 million.
@@ -35,17 +35,29 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Weight:
-    """A weight of a layer: its Keras name (``kernel``), shape, and whether training changes it."""
+    """A weight of a layer: its Keras name (``kernel``), shape, and whether training changes it.
+
+    ``part`` is where in the layer it belongs, as Keras names the attributes that lead there: "" for the layer's own,
+    ``cell`` in an LSTM, ``forward_layer/cell`` in a Bidirectional one.
+    """
 
     layer: str
     name: str
     shape: tuple[int, ...]
     trainable: bool = True
+    part: str = ""
 
     @property
     def param(self) -> str:
         """Its name among the graph's params."""
-        return f"{self.layer}/{self.name}"
+        return "/".join(filter(None, (self.layer, self.part, self.name)))
+
+
+class Stored(NamedTuple):
+    """A param of the graph as blocks take it: its name, and its shape. A Weight will do in its place."""
+
+    param: str
+    shape: tuple[int, ...]
 
 
 #: Computes a stored param from weights.
@@ -56,12 +68,19 @@ Derivation = Callable[[Callable[[Weight], FloatArray]], Array]
 class Tensor:
     """A tensor of the model, without the batch axis: the values of ``group`` in ``shape``.
 
-    ``classes``: a softmax over all its elements, so that its argmax is the model's answer.
+    Attributes:
+        classes: a softmax over all its elements, so that its argmax is the model's answer.
+        mask: which time steps count, 1 or 0 for each index of the first axis (or first axes): a tensor of the leading
+            part of ``shape``; None where all do.
+        steps: 0; or the number T of firings of ``group``: then the first axis of ``shape`` is time, its size T, and
+            index t along it is what firing t makes; the group has the shape of the other axes.
     """
 
     group: int
     shape: tuple[int, ...]
     classes: bool = False
+    mask: Tensor | None = None
+    steps: int = 0
 
     @property
     def size(self) -> int:
@@ -69,8 +88,8 @@ class Tensor:
         return math.prod(self.shape)
 
     def reshaped(self, shape: Sequence[int]) -> Tensor:
-        """The same values in another shape."""
-        return replace(self, shape=tuple(shape))
+        """The same values in another shape, which no mask fits any more."""
+        return replace(self, shape=tuple(shape), mask=None)
 
 
 @dataclass(frozen=True)
@@ -154,7 +173,9 @@ class Builder:
 
     # -- channels ---------------------------------------------------------------------------------------------------
 
-    def dense(self, src: Tensor, dst: Tensor, port: int = 0, *, weight: Weight | None = None, blocks: int = 1) -> None:
+    def dense(
+        self, src: Tensor, dst: Tensor, port: int = 0, *, weight: Weight | Stored | None = None, blocks: int = 1
+    ) -> None:
         """All of each block of ``src`` to all of the same block of ``dst``."""
         ref = Ref(weight.param) if weight else None
         self.channels.append(Dense(src=src.group, dst=dst.group, port=port, weight=ref, blocks=blocks))
@@ -162,6 +183,30 @@ class Builder:
     def one_to_one(self, src: Tensor, dst: Tensor, port: int = 0, *, weight: Ref | None = None) -> None:
         """Element i to element i."""
         self.channels.append(OneToOne(src=src.group, dst=dst.group, port=port, weight=weight))
+
+    def window(
+        self,
+        src: Tensor,
+        dst: Tensor,
+        axes: Sequence[Axis],
+        port: int = 0,
+        *,
+        order: Sequence[int] = (),
+        weight: Weight | Stored | None = None,
+        weight_offset: int = 0,
+    ) -> None:
+        """Edges by an affine rule along each axis; see :mod:`graphsim.graph.window`."""
+        self.channels.append(
+            Window(
+                src=src.group,
+                dst=dst.group,
+                port=port,
+                axes=tuple(axes),
+                order=tuple(order),
+                weight=Ref(weight.param) if weight else None,
+                weight_offset=weight_offset,
+            )
+        )
 
     def table(
         self, src: Tensor, dst: Tensor, fan_in: int, index: Callable[[], npt.NDArray[np.intp]], port: int = 0
@@ -214,12 +259,12 @@ class Builder:
 
     # -- parameters -------------------------------------------------------------------------------------------------
 
-    def weight(self, name: str, shape: Sequence[int], *, trainable: bool = True) -> Weight:
+    def weight(self, name: str, shape: Sequence[int], *, trainable: bool = True, part: str = "") -> Weight:
         """A weight of the current layer, in the order in which Keras makes them. Asking again gives the same one."""
-        weight = Weight(self.layer, name, tuple(shape), trainable)
+        weight = Weight(self.layer, name, tuple(shape), trainable, part)
         known = self.weights.setdefault(self.layer, [])
         for other in known:
-            if other.name == name:
+            if (other.part, other.name) == (part, name):
                 if other.shape != weight.shape:
                     raise self.error(
                         f"its calls need weight {name!r} in shapes {other.shape} and {weight.shape}; it can have one"
@@ -233,6 +278,10 @@ class Builder:
         full = f"{self.layer}/{name}"
         self.derived.setdefault(full, (self.layer, derivation))
         return full
+
+    def constant(self, name: str, array: Array) -> Stored:
+        """A param of the current layer that is known already, float32 or int32."""
+        return Stored(self.derive(name, lambda _: array), array.shape)
 
     def spread(self, name: str, derivation: Derivation, over: Sequence[int], shape: Sequence[int]) -> Ref:
         """A per-element param of shape ``over`` that is broadcast to ``shape`` (of as many axes), stored once.

@@ -1,33 +1,14 @@
-"""The lowering rules: one short function per kind of layer, registered under the class names that Keras gives it.
-
-A rule reads the layer's config, refuses what it cannot lower by raising ``RefusedError`` with the reason, and returns a
-function that builds the layer for given input tensors. The first half runs for all layers before the second half of
-any, so that everything that cannot be lowered is known at once. A weight is asked for by its name and shape; what the
-graph stores of it may be derived from it. For example::
-
-    @lowers("Scale")
-    def scale(fields: Fields, semantics: Semantics) -> Lowering:
-        factor = fields.number("factor")
-
-        def build(to: Builder, x: Tensor) -> Tensor:
-            y = to.group("linear", x.shape, observes="output")
-            to.one_to_one(x, y, weight=Ref(to.derive("factor", lambda _: np.array([factor], np.float32))))
-            return y
-
-        return build
-"""
+"""Dense layers, activations, what makes no actors, normalisation by constants, and merges."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from graphsim.frontends.keras import activations
-from graphsim.frontends.keras.builder import (
+from graphsim.frontends.builder import (
     Builder,
     Derivation,
     FloatArray,
@@ -37,48 +18,12 @@ from graphsim.frontends.keras.builder import (
     Weight,
     positive_axis,
 )
+from graphsim.frontends.keras import activations
 from graphsim.frontends.keras.config import MAX_AXES
 from graphsim.frontends.keras.fields import Fields, shown
+from graphsim.frontends.keras.layers.registry import RULES, Lowering, Merging, lowers, merges
 from graphsim.frontends.keras.semantics import Semantics
 from graphsim.graph import Ref
-
-#: Builds a layer on one tensor.
-Lowering = Callable[[Builder, Tensor], Tensor]
-#: Builds a layer on a list of tensors.
-Merging = Callable[[Builder, Sequence[Tensor]], Tensor]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How a class of layers is lowered: on one tensor (``single``), or on a list of them (``many``)."""
-
-    single: Callable[[Fields, Semantics], Lowering] | None = None
-    many: Callable[[Fields, Semantics], Merging] | None = None
-
-
-RULES: dict[str, Rule] = {}
-"""Every rule, by class name."""
-
-
-def lowers(*names: str) -> Callable[[Callable[[Fields, Semantics], Lowering]], Callable[[Fields, Semantics], Lowering]]:
-    """Register a rule for layers that are called on one tensor."""
-
-    def register(rule: Callable[[Fields, Semantics], Lowering]) -> Callable[[Fields, Semantics], Lowering]:
-        RULES.update(dict.fromkeys(names, Rule(single=rule)))
-        return rule
-
-    return register
-
-
-def merges(*names: str) -> Callable[[Callable[[Fields, Semantics], Merging]], Callable[[Fields, Semantics], Merging]]:
-    """Register a rule for layers that are called on a list of tensors."""
-
-    def register(rule: Callable[[Fields, Semantics], Merging]) -> Callable[[Fields, Semantics], Merging]:
-        RULES.update(dict.fromkeys(names, Rule(many=rule)))
-        return rule
-
-    return register
-
 
 # -- no actors ------------------------------------------------------------------------------------------------------
 
@@ -92,6 +37,7 @@ def merges(*names: str) -> Callable[[Callable[[Fields, Semantics], Merging]], Ca
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",
+    mask="pass",
 )
 def identity(fields: Fields, semantics: Semantics) -> Lowering:
     """Layers that do something in training only."""
@@ -135,7 +81,7 @@ def flatten(fields: Fields, semantics: Semantics) -> Lowering:
 # -- neurons --------------------------------------------------------------------------------------------------------
 
 
-@lowers("Dense")
+@lowers("Dense", mask="pass")
 def dense(fields: Fields, semantics: Semantics) -> Lowering:
     """activation(x @ kernel + bias) along the last axis."""
     units = fields.size("units", "output_dim")
@@ -170,10 +116,10 @@ def _activation_layer(class_name: str) -> Callable[[Fields, Semantics], Lowering
 
 
 for _name in activations.LAYERS:
-    lowers(_name)(_activation_layer(_name))
+    lowers(_name, mask="pass")(_activation_layer(_name))
 
 
-@lowers("PReLU")
+@lowers("PReLU", mask="pass")
 def prelu(fields: Fields, semantics: Semantics) -> Lowering:
     """x above zero, alpha x below, with an alpha per element, shared along ``shared_axes``."""
     shared = fields.find("shared_axes")
@@ -198,7 +144,7 @@ def prelu(fields: Fields, semantics: Semantics) -> Lowering:
 BATCH_NORM_ROUNDINGS = 10
 
 
-@lowers("BatchNormalization")
+@lowers("BatchNormalization", mask="pass")
 def batch_normalization(fields: Fields, semantics: Semantics) -> Lowering:
     """One actor per element: x weight + bias, both derived from four weights in float64 and rounded once."""
     if fields.integer("mode", default=0) != 0:
@@ -395,37 +341,3 @@ def merge(fields: Fields, semantics: Semantics) -> Merging:
     if rule is None:
         raise RefusedError(f"mode {mode!r} of Keras 1's Merge is not lowered")
     return rule(fields, semantics)
-
-
-# -- refusals -------------------------------------------------------------------------------------------------------
-
-_KNOWN_TEXT = """
-AdditiveAttention Attention AtrousConvolution1D AtrousConvolution2D AugMix AutoContrast AveragePooling1D
-AveragePooling2D AveragePooling3D Bidirectional CategoryEncoding CenterCrop Conv1D Conv1DTranspose Conv2D
-Conv2DTranspose Conv3D Conv3DTranspose ConvLSTM1D ConvLSTM2D ConvLSTM3D Convolution1D Convolution2D Convolution3D
-Cropping1D Cropping2D Cropping3D CuDNNGRU CuDNNLSTM CutMix Deconvolution2D DepthwiseConv1D DepthwiseConv2D
-Discretization Dot EinsumDense Embedding FlaxLayer GRU GRUCell GlobalAveragePooling1D GlobalAveragePooling2D
-GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization
-GroupQueryAttention HashedCrossing Hashing Highway IntegerLookup JaxLayer LSTM LSTMCell LayerNormalization
-LocallyConnected1D LocallyConnected2D Masking MaxPooling1D MaxPooling2D MaxPooling3D MaxoutDense MelSpectrogram
-MultiHeadAttention Permute RMSNormalization RNN RandomBrightness RandomContrast RandomCrop RandomFlip RandomHeight
-RandomRotation RandomTranslation RandomWidth RandomZoom RepeatVector Resizing SeparableConv1D SeparableConv2D
-SeparableConvolution2D SimpleRNN SimpleRNNCell SpectralNormalization StackedRNNCells StringLookup
-TextVectorization TFSMLayer TimeDistributed TimeDistributedDense TorchModuleWrapper UnitNormalization UpSampling1D
-UpSampling2D UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
-"""
-#: Layers of Keras that have no rule yet, so that a refusal can tell them from classes that Keras does not have.
-KNOWN = frozenset(_KNOWN_TEXT.split())
-
-
-def reason_without_rule(class_name: str) -> str:
-    """Why a class of layers that has no rule cannot be lowered."""
-    if class_name == "Lambda":
-        return "Lambda holds Python code, and code from a model file is never run; write it with Keras's own layers"
-    if class_name in ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"):
-        return f"{class_name} records a TensorFlow function, which is not lowered; write it with Keras's own layers"
-    if class_name in KNOWN:
-        return f"{class_name} layers are not lowered yet"
-    return (
-        f"class {shown(class_name)} is not a layer of Keras's that graphsim knows; code of one's own cannot be lowered"
-    )

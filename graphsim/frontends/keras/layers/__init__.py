@@ -1,0 +1,32 @@
+"""The lowering rules, one file per family of layers. Start with ``registry``: what a rule is, and how one is written.
+
+Importing this package registers every rule.
+"""
+
+from graphsim.frontends.keras.layers import core
+from graphsim.frontends.keras.layers.registry import (
+    RULES,
+    Calling,
+    Given,
+    Lowering,
+    Merging,
+    Rule,
+    calls,
+    lowers,
+    merges,
+    reason_without_rule,
+)
+
+__all__ = [
+    "RULES",
+    "Calling",
+    "Given",
+    "Lowering",
+    "Merging",
+    "Rule",
+    "calls",
+    "core",
+    "lowers",
+    "merges",
+    "reason_without_rule",
+]

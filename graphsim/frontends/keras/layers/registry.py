@@ -1,0 +1,124 @@
+"""The register of lowering rules, and how a rule is written.
+
+A rule reads the layer's config, refuses what it cannot lower by raising ``RefusedError`` with the reason, and returns a
+function that builds the layer for given input tensors. The first half runs for all layers before the second half of
+any, so that everything that cannot be lowered is known at once. A weight is asked for by its name and shape; what the
+graph stores of it may be derived from it. For example::
+
+    @lowers("Scale")
+    def scale(fields: Fields, semantics: Semantics) -> Lowering:
+        factor = fields.number("factor")
+
+        def build(to: Builder, x: Tensor) -> Tensor:
+            y = to.group("linear", x.shape, observes="output")
+            to.one_to_one(x, y, weight=Ref(to.derive("factor", lambda _: np.array([factor], np.float32))))
+            return y
+
+        return build
+
+A tensor may carry a *mask* (see :class:`~graphsim.frontends.builder.Tensor`). What becomes of it is up to the rule's
+``mask``: "drop" (the layer knows no masks: the output has none), "pass" (the output has the input's mask), or "own"
+(the function that builds sets it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from graphsim.frontends.builder import Builder, Tensor
+from graphsim.frontends.keras.fields import Fields, shown
+from graphsim.frontends.keras.semantics import Semantics
+
+Mask = Literal["drop", "pass", "own"]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a layer is called with: JSON values, lists and objects, with a Tensor for every tensor.
+
+    Keyword arguments that are null or False are left out.
+    """
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+
+#: Builds a layer on one tensor.
+Lowering = Callable[[Builder, Tensor], Tensor]
+#: Builds a layer on a list of tensors.
+Merging = Callable[[Builder, Sequence[Tensor]], Tensor]
+#: Builds a call with any arguments; several outputs as a list.
+Calling = Callable[[Builder, Given], "Tensor | Sequence[Tensor]"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a class of layers is lowered: on one tensor (``single``), on a list (``many``), or on any call (``call``)."""
+
+    single: Callable[[Fields, Semantics], Lowering] | None = None
+    many: Callable[[Fields, Semantics], Merging] | None = None
+    call: Callable[[Fields, Semantics], Calling] | None = None
+    mask: Mask = "drop"
+
+
+RULES: dict[str, Rule] = {}
+"""Every rule, by class name."""
+
+_R = TypeVar("_R", bound=Callable[..., Any])
+
+
+def lowers(*names: str, mask: Mask = "drop") -> Callable[[_R], _R]:
+    """Register a rule for layers that are called on one tensor: (Fields, Semantics) -> Lowering."""
+    return _register(names, lambda rule: Rule(single=rule, mask=mask))
+
+
+def merges(*names: str, mask: Mask = "drop") -> Callable[[_R], _R]:
+    """Register a rule for layers that are called on a list of tensors: (Fields, Semantics) -> Merging."""
+    return _register(names, lambda rule: Rule(many=rule, mask=mask))
+
+
+def calls(*names: str, mask: Mask = "own") -> Callable[[_R], _R]:
+    """Register a rule for layers that are called with any arguments: (Fields, Semantics) -> Calling."""
+    return _register(names, lambda rule: Rule(call=rule, mask=mask))
+
+
+def _register(names: Sequence[str], made: Callable[[Any], Rule]) -> Callable[[_R], _R]:
+    def register(rule: _R) -> _R:
+        RULES.update(dict.fromkeys(names, made(rule)))
+        return rule
+
+    return register
+
+
+_KNOWN_TEXT = """
+AdditiveAttention Attention AtrousConvolution1D AtrousConvolution2D AugMix AutoContrast AveragePooling1D
+AveragePooling2D AveragePooling3D Bidirectional CategoryEncoding CenterCrop Conv1D Conv1DTranspose Conv2D
+Conv2DTranspose Conv3D Conv3DTranspose ConvLSTM1D ConvLSTM2D ConvLSTM3D Convolution1D Convolution2D Convolution3D
+Cropping1D Cropping2D Cropping3D CuDNNGRU CuDNNLSTM CutMix Deconvolution2D DepthwiseConv1D DepthwiseConv2D
+Discretization Dot EinsumDense Embedding FlaxLayer GRU GRUCell GlobalAveragePooling1D GlobalAveragePooling2D
+GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization
+GroupQueryAttention HashedCrossing Hashing Highway IntegerLookup JaxLayer LSTM LSTMCell LayerNormalization
+LocallyConnected1D LocallyConnected2D Masking MaxPooling1D MaxPooling2D MaxPooling3D MaxoutDense MelSpectrogram
+MultiHeadAttention Permute RMSNormalization RNN RandomBrightness RandomContrast RandomCrop RandomFlip RandomHeight
+RandomRotation RandomTranslation RandomWidth RandomZoom RepeatVector Resizing SeparableConv1D SeparableConv2D
+SeparableConvolution2D SimpleRNN SimpleRNNCell SpectralNormalization StackedRNNCells StringLookup
+TextVectorization TFSMLayer TimeDistributed TimeDistributedDense TorchModuleWrapper UnitNormalization UpSampling1D
+UpSampling2D UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
+"""
+#: Layers of Keras that have no rule yet, so that a refusal can tell them from classes that Keras does not have.
+KNOWN = frozenset(_KNOWN_TEXT.split())
+
+
+def reason_without_rule(class_name: str) -> str:
+    """Why a class of layers that has no rule cannot be lowered."""
+    if class_name == "Lambda":
+        return "Lambda holds Python code, and code from a model file is never run; write it with Keras's own layers"
+    if class_name in ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"):
+        return f"{class_name} records a TensorFlow function, which is not lowered; write it with Keras's own layers"
+    if class_name in KNOWN:
+        return f"{class_name} layers are not lowered yet"
+    return (
+        f"class {shown(class_name)} is not a layer of Keras's that graphsim knows; code of one's own cannot be lowered"
+    )
