@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,9 @@ from strategies import ACTIVATION_ARGS as ARGUMENTS
 from strategies import graphs, samples
 
 from graphsim.analysis.functions import VECTORISED, apply, reach
-from graphsim.analysis.rounding import GRAPHSIM, TENSORFLOW, Ball, Rounding, gamma
+from graphsim.analysis.rounding import GRAPHSIM, TENSORFLOW, Arithmetic, Ball, Rounding, gamma
 from graphsim.errors import GraphError, SimulationError
-from graphsim.graph import Dense, Graph, Group, OneToOne, Ref
+from graphsim.graph import Axis, Channel, Dense, Graph, Group, OneToOne, Ref, Window
 from graphsim.graph.ops import ACTIVATIONS
 from graphsim.simulate.reference import ReferenceEngine
 
@@ -96,6 +97,141 @@ def test_no_order_of_summation_leaves_the_bound(seed: int, inputs: int, zeros: f
             ]
             exact, radius = ball.value[i, j], ball.spread[i, j]
             assert [abs(float(value) - exact) <= radius for value in found] == [True] * len(found)
+
+
+def convolution(seed: int) -> tuple[Graph, npt.NDArray[np.float32]]:
+    """A 3x3 convolution with padding same and a bias, from 5x4x3 to 5x4x2, and two samples with some zeros."""
+    rng = np.random.default_rng(seed)
+    axes = (
+        Axis(5, 5, taps=3, pad=1, weight_tap=18),
+        Axis(4, 4, taps=3, pad=1, weight_tap=6),
+        Axis(3, 2, taps=3, stride=0, weight_tap=2, weight_consumer=1),
+    )
+    groups = [
+        Group(name="source", op="source"),
+        Group(name="x", op="input", shape=(5, 4, 3)),
+        Group(name="y", op="linear", shape=(5, 4, 2), params={"bias": Ref("b")}),
+        Group(name="sink", op="collect"),
+    ]
+    channels = [Dense(src=0, dst=1), Window(src=1, dst=2, axes=axes, weight=Ref("k")), Dense(src=2, dst=3)]
+    kernel = rng.normal(0, 1, (3, 3, 3, 2)) * 2.0 ** rng.integers(-6, 6, (3, 3, 3, 2))
+    params = {"k": kernel.astype(np.float32), "b": rng.normal(0, 1, 2).astype(np.float32)}
+    x = rng.normal(0, 1, (2, 60)) * (rng.random((2, 60)) < rng.choice([0.3, 1.0]))
+    return Graph("convolution", groups, channels, params), x.astype(np.float32)
+
+
+@ALMOST_ANYTHING
+@given(seed=st.integers(0, 2**32 - 1))
+def test_no_order_of_summation_leaves_the_bound_of_a_convolution(seed: int) -> None:
+    graph, x = convolution(seed)
+    rng = np.random.default_rng(seed)
+    for arithmetic in (GRAPHSIM, TENSORFLOW):
+        ball = Rounding(graph).evaluate(2, {1: Ball.observed(x)}, arithmetic)
+        for j in range(40):
+            edges = graph.channels[1].inputs(j, 60, 40, graph.params)
+            assert edges.weight is not None
+            order = rng.permutation(len(edges.src))
+            w, terms = graph.params["k"].reshape(-1)[edges.weight[order]], x[:, edges.src[order]]
+            bias, exact = graph.params["b"][j % 2], terms.astype(np.float64) @ w.astype(np.float64)
+            assert ball.value[:, j] == pytest.approx(exact + float(bias), rel=1e-12, abs=1e-12)
+            for i in range(2):
+                products = (w * terms[i]).astype(np.float32)
+                found = [pairwise(products) + bias, left_to_right(products) + bias, fused(w, terms[i]) + bias]
+                error = [abs(float(value) - ball.value[i, j]) for value in found]
+                assert max(error) <= ball.spread[i, j]
+
+
+def test_a_convolution_counts_the_terms_that_a_border_leaves() -> None:
+    """Higham's k is that of each consumer: 12 terms in a corner, 18 at an edge, 27 inside, and the bias."""
+    graph, _ = convolution(1)
+    x = np.ones((1, 60), np.float32)
+    ball = Rounding(graph).evaluate(2, {1: Ball.observed(x)}, GRAPHSIM)
+    kernel, bias = (np.abs(graph.params[name].astype(np.float64)) for name in "kb")
+    assert ball.spread.reshape(5, 4, 2)[0, 0] == pytest.approx(
+        gamma(13).item() * (kernel[1:, 1:].sum((0, 1, 2)) + bias), rel=1e-6
+    )
+    assert ball.spread.reshape(5, 4, 2)[2, 1] == pytest.approx(
+        gamma(28).item() * (kernel.sum((0, 1, 2)) + bias), rel=1e-6
+    )
+
+
+def three(op: str, sizes: tuple[int, ...], channels: list[Channel], size: int, **more: Any) -> Graph:
+    """Inputs of some sizes into one group."""
+    groups = [Group(name=f"x{i}", op="input", shape=(n,)) for i, n in enumerate(sizes)]
+    return Graph(
+        op, [*groups, Group(name="y", op=op, shape=(size,), params=more.get("params", {}))], channels, more["arrays"]
+    )
+
+
+@ALMOST_ANYTHING
+@given(seed=st.integers(0, 2**32 - 1), shift=st.sampled_from([0.0, 1e-4]))
+def test_a_dot_of_two_tensors_holds_any_order_and_any_operands_in_their_balls(seed: int, shift: float) -> None:
+    """A 3x5 by 5x2 matrix product, two operands off by up to ``shift``."""
+    rng = np.random.default_rng(seed)
+    left = Window(src=0, dst=2, port=0, axes=(Axis(3, 3), Axis(5, 2, taps=5, stride=0)))
+    right = Window(src=1, dst=2, port=1, axes=(Axis(5, 3, taps=5, stride=0), Axis(2, 2)))
+    graph = three("dot", (15, 10), [left, right], 6, arrays={})
+    a, b = (rng.normal(0, 1, (1, n)) * (rng.random(n) < 0.7) for n in (15, 10))
+    near = [(v + rng.uniform(-shift, shift, v.shape)).astype(np.float32) for v in (a, b)]
+    radius = [np.abs(n - v) for n, v in zip(near, (a, b), strict=True)]
+    ball = Rounding(graph).evaluate(2, {0: Ball(a, radius[0]), 1: Ball(b, radius[1])}, GRAPHSIM)
+    assert ball.value == pytest.approx((a.reshape(3, 5) @ b.reshape(5, 2)).reshape(1, 6), rel=1e-13, abs=1e-13)
+    for i, j in np.ndindex(3, 2):
+        order = rng.permutation(5)
+        x, y = near[0].reshape(3, 5)[i, order], near[1].reshape(5, 2)[order, j]
+        for found in (fused(x, y), pairwise(x * y), left_to_right(x * y)):
+            assert abs(float(found) - ball.value[0, 2 * i + j]) <= ball.spread[0, 2 * i + j]
+
+
+def test_a_dot_bound_is_highams_with_the_terms_that_are_not_zero() -> None:
+    graph = three("dot", (4, 4), [Dense(src=0, dst=2), Dense(src=1, dst=2, port=1)], 1, arrays={})
+    a, b = np.array([[1.5, 0, 3, -2]]), np.array([[2.0, 1, 0, 0.25]])
+    ball = Rounding(graph).evaluate(2, {0: Ball(a), 1: Ball(b)}, GRAPHSIM)
+    assert (ball.value[0, 0], ball.spread[0, 0]) == (2.5, pytest.approx(gamma(2).item() * 3.5, rel=1e-6))
+
+
+def test_a_select_copies_one_or_holds_both() -> None:
+    channels: list[Channel] = [OneToOne(src=i, dst=3, port=i) for i in range(3)]
+    graph = three("select", (6, 6, 6), channels, 6, arrays={})
+    chosen = Ball(np.array([[0.0, 1.0, np.nan, 0.5, 0.5, 0.0]]), np.array([[0.0, 0.0, 0.0, 0.25, 0.5, 1.0]]))
+    one, other = Ball(np.full((1, 6), 3.0), np.full((1, 6), 0.5)), Ball(np.full((1, 6), -1.0))
+    ball = Rounding(graph).evaluate(3, {0: chosen, 1: one, 2: other}, GRAPHSIM)
+    assert ball.value[0].tolist() == [-1, 3, 3, 3, 1.25, 1.25]
+    assert ball.spread[0] == pytest.approx([0, 0.5, 0.5, 0.5, 2.25, 2.25], rel=1e-6)
+    assert ball.spread[0, 0] == 0
+    assert (ball.spread[0, 1:] >= [0.5, 0.5, 0.5, 2.25, 2.25]).all()
+
+
+def test_a_lookup_copies() -> None:
+    graph = three(
+        "lookup",
+        (5,),
+        [OneToOne(src=0, dst=1)],
+        5,
+        params={"table": Ref("t")},
+        arrays={"t": np.arange(3, dtype="f")[:, None] / 3},
+    )
+    number = Ball(np.array([[0.0, 2.0, 1.125, 3.0, -1.5]]))
+    ball = Rounding(graph).evaluate(1, {0: number}, TENSORFLOW)
+    assert ball.value[0].tolist() == pytest.approx(
+        [0, float(np.float32(2) / 3), float(np.float32(1) / 3), np.nan, np.nan], nan_ok=True
+    )
+    assert ball.spread[0].tolist() == [0] * 5
+    ball = Rounding(graph).evaluate(1, {0: Ball(number.value, np.full((1, 5), 0.25))}, TENSORFLOW)
+    assert ball.spread[0].tolist() == [0, np.inf, np.inf, np.inf, 0]
+
+
+@pytest.mark.parametrize("arithmetic", [GRAPHSIM, TENSORFLOW])
+def test_what_is_infinite_for_sure_stays_certain(arithmetic: Arithmetic) -> None:
+    """A masked score: minus infinity less the greatest, e to that is 0, with nothing to doubt."""
+    channels: list[Channel] = [OneToOne(src=0, dst=2), OneToOne(src=1, dst=2, port=1)]
+    groups = [Group(name=n, op="input", shape=(2,)) for n in "ab"]
+    graph = Graph("masked", [*groups, Group(name="y", op="subtract", shape=(2,), activation="exp")], channels, {})
+    inputs = {0: Ball(np.array([[-np.inf, 1.0]])), 1: Ball(np.array([[2.0, 2.0]]), np.array([[1e-6, 1e-6]]))}
+    ball = Rounding(graph).evaluate(2, inputs, arithmetic)
+    assert ball.value[0].tolist() == [0, np.exp(-1)]
+    assert ball.spread[0, 0] < 1e-37
+    assert 1e-7 < ball.spread[0, 1] < 1e-5
 
 
 @ALMOST_ANYTHING

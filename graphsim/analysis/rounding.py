@@ -29,16 +29,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from graphsim.analysis.functions import Argument, Array, apply, reach
+from graphsim.analysis.ports import Ball, EdgePort, Port, WindowPort, per_actor, prepare, products
 from graphsim.errors import GraphError
-from graphsim.graph import Channel, Dense, Graph, OneToOne, Ref
+from graphsim.graph import Graph
 from graphsim.graph.ops import ACTIVATIONS, EXACT, OPS
+
+__all__ = ["GRAPHSIM", "TENSORFLOW", "Arithmetic", "Ball", "Rounding", "gamma"]
 
 UNIT = 2.0**-24
 UNIT64 = 2.0**-53
@@ -73,23 +75,6 @@ GRAPHSIM = Arithmetic("graphsim", own=True, tiny=2.0**-149, flushes=False, divid
 TENSORFLOW = Arithmetic("tensorflow", own=False, tiny=2.0**-126, flushes=True, divide=4)
 
 
-class Ball(NamedTuple):
-    """Values of one group, float64 (n, actors), and their radii; None for radius 0 (observed values)."""
-
-    value: Array
-    radius: Array | None = None
-
-    @property
-    def spread(self) -> Array:
-        """The radii, as an array."""
-        return np.zeros_like(self.value) if self.radius is None else self.radius
-
-    @staticmethod
-    def observed(values: npt.NDArray[np.generic]) -> Ball:
-        """The ball of float32 values (n, *shape) that were seen."""
-        return Ball(values.reshape(len(values), -1).astype(np.float64))
-
-
 class _Acc(NamedTuple):
     """A fold so far, each (n, actors) or broadcast to it.
 
@@ -108,109 +93,6 @@ class _Acc(NamedTuple):
     under: Array
 
 
-class _Port:
-    """One bundle, prepared: sums and folds over its edges for many samples at once."""
-
-    def __init__(self, graph: Graph, channel: Channel, summed: bool) -> None:
-        sizes = graph.groups[channel.src].size, graph.groups[channel.dst].size
-        self.n_src, self.n_dst = sizes
-        self.src = channel.src
-        self.fan_in = channel.fan_in(*sizes, graph.params)
-        self.weighted = channel.weight is not None
-        structured = summed or not self.weighted  # other folds need each weighted term by itself
-        self.blocks = channel.blocks if structured and isinstance(channel, Dense) else 0
-        self.straight = structured and isinstance(channel, OneToOne)
-        weights = None if channel.weight is None else graph.params[channel.weight.name].astype(np.float64)
-        self._edges = np.empty(0, np.int64)
-        self._starts = np.empty(0, np.int64)
-        self._weights = np.empty(0)
-        self.matrix: Any = weights
-        if self.straight:
-            self.matrix = None if channel.weight is None else _per_actor(graph, channel.weight, self.n_dst)
-        if self.blocks or self.straight:
-            self.absolute = None if self.matrix is None else np.abs(self.matrix)
-        else:
-            edges = channel.expand(*sizes, graph.params)
-            flat = np.ones(len(edges.src)) if weights is None or edges.weight is None else weights.ravel()[edges.weight]
-            self._edges, self._starts = edges.src, np.concatenate([[0], np.cumsum(self.fan_in)])
-            self._weights = flat
-            self.matrix, self.absolute = self._sparse(flat), self._sparse(np.abs(flat))
-        self.weight_sum = self._weight_sum()
-
-    def _weight_sum(self) -> Array:
-        """Sum of absolute weights into each consumer, float64 (n_dst,)."""
-        if self.absolute is None:
-            return self.fan_in.astype(np.float64)
-        if self.straight:
-            return np.asarray(self.absolute)
-        if self.blocks:
-            return np.tile(self.absolute.sum(axis=0), self.blocks)
-        return np.asarray(self.absolute.sum(axis=1)).ravel()
-
-    def _times(self, matrix: Any, x: Array) -> Array:
-        if self.straight:
-            return x if matrix is None else np.multiply(x, matrix)
-        if self.blocks:
-            if matrix is None:
-                sums = x.reshape(len(x), self.blocks, -1).sum(axis=2)
-                return np.repeat(sums, self.n_dst // self.blocks, axis=1)
-            return np.asarray(x.reshape(-1, self.n_src // self.blocks) @ matrix).reshape(len(x), self.n_dst)
-        return np.asarray((matrix @ x.T).T)
-
-    def sum(self, x: Array) -> Array:
-        """Sum of w x over each consumer's edges: float64 (n, n_src) to (n, n_dst)."""
-        return self._times(self.matrix, x)
-
-    def sum_absolute(self, x: Array) -> Array:
-        """Sum of \\|w\\| x over each consumer's edges."""
-        return self._times(self.absolute, x)
-
-    def count(self, chosen: npt.NDArray[np.bool_]) -> Array:
-        """How many of each consumer's edges come from a chosen producer: bool (n, n_src) to float64 (n, n_dst)."""
-        if self.straight:
-            return chosen.astype(np.float64)
-        if self.blocks:
-            counts = np.count_nonzero(chosen.reshape(len(chosen), self.blocks, -1), axis=2).astype(np.float64)
-            return np.repeat(counts, self.n_dst // self.blocks, axis=1)
-        return np.asarray((self._sparse(np.ones(len(self._edges))) @ chosen.T.astype(np.float64)).T)
-
-    def terms(self, ball: Ball, arithmetic: Arithmetic) -> Ball:
-        """The terms that :meth:`fold` takes: the inputs themselves, or each edge's input times its weight, rounded."""
-        if self.blocks or self.straight:
-            return ball
-        x, spread, w = ball.value[:, self._edges], ball.spread[:, self._edges], np.abs(self._weights)
-        if not self.weighted:
-            return Ball(x, spread)
-        rounding = UNIT * (1 + 2.0**-20) * w * (np.abs(x) + spread)
-        under = arithmetic.tiny * (2 + w + np.abs(x) if arithmetic.flushes else 1.0)
-        return Ball(x * self._weights, w * spread + rounding + under)
-
-    def fold(self, step: np.ufunc, terms: Array) -> Array:
-        """Fold each consumer's terms; consumers without edges get the step's neutral element."""
-        if self.straight:
-            return terms
-        if self.blocks:
-            folded: Array = step.reduce(terms.reshape(len(terms), self.blocks, -1), axis=2)
-            return np.repeat(folded, self.n_dst // self.blocks, axis=1)
-        out = np.full((len(terms), self.n_dst), _NEUTRAL[step])
-        some = self.fan_in > 0
-        if some.any():
-            out[:, some] = step.reduceat(terms, self._starts[:-1][some], axis=1)
-        return out
-
-    def _sparse(self, weights: Array) -> Any:
-        # Copies, because SciPy may merge edges between the same two actors in place, and |a| + |b| is not |a + b|.
-        return sparse.csr_matrix((weights, self._edges, self._starts), shape=(self.n_dst, self.n_src), copy=True)
-
-    @property
-    def gathers(self) -> int:
-        """How many values a fold gathers per sample."""
-        return len(self._edges)
-
-
-_NEUTRAL: dict[np.ufunc, float] = {np.maximum: -np.inf, np.minimum: np.inf, np.multiply: 1.0, np.add: 0.0}
-
-
 def gamma(n: npt.ArrayLike, unit: float = UNIT) -> Array:
     """n u / (1 - n u); infinite where n u >= 1 (Higham, section 3.1)."""
     product = np.asarray(n, np.float64) * unit
@@ -226,19 +108,20 @@ class Rounding:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self._ports: dict[int, list[_Port]] = {}
+        self._ports: dict[int, list[Port]] = {}
         for channel in graph.channels:
             src, dst = graph.groups[channel.src], graph.groups[channel.dst]
             if channel.initial_tokens:
                 raise GraphError(f"channel {src.name} -> {dst.name} has initial tokens: no rounding rule for feedback")
-            if OPS[dst.op].step is None and dst.op != "sparsemax":
+            if dst.op not in (*_SUMS, *_FOLDS, "lookup"):
                 continue
-            if dst.op == "sparsemax" and (channel.weight is not None or not isinstance(channel, Dense)):
-                raise GraphError(f"group {dst.name}: no rounding rule for {dst.op} over a {channel.kind} bundle")
-            port = _Port(graph, channel, summed=dst.op in _SUMS)
+            port = prepare(graph, channel, summed=dst.op in _SUMS)
             if dst.op in ("subtract", "divide") and not (port.fan_in == 1).all():
                 raise GraphError(f"group {dst.name}: {dst.op} takes one input per port; port {channel.port} has more")
             self._ports.setdefault(channel.dst, []).append(port)
+        for number, ports in self._ports.items():
+            if graph.groups[number].op in ("dot", "sparsemax") and not all(port.is_full for port in ports):
+                self._ports[number] = [EdgePort(graph, port.channel) for port in ports]
 
     @property
     def samples_at_once(self) -> int:
@@ -262,9 +145,11 @@ class Rounding:
         with np.errstate(all="ignore"):
             if op in _SUMS:
                 acc = _sum(op, ports, balls, arithmetic)
+            elif op == "lookup":
+                table = self.graph.groups[group].params["table"]
+                return _lookup(self.graph.params[table.name], table.inner, _operands(ports, balls)[0])
             else:
-                terms = [port.terms(ball, arithmetic) for port, ball in zip(ports, balls, strict=True)]
-                acc = _FOLDS[op](ports, terms, arithmetic)
+                acc = _FOLDS[op](ports, balls, arithmetic)
             return self._activate(group, self._finish(group, acc, arithmetic), arithmetic)
 
     def _finish(self, group: int, acc: _Acc, arithmetic: Arithmetic) -> Ball:
@@ -272,25 +157,29 @@ class Rounding:
         g, tiny = self.graph.groups[group], arithmetic.tiny
         value, scale, moved, roundings, under = acc
         if "bias" in g.params:
-            bias = _per_actor(self.graph, g.params["bias"], g.size)
+            bias = per_actor(self.graph, g.params["bias"], g.size)
             roundings = roundings + ((bias != 0) & (scale > 0))
             value, scale, under = value + bias, scale + np.abs(bias), under + 2 * tiny
         if "divisor" in g.params:
-            divisor = _per_actor(self.graph, g.params["divisor"], g.size)
+            divisor = per_actor(self.graph, g.params["divisor"], g.size)
             value, scale, moved = value / divisor, scale / np.abs(divisor), moved / np.abs(divisor)
             under = under / np.abs(divisor) + tiny
             roundings = roundings + arithmetic.divide
         if g.extra_roundings and not arithmetic.own:
             roundings = roundings + g.extra_roundings
             if "magnitude" in g.params:
-                scale = scale + np.abs(_per_actor(self.graph, g.params["magnitude"], g.size))
+                scale = scale + np.abs(per_actor(self.graph, g.params["magnitude"], g.size))
         here = gamma(self._deepest(group), UNIT64)
         radius = (np.where(scale > 0, gamma(roundings) * scale, 0.0) + moved + 2 * under) * (1 + 2.0**-30)
-        return _unless_overflow(value, radius + here * (scale + moved), scale)
+        radius += here * (np.where(roundings > 0, scale, 0.0) + moved)
+        ball = _unless_overflow(value, radius, scale)
+        # One operation on an infinite and a finite number is infinite, in any arithmetic.
+        certain = np.isinf(value) & (roundings <= 1) & np.isfinite(moved)
+        return Ball(value, np.where(certain, 0.0, ball.spread)) if certain.any() else ball
 
     def _deepest(self, group: int) -> int:
         """Float64 roundings that an evaluation of the group's fold may make, with some to spare."""
-        return sum(int(port.fan_in.max(initial=0)) for port in self._ports[group]) + 16
+        return sum(port.deepest for port in self._ports[group]) + 16
 
     def _activate(self, group: int, ball: Ball, arithmetic: Arithmetic) -> Ball:
         """The ball after the activation."""
@@ -300,16 +189,17 @@ class Rounding:
             return ball
         args: tuple[Argument, ...] = g.activation_args
         if "alpha" in g.params:
-            args = (_per_actor(self.graph, g.params["alpha"], g.size), *args)
+            args = (per_actor(self.graph, g.params["alpha"], g.size), *args)
         if arithmetic.flushes:
             radius = radius + arithmetic.tiny
         if args and not arithmetic.own:  # its arguments are float32: where it bends or jumps may be half an ulp off
-            radius = radius + UNIT * np.abs(value)
+            radius = radius + UNIT * np.where(np.isinf(value), 0.0, np.abs(value))
+        radius = np.where(np.isinf(value) & np.isfinite(radius), 0.0, radius)
         centre, moved = apply(g.activation, value, args), reach(g.activation, value, radius, args)
         allowance = ACTIVATIONS[g.activation].reference(*args)
         if allowance == EXACT:
             return Ball(centre, moved)
-        size, operand = np.abs(centre) + moved, np.abs(value) + radius
+        size, operand = np.abs(centre) + moved, np.where(np.isinf(value), radius, np.abs(value) + radius)
         if arithmetic.own:
             error = UNIT * (1 + 2.0**-20) * size + FORM64 * (allowance.operand * operand + allowance.absolute)
         else:
@@ -324,106 +214,170 @@ def _unless_overflow(value: Array, radius: Array, scale: Array) -> Ball:
     return Ball(value, np.where(scale + radius < GREATEST, radius, np.inf))
 
 
-def _sum(op: str, ports: list[_Port], balls: list[Ball], arithmetic: Arithmetic) -> _Acc:
+def _sum(op: str, ports: list[Port], balls: list[Ball], arithmetic: Arithmetic) -> _Acc:
     """Weighted sums, sums and means."""
     shape = len(balls[0].value), ports[0].n_dst
     value, scale, moved, count, under = (np.zeros(shape) for _ in range(5))
     for port, ball in zip(ports, balls, strict=True):
-        magnitude = np.abs(ball.value)
-        value += port.sum(ball.value)
-        if ball.radius is not None:
-            moved += port.sum_absolute(ball.radius)
-            magnitude = magnitude + ball.radius
-        scale += port.sum_absolute(magnitude)
+        sums, magnitude = port.sums(ball), ball.magnitude
+        value += sums.value
+        scale += sums.scale
+        if sums.moved is not None:
+            moved += sums.moved
         count += port.count(magnitude != 0)
         if arithmetic.flushes:  # a subnormal x counts as zero, and so does a subnormal w
-            under += port.weight_sum
+            under += port.weight_sum()
             if port.weighted:
                 under += magnitude.sum(axis=1, keepdims=True)
     under = arithmetic.tiny * (2 * count + under)
     products = int(op != "linear" and any(port.weighted for port in ports))  # the table counts them for "linear" only
     if op != "mean":
         return _Acc(value, scale, moved, np.maximum(OPS[op].roundings(count), 0) + products, under)
-    terms = np.sum([port.fan_in for port in ports], axis=0).astype(np.float64)
+    terms = np.sum([port.fan_in for port in ports], axis=0)
     roundings = np.maximum(OPS["sum"].roundings(count), 0) + products + arithmetic.divide
     return _Acc(value / terms, scale / terms, moved / terms, roundings, under / terms + arithmetic.tiny)
 
 
-def _product(ports: list[_Port], balls: list[Ball], arithmetic: Arithmetic) -> _Acc:
-    value, least, greatest, widest = (np.ones((len(balls[0].value), ports[0].n_dst)) for _ in range(4))
+def _terms(ports: list[Port], balls: list[Ball], arithmetic: Arithmetic) -> list[Ball]:
+    """What each port folds: its inputs themselves, or its edges' inputs times their weights, rounded."""
+    found = []
     for port, ball in zip(ports, balls, strict=True):
-        magnitude = np.abs(ball.value)
+        terms, weights = port.terms(ball)
+        if weights is not None:
+            size = np.abs(weights)
+            rounding = UNIT * (1 + 2.0**-20) * size * terms.magnitude
+            under = arithmetic.tiny * (2 + size + np.abs(terms.value) if arithmetic.flushes else 1.0)
+            terms = Ball(terms.value * weights, size * terms.spread + rounding + under)
+        found.append(terms)
+    return found
+
+
+def _product(ports: list[Port], balls: list[Ball], arithmetic: Arithmetic) -> _Acc:
+    value, least, greatest, widest = (np.ones((len(balls[0].value), ports[0].n_dst)) for _ in range(4))
+    for port, ball in zip(ports, _terms(ports, balls, arithmetic), strict=True):
+        magnitude = ball.magnitude
         value = value * port.fold(np.multiply, ball.value)
-        least = least * port.fold(np.multiply, magnitude)
-        greatest = greatest * port.fold(np.multiply, magnitude + ball.spread)
-        widest = widest * port.fold(np.multiply, np.maximum(magnitude + ball.spread, 1.0))
-    terms = np.sum([port.fan_in for port in ports], axis=0).astype(np.float64)
+        least = least * port.fold(np.multiply, np.abs(ball.value))
+        greatest = greatest * port.fold(np.multiply, magnitude)
+        widest = widest * port.fold(np.multiply, np.maximum(magnitude, 1.0))
+    terms = np.sum([port.fan_in for port in ports], axis=0)
     roundings = np.broadcast_to(OPS["product"].roundings(terms), value.shape)
     return _Acc(value, greatest, greatest - least, roundings, 2 * arithmetic.tiny * terms * widest)
 
 
-def _subtract(ports: list[_Port], balls: list[Ball], arithmetic: Arithmetic) -> _Acc:
-    minuend, subtrahend = _operands(ports, [ball.value for ball in balls])
-    moved = np.sum(_operands(ports, [ball.spread for ball in balls]), axis=0)
-    value = minuend - subtrahend
+def _dot(ports: list[Port], balls: list[Ball], arithmetic: Arithmetic) -> _Acc:
+    """|a' b' - a b| <= |a' - a| |b| + |a| |b' - b| + |a' - a| |b' - b|, term by term."""
+    left, right = ports
+
+    def over(a: Array, b: Array) -> Array:
+        if isinstance(left, WindowPort) and isinstance(right, WindowPort):
+            return products(left, right, a, b)
+        return left.fold(np.add, left.terms(Ball(a))[0].value * right.terms(Ball(b))[0].value)
+
+    a, b = balls
+    size_a, size_b = a.magnitude, b.magnitude
+    value, scale = over(a.value, b.value), over(size_a, size_b)
+    moved = np.zeros_like(value)
+    if a.radius is not None:
+        moved += over(a.radius, size_b)
+    if b.radius is not None:
+        moved += over(np.abs(a.value), b.radius)
+    count = over((size_a != 0).astype(np.float64), (size_b != 0).astype(np.float64))
+    under = 2 * count
+    if arithmetic.flushes:  # a subnormal a or b counts as zero
+        under = under + size_a.sum(axis=1, keepdims=True) + size_b.sum(axis=1, keepdims=True)
+    return _Acc(value, scale, moved, OPS["dot"].roundings(2 * count), arithmetic.tiny * under)
+
+
+def _select(ports: list[Port], balls: list[Ball], arithmetic: Arithmetic) -> _Acc:
+    """One or the other; whatever lies from the least to the greatest of both where the condition may be 0 or not."""
+    chosen, one, other = _operands(ports, balls)
+    doubt = np.abs(chosen.value) <= chosen.spread + (arithmetic.tiny if arithmetic.flushes else 0.0)
+    doubt &= (chosen.value != 0) | (chosen.spread > 0)
+    low, high = (
+        extreme(one.value + sign * one.spread, other.value + sign * other.spread)
+        for extreme, sign in ((np.minimum, -1), (np.maximum, 1))
+    )
+    middle = low + (high - low) / 2
+    value = np.where(doubt, middle, np.where(chosen.value != 0, one.value, other.value))
+    moved = np.maximum(high - middle, middle - low)
+    moved = np.where(doubt, moved, np.where(chosen.value != 0, one.spread, other.spread))
+    under = np.full_like(value, arithmetic.tiny if arithmetic.flushes else 0.0)
+    return _Acc(value, np.abs(value), moved, np.zeros_like(value), under)
+
+
+def _lookup(table: npt.NDArray[np.generic], inner: int, number: Ball) -> Ball:
+    """An entry is copied. Where the number may be that of another entry nothing can be said."""
+    first, last = (np.trunc(number.value + sign * number.spread) for sign in (-1, 1))
+    there = (first > -1) & (last < len(table))
+    entry = np.where(there, first, 0).astype(np.int64)
+    columns = (np.arange(number.value.shape[1]) // inner) % table.shape[1]
+    value = np.where(there, table[entry, columns].astype(np.float64), np.nan)
+    return Ball(value, np.where(first == last, 0.0, np.inf))
+
+
+def _subtract(ports: list[Port], balls: list[Ball], arithmetic: Arithmetic) -> _Acc:
+    minuend, subtrahend = _operands(ports, _terms(ports, balls, arithmetic))
+    moved = minuend.spread + subtrahend.spread
+    value = minuend.value - subtrahend.value
     return _Acc(value, np.abs(value) + moved, moved, np.ones_like(value), np.full_like(value, 3 * arithmetic.tiny))
 
 
-def _divide(ports: list[_Port], balls: list[Ball], arithmetic: Arithmetic) -> _Acc:
-    dividend, divisor = _operands(ports, [ball.value for ball in balls])
-    moves, shakes = _operands(ports, [ball.spread for ball in balls])
-    value = dividend / divisor
+def _divide(ports: list[Port], balls: list[Ball], arithmetic: Arithmetic) -> _Acc:
+    dividend, divisor = _operands(ports, _terms(ports, balls, arithmetic))
+    value = dividend.value / divisor.value
     # |a'/b' - a/b| = |b (a' - a) - a (b' - b)| / |b b'|, and |b'| is at least |b| less its radius.
-    least = np.abs(divisor) - shakes
-    moved = np.where(least > 2 * arithmetic.tiny, (moves + np.abs(value) * shakes) / least, np.inf)
+    least = np.abs(divisor.value) - divisor.spread
+    moved = np.where(least > 2 * arithmetic.tiny, (dividend.spread + np.abs(value) * divisor.spread) / least, np.inf)
     under = np.where(least > 0, arithmetic.tiny * (1 + 1 / np.maximum(least, GREATEST**-1)), np.inf)
     return _Acc(value, np.abs(value) + moved, moved, np.full_like(value, arithmetic.divide), under)
 
 
-def _operands(ports: list[_Port], values: list[Array]) -> list[Array]:
+def _operands(ports: list[Port], terms: list[Ball]) -> list[Ball]:
     """The one operand of each port."""
-    return [port.fold(np.add, value) for port, value in zip(ports, values, strict=True)]
+    return [
+        Ball(port.fold(np.add, ball.value), None if ball.radius is None else port.fold(np.add, ball.radius))
+        for port, ball in zip(ports, terms, strict=True)
+    ]
 
 
-def _extreme(step: np.ufunc) -> Callable[[list[_Port], list[Ball], Arithmetic], _Acc]:
-    def fold(ports: list[_Port], balls: list[Ball], arithmetic: Arithmetic) -> _Acc:
-        parts = [port.fold(step, ball.value) for port, ball in zip(ports, balls, strict=True)]
-        moves = [port.fold(np.maximum, ball.spread) for port, ball in zip(ports, balls, strict=True)]
-        value, moved = step.reduce(parts), np.maximum(np.maximum.reduce(moves), 0.0)
+def _extreme(step: np.ufunc) -> Callable[[list[Port], list[Ball], Arithmetic], _Acc]:
+    def fold(ports: list[Port], balls: list[Ball], arithmetic: Arithmetic) -> _Acc:
+        terms = _terms(ports, balls, arithmetic)
+        value = step.reduce([port.fold(step, ball.value) for port, ball in zip(ports, terms, strict=True)])
+        moved = np.zeros_like(value)
+        for port, ball in zip(ports, terms, strict=True):
+            if ball.radius is not None:
+                np.maximum(moved, port.fold(np.maximum, ball.radius), out=moved)
         under = np.full_like(value, arithmetic.tiny if arithmetic.flushes else 0.0)
         return _Acc(value, np.abs(value), moved, np.zeros_like(value), under)
 
     return fold
 
 
-def _sparsemax(ports: list[_Port], balls: list[Ball], arithmetic: Arithmetic) -> _Acc:
+def _sparsemax(ports: list[Port], balls: list[Ball], arithmetic: Arithmetic) -> _Acc:
     """tau = max over j of (sum of the j greatest - 1) / j: Martins and Astudillo 2016, proposition 1 and algorithm 1.
 
     The quotients rise up to the size of the support and fall after it, so that tau moves at most as far as any input.
     """
     (port,), (ball,) = ports, balls
-    rows = -np.sort(-ball.value.reshape(len(ball.value), port.blocks, -1), axis=2)
-    taus = (np.cumsum(rows, axis=2) - 1) / np.arange(1, rows.shape[2] + 1)
-    columns = port.n_dst // port.blocks
-    value = np.repeat(taus.max(axis=2), columns, axis=1)
-    scale = port.fold(np.add, np.abs(ball.value) + ball.spread) + 1
-    moved = port.fold(np.maximum, ball.spread)
-    roundings = np.full_like(value, OPS["sparsemax"].roundings(rows.shape[2]) + arithmetic.divide)
-    return _Acc(value, scale, moved, roundings, np.full_like(value, 2 * arithmetic.tiny * (rows.shape[2] + 2)))
+    rows = -np.sort(-port.rows(ball.value), axis=-1)  # where a consumer has fewer terms, -inf follows
+    taus = (np.cumsum(rows, axis=-1) - 1) / np.arange(1, rows.shape[-1] + 1)
+    value = port.spread_out(taus.max(axis=-1))
+    scale = port.fold(np.add, port.terms(Ball(ball.magnitude))[0].value) + 1
+    moved = port.fold(np.maximum, port.terms(Ball(ball.spread))[0].value)
+    roundings = np.full_like(value, OPS["sparsemax"].roundings(rows.shape[-1]) + arithmetic.divide)
+    return _Acc(value, scale, moved, roundings, np.full_like(value, 2 * arithmetic.tiny * (rows.shape[-1] + 2)))
 
 
 _SUMS = ("linear", "sum", "mean")
-_FOLDS: dict[str, Callable[[list[_Port], list[Ball], Arithmetic], _Acc]] = {
+_FOLDS: dict[str, Callable[[list[Port], list[Ball], Arithmetic], _Acc]] = {
     "product": _product,
+    "dot": _dot,
+    "select": _select,
     "subtract": _subtract,
     "divide": _divide,
     "max": _extreme(np.maximum),
     "min": _extreme(np.minimum),
     "sparsemax": _sparsemax,
 }
-
-
-def _per_actor(graph: Graph, ref: Ref, size: int) -> Array:
-    """A param as each actor reads it, float64 (size,)."""
-    array = graph.params[ref.name].reshape(-1).astype(np.float64)
-    return array[(np.arange(size) // ref.inner) % len(array)]
