@@ -15,7 +15,7 @@ from rich.console import Console
 
 from graphsim.errors import GraphsimError
 from graphsim.zoo.recipes import RECIPES
-from graphsim.zoo.train import Epoch, train
+from graphsim.zoo.train import train
 
 OUT = Console(markup=False, highlight=False, soft_wrap=True)
 ERR = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
@@ -43,7 +43,7 @@ def main() -> int:
             epochs=options.epochs,
             log_dir=options.log_dir,
             resume=options.resume,
-            progress=_show,
+            progress=lambda epoch: OUT.print(str(epoch)),
         )
     except GraphsimError as error:
         ERR.print(f"error: {error}")
@@ -51,15 +51,8 @@ def main() -> int:
     except KeyboardInterrupt:
         ERR.print("stopped; the finished epochs are kept, go on with --resume")
         return 130
-    OUT.print(f"{result.h5}, {result.keras}, {result.card}: test accuracy {result.test_accuracy:.4f}")
+    OUT.print(f"{result.h5}, {result.keras}, {result.card}: test accuracy {result.scores['test_accuracy']:.4f}")
     return 0
-
-
-def _show(epoch: Epoch) -> None:
-    OUT.print(
-        f"epoch {epoch.number:3} of {epoch.of}  loss {epoch.loss:.4f}  accuracy {epoch.accuracy:.4f}"
-        f"  held out: loss {epoch.held_out_loss:.4f}  accuracy {epoch.held_out_accuracy:.4f}"
-    )
 
 
 if __name__ == "__main__":

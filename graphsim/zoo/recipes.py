@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from graphsim.datasets.arithmetic import OPERATIONS, Encoding, operation_codes
+from graphsim.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """A multilayer perceptron for one dataset and how it is trained.
+class ImageRecipe:
+    """A classifier of one dataset's images and how it is trained.
 
-    The net is ``pixels`` (the images, 0..1), ``flatten``, then one dense layer per width: ReLU on the hidden ones,
-    softmax on the last. Layers are named ``dense``, ``dense_1`` and so on, as Keras would name them.
+    The net is ``pixels`` (the images, 0..1), per entry of ``convolutions`` a convolution without padding (ReLU) and a
+    max pooling of 2x2, then ``flatten`` and one dense layer per width: ReLU on the hidden ones, softmax on the last.
+    Layers are named ``dense``, ``dense_1`` and so on, as Keras would name them.
 
     Training is Adam on the cross-entropy, with a learning rate that falls from ``learning_rate`` to 0 along half a
     cosine. The last ``validation`` training samples are held out, never trained on; every number here was chosen by
     the accuracy on them, and the test split was looked at once, afterwards.
 
     Attributes:
-        name: of the recipe and of its dataset.
+        name: of the recipe.
+        dataset: what it is trained on.
         model: stem of the files that training writes.
+        convolutions: filters and kernel size of each convolution.
         widths: units of each dense layer.
         epochs: default number of passes over the training samples.
         batch: samples per step.
@@ -30,6 +37,7 @@ class Recipe:
     """
 
     name: str
+    dataset: str
     model: str
     widths: tuple[int, ...]
     epochs: int
@@ -38,13 +46,112 @@ class Recipe:
     validation: int
     shift: int
     seed: int
+    convolutions: tuple[tuple[int, int], ...] = ()
 
+
+@dataclass(frozen=True)
+class AluRecipe:
+    """A net that calculates, and how it is trained; see :mod:`graphsim.datasets.arithmetic` for its inputs and outputs.
+
+    The first ``epochs`` epochs are ``steps`` steps each of Adam on the binary cross-entropy, over fresh random
+    calculations, with a learning rate that falls from ``learning_rate`` to 0 along half a cosine. Up to
+    ``tuning_epochs`` epochs follow in which batch normalisation is frozen: each looks for the ``hardest`` calculations,
+    those with the smallest margins, among ``candidates`` fresh ones or in the whole domain, and trains ``tuning_steps``
+    steps on batches of which three quarters are drawn from the hardest and one quarter from all candidates. A margin is
+    the smallest distance of an output's logit from 0, counted negative where the bit is wrong. Tuning ends early when
+    the whole domain has margins of at least ``margin``.
+
+    Attributes:
+        name: of the recipe.
+        model: stem of the files that training writes.
+        bits: of the operands.
+        variant: of the net, a key of :data:`graphsim.zoo.nets.ALU`.
+        units, depth: its width, and its number of blocks.
+        shares: how often each of the operations is drawn, relative to the others; 0 leaves it out.
+        near: share of the comparisons whose operands are made to differ in one bit or in none.
+        candidates: calculations looked at per epoch of tuning; 0 for the whole domain.
+        seed: default seed of weights and calculations.
+    """
+
+    name: str
+    model: str
+    bits: int
+    variant: str
+    units: int
+    depth: int
+    shares: tuple[float, ...]
+    epochs: int
+    steps: int
+    batch: int
+    learning_rate: float
+    tuning_epochs: int
+    tuning_steps: int
+    tuning_rate: float
+    candidates: int
+    hardest: int
+    margin: float
+    near: float
+    seed: int
+
+    @property
+    def valid_ops(self) -> tuple[str, ...]:
+        """The operations that the net learns."""
+        return tuple(name for name, share in zip(OPERATIONS, self.shares, strict=True) if share > 0)
+
+
+Recipe = ImageRecipe | AluRecipe
+
+VARIANTS: dict[str, tuple[int, int]] = {
+    "minimal": (256, 2),
+    "medium": (128, 2),
+    "large": (64, 4),
+    "residual": (384, 4),
+    "residual-wide": (512, 2),
+    "attention": (128, 4),
+}
+"""The nets that calculate, with their default width and number of blocks."""
+
+_ALU8 = AluRecipe(
+    name="alu8",
+    model="alu8",
+    bits=8,
+    variant="residual",
+    units=384,
+    depth=4,
+    #       +    -    *    /    %    AND  OR   XOR  <    >    =    !=
+    shares=(1.0, 1.0, 5.0, 2.0, 2.0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5),
+    epochs=65,
+    steps=200,
+    batch=2048,
+    learning_rate=2e-3,
+    tuning_epochs=60,
+    tuning_steps=100,
+    tuning_rate=4e-4,
+    candidates=0,
+    hardest=32768,
+    margin=1.0,
+    near=0.25,
+    seed=1,
+)
+_ALU15 = replace(
+    _ALU8,
+    name="alu15",
+    model="alu15",
+    bits=15,
+    depth=6,
+    shares=(0.5, 0.5, 0.0, 3.0, 6.0, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3),
+    epochs=60,
+    tuning_epochs=20,
+    candidates=400_000,
+    hardest=100_000,
+)
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        Recipe(
+        ImageRecipe(
             name="mnist",
+            dataset="mnist",
             model="mnist_mlp",
             widths=(128, 10),
             epochs=40,
@@ -54,8 +161,9 @@ RECIPES: dict[str, Recipe] = {
             shift=1,
             seed=1,
         ),
-        Recipe(
+        ImageRecipe(
             name="digits",
+            dataset="digits",
             model="digits_mlp",
             widths=(32, 10),
             epochs=100,
@@ -65,6 +173,53 @@ RECIPES: dict[str, Recipe] = {
             shift=0,
             seed=1,
         ),
+        ImageRecipe(
+            name="mnist-cnn",
+            dataset="mnist",
+            model="mnist_cnn",
+            convolutions=((8, 5), (16, 5)),
+            widths=(10,),
+            epochs=20,
+            batch=128,
+            learning_rate=4e-3,
+            validation=5000,
+            shift=1,
+            seed=1,
+        ),
+        _ALU8,
+        _ALU15,
     )
 }
-"""Every recipe, by name."""
+"""Every recipe of a shipped model, by name."""
+
+
+def alu_recipe(
+    bits: int = 15, variant: str = "residual", valid_ops: Sequence[str] | None = None, *, seed: int | None = None
+) -> AluRecipe:
+    """The recipe of a net that calculates: a shipped one, where these are its settings, or one made after it.
+
+    Args:
+        bits: of the operands.
+        variant: a key of :data:`VARIANTS`.
+        valid_ops: operations to learn; None for those of the shipped net of so many bits, else for all.
+
+    Raises:
+        UsageError: no such variant or operation, or a number out of range.
+    """
+    if variant not in VARIANTS:
+        raise UsageError(f"there is no variant {variant!r}; choose one of: {', '.join(VARIANTS)}")
+    Encoding(bits)
+    base = _ALU8 if bits <= 10 else _ALU15
+    if bits != base.bits:
+        base = replace(base, candidates=0 if bits <= 10 else base.candidates)
+    if variant != base.variant:
+        units, depth = VARIANTS[variant]
+        base = replace(base, variant=variant, units=units, depth=depth)
+    if valid_ops is not None:
+        chosen = operation_codes(valid_ops)
+        shares = tuple((share or 1.0) if code in chosen else 0.0 for code, share in enumerate(base.shares))
+        base = replace(base, shares=shares)
+    if bits == base.bits and base in (_ALU8, _ALU15):
+        return base
+    name = f"alu{bits}-{variant}"
+    return replace(base, name=name, model=name.replace("-", "_"), bits=bits)

@@ -1,14 +1,14 @@
 """Training a recipe: seeded, logged for TensorBoard, checkpointed after every epoch, and resumable.
 
-A run is a function of (recipe, seed, epochs): weights start from the seed, and the order and shifts of epoch ``e``
-come from a generator seeded with ``(seed, e)``. A run that was stopped and resumed therefore ends with exactly the
-weights of one that was not.
+A run is a function of its recipe: weights start from the seed, and whatever epoch ``e`` draws by chance comes from a
+generator seeded with ``(seed, e)``. A run that was stopped and resumed therefore ends with exactly the weights of one
+that was not.
 
-The log folder holds::
+What an epoch is, the courses say: :mod:`graphsim.zoo.images` and :mod:`graphsim.zoo.alu`. The log folder holds::
 
-    run.json            recipe, seed and epochs; a resumed run must match it
+    run.json            the recipe; a resumed run must match it
     epoch-0007.keras    net and optimizer after epoch 7, written atomically; only the newest is kept
-    tensorboard/        loss and accuracy on training and held-out samples, per epoch
+    tensorboard/        the scores of every epoch
 """
 
 from __future__ import annotations
@@ -17,21 +17,22 @@ import dataclasses
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from graphsim import files
-from graphsim.datasets import Dataset, load
 from graphsim.errors import UsageError
-from graphsim.zoo.card import Card
+from graphsim.zoo.card import Card, Words
+from graphsim.zoo.nets import build
 from graphsim.zoo.quiet import import_tensorflow
-from graphsim.zoo.recipes import RECIPES, Recipe
+from graphsim.zoo.recipes import RECIPES, ImageRecipe, Recipe
 
 THREADS = 2
 """Threads per operation in training. Another number splits the sums otherwise and so changes the last bits."""
@@ -39,40 +40,61 @@ THREADS = 2
 
 @dataclass(frozen=True)
 class Epoch:
-    """How one epoch went, for a progress display. Losses are mean cross-entropies; accuracies are in 0..1.
-
-    ``loss`` and ``accuracy`` are over the (shifted) training samples while the weights moved; ``held_out_loss`` and
-    ``held_out_accuracy`` are over the held-out samples afterwards.
-    """
+    """How one epoch went, for a progress display: scores by name, as the course has them."""
 
     number: int
     of: int
-    loss: float
-    accuracy: float
-    held_out_loss: float
-    held_out_accuracy: float
+    scores: Mapping[str, float]
+
+    def __str__(self) -> str:
+        shown = (
+            f"{name.replace('_', ' ')} {value:,.0f}"
+            if float(value).is_integer() and abs(value) > 1
+            else f"{name.replace('_', ' ')} {value:.4f}"
+            for name, value in self.scores.items()
+        )
+        return f"epoch {self.number:3} of {self.of}: {', '.join(shown)}"
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """The files a run wrote, and the accuracies (in 0..1) of what is in them."""
+    """The files a run wrote, and the scores of what is in them; ``test_accuracy`` (in 0..1) is always among them."""
 
     h5: Path
     keras: Path
     card: Path
-    held_out_accuracy: float
-    test_accuracy: float
     weights_sha256: str
+    scores: Mapping[str, float]
+
+
+class Course(Protocol):
+    """How one kind of recipe is trained. Made without TensorFlow, so that what is missing is said at once."""
+
+    epochs: int
+
+    def prepare(self, tf: Any, keras: Any, model: Any, done: int) -> None:
+        """Get ready to train a model that has ``done`` epochs behind it: 0 for a fresh one, to be compiled."""
+
+    def epoch(self, number: int) -> Mapping[str, float]:
+        """Train epoch ``number``, from 1, and return its scores."""
+
+    def finished(self, scores: Mapping[str, float]) -> bool:
+        """Whether an epoch with these scores is the last, ahead of time."""
+
+    def judge(self, model: Any) -> tuple[Mapping[str, float], Words]:
+        """The scores of a trained model, ``test_accuracy`` among them, and what its card says."""
 
 
 def train(
-    recipe: str,
+    recipe: str | Recipe,
     out: Path | str | None = None,
     *,
     seed: int | None = None,
     epochs: int | None = None,
     log_dir: Path | str | None = None,
     resume: bool = False,
+    minutes: float | None = None,
+    weights: Path | str | None = None,
     progress: Callable[[Epoch], None] | None = None,
 ) -> TrainResult:
     """Train a recipe and write ``<model>.h5``, ``<model>.keras`` and the card ``<model>.md``, each atomically.
@@ -82,104 +104,102 @@ def train(
     run something with another number of threads before.
 
     Args:
-        recipe: a key of :data:`graphsim.zoo.recipes.RECIPES`.
+        recipe: a recipe, or a key of :data:`graphsim.zoo.recipes.RECIPES`.
         out: folder for the three files; ``out/train/<recipe>`` when None, so that shipped models stay as they are.
         seed: 0 to 2^32 - 1; the recipe's when None.
         epochs: 1 to 9999; the recipe's when None.
         log_dir: folder for logs and checkpoints; ``log`` in ``out`` when None.
         resume: go on after the newest checkpoint in ``log_dir``, if there is one. Without it, checkpoints of an
             earlier run in that folder are deleted.
+        minutes: stop after the first epoch that ends later than this, as if it were the last.
+        weights: ``.h5`` file of weights of the same net to start from, instead of random ones.
         progress: called after every epoch, when its checkpoint is on disk.
 
     Raises:
-        UsageError: no such recipe, seed or epochs out of range, a folder that cannot be written, or checkpoints of
-            another run.
+        UsageError: no such recipe, seed or epochs out of range, a folder that cannot be written, weights that do not
+            fit, or checkpoints of another run.
         DatasetError: the data is missing; the message says how to get it.
         ReferenceUnavailableError: TensorFlow is not installed.
     """
-    if recipe not in RECIPES:
+    if isinstance(recipe, str) and recipe not in RECIPES:
         raise UsageError(f"no recipe is called {recipe!r}; choose one of: {', '.join(RECIPES)}")
-    plan = RECIPES[recipe]
-    seed = plan.seed if seed is None else seed
-    epochs = plan.epochs if epochs is None else epochs
-    if not 0 <= seed < 2**32:
-        raise UsageError(f"the seed must be between 0 and {2**32 - 1}, not {seed}")
-    if not 1 <= epochs <= 9999:
-        raise UsageError(f"training takes 1 to 9999 epochs, not {epochs}")
-    target = Path(out) if out is not None else Path("out", "train", recipe)
+    plan = RECIPES[recipe] if isinstance(recipe, str) else recipe
+    plan = dataclasses.replace(
+        plan, seed=plan.seed if seed is None else seed, epochs=plan.epochs if epochs is None else epochs
+    )
+    if not 0 <= plan.seed < 2**32:
+        raise UsageError(f"the seed must be between 0 and {2**32 - 1}, not {plan.seed}")
+    if not 1 <= plan.epochs <= 9999:
+        raise UsageError(f"training takes 1 to 9999 epochs, not {plan.epochs}")
+    if minutes is not None and not minutes > 0:
+        raise UsageError(f"training takes a positive number of minutes, not {minutes:g}")
+    target = Path(out) if out is not None else Path("out", "train", plan.name)
     log = Path(log_dir) if log_dir is not None else target / "log"
-
-    samples = load(recipe, "train")
-    held_out = len(samples) - plan.validation
-    start = _prepare_log(log, plan, seed, epochs, resume)
+    course = _course(plan)
+    start = _prepare_log(log, plan, resume)
 
     tf, keras = import_tensorflow()
-    keras.utils.set_random_seed(seed)
+    keras.utils.set_random_seed(plan.seed)
     tf.config.experimental.enable_op_determinism()
     with suppress(RuntimeError):  # the number of threads is settled once TensorFlow has run anything
         tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-    steps = -(-held_out // plan.batch)
     if start:
         model = keras.models.load_model(_checkpoint(log, start))
     else:
-        model = build(keras, plan, samples.shape)
-        schedule = keras.optimizers.schedules.CosineDecay(plan.learning_rate, steps * epochs)
-        model.compile(keras.optimizers.Adam(schedule), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        model = build(keras, plan)
+        if weights is not None:
+            _load_weights(model, Path(weights))
+    course.prepare(tf, keras, model, start)
 
+    began, last = time.monotonic(), start
     writer = tf.summary.create_file_writer(str(log / "tensorboard"))
     with writer.as_default():
-        for number in range(start + 1, epochs + 1):
-            images, labels = _shuffled(samples, held_out, plan, seed, number)
-            history = model.fit(images, labels, batch_size=plan.batch, shuffle=False, verbose=0).history
-            loss, accuracy = _evaluate(model, samples.images[held_out:], samples.labels[held_out:])
-            done = Epoch(number, epochs, history["loss"][0], history["accuracy"][0], loss, accuracy)
-            for name in ("loss", "accuracy", "held_out_loss", "held_out_accuracy"):
-                tf.summary.scalar(name, getattr(done, name), step=number)
+        for number in range(start + 1, course.epochs + 1):
+            done = Epoch(number, course.epochs, course.epoch(number))
+            for name, value in done.scores.items():
+                tf.summary.scalar(name, value, step=number)
             writer.flush()
             _save(model, _checkpoint(log, number))
             _checkpoint(log, number - 1).unlink(missing_ok=True)
+            last = number
             if progress is not None:
                 progress(done)
+            if course.finished(done.scores) or (minutes is not None and time.monotonic() - began > 60 * minutes):
+                break
+    return _write(keras, model, plan, course, target, last)
 
-    _, held_out_accuracy = _evaluate(model, samples.images[held_out:], samples.labels[held_out:])
-    return _write(keras, model, plan, samples, target, seed=seed, epochs=epochs, held_out_accuracy=held_out_accuracy)
 
+def _course(plan: Recipe) -> Course:
+    if isinstance(plan, ImageRecipe):
+        from graphsim.zoo.images import ImageCourse
 
-def build(keras: Any, recipe: Recipe, shape: tuple[int, ...]) -> Any:
-    """A fresh, uncompiled Keras model of a recipe for images of ``shape``; weights from Keras's global seed."""
-    hidden = [
-        keras.layers.Dense(units, activation="relu", name="dense" if index == 0 else f"dense_{index}")
-        for index, units in enumerate(recipe.widths[:-1])
-    ]
-    output = keras.layers.Dense(recipe.widths[-1], activation="softmax", name=f"dense_{len(hidden)}")
-    pixels = keras.Input(shape, name="pixels")
-    return keras.Sequential([pixels, keras.layers.Flatten(name="flatten"), *hidden, output], name=recipe.model)
+        return ImageCourse(plan)
+    from graphsim.zoo.alu import AluCourse
+
+    return AluCourse(plan)
 
 
 def weights_sha256(weights: list[npt.NDArray[np.float32]]) -> str:
-    """Digest of the weights alone: little-endian float32 bytes, C order, kernel then bias, layer by layer."""
+    """Digest of the weights alone: little-endian float32 bytes, C order, in Keras's order, layer by layer."""
     digest = hashlib.sha256()
     for array in weights:
         digest.update(np.ascontiguousarray(array, dtype="<f4").tobytes())
     return digest.hexdigest()
 
 
-def shifted(images: npt.NDArray[np.float32], distance: int, generator: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Move each image by a random whole number of pixels in -distance..distance along each axis, filling with 0.
-
-    ``images`` has shape ``(N, rows, columns)``; the result is a new array of the same shape.
-    """
-    rows, columns = images.shape[1:]
-    padded = np.pad(images, ((0, 0), (distance, distance), (distance, distance)))
-    window = np.lib.stride_tricks.sliding_window_view(padded, (rows, columns), axis=(1, 2))
-    down, right = generator.integers(0, 2 * distance + 1, size=(2, len(images)))
-    moved: npt.NDArray[np.float32] = window[np.arange(len(images)), down, right]
-    return moved
+def _load_weights(model: Any, path: Path) -> None:
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such file; expected weights (.h5)")
+    try:
+        model.load_weights(path)
+    except Exception as error:  # Keras raises anything at all for files it does not like
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise UsageError(f"{path}: these weights do not fit {model.name}: {reason}") from error
 
 
-def _prepare_log(log: Path, plan: Recipe, seed: int, epochs: int, resume: bool) -> int:
+def _prepare_log(log: Path, plan: Recipe, resume: bool) -> int:
     """Make the log folder ready and return the number of epochs already done (0 to start afresh)."""
-    run = json.dumps({"recipe": dataclasses.asdict(plan), "seed": seed, "epochs": epochs}, indent=2) + "\n"
+    run = json.dumps({"recipe": dataclasses.asdict(plan)}, indent=2) + "\n"
     record = log / "run.json"
     checkpoints = sorted(log.glob("epoch-[0-9]*.keras"))
     if resume and checkpoints:
@@ -199,20 +219,6 @@ def _checkpoint(log: Path, number: int) -> Path:
     return log / f"epoch-{number:04d}.keras"
 
 
-def _shuffled(
-    samples: Dataset, held_out: int, plan: Recipe, seed: int, number: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    generator = np.random.default_rng((seed, number))
-    order = generator.permutation(held_out)
-    images = samples.images[order]
-    return shifted(images, plan.shift, generator) if plan.shift else images, samples.labels[order]
-
-
-def _evaluate(model: Any, images: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> tuple[float, float]:
-    loss, accuracy = model.evaluate(images, labels, batch_size=1000, verbose=0)
-    return float(loss), float(accuracy)
-
-
 def _save(model: Any, path: Path) -> None:
     """Write a Keras file atomically. Keras goes by the suffix, so it writes elsewhere under that name first."""
     with tempfile.TemporaryDirectory(prefix="graphsim-") as folder:
@@ -221,40 +227,16 @@ def _save(model: Any, path: Path) -> None:
         files.write_bytes(path, draft.read_bytes())
 
 
-def _write(
-    keras: Any,
-    model: Any,
-    plan: Recipe,
-    samples: Dataset,
-    target: Path,
-    *,
-    seed: int,
-    epochs: int,
-    held_out_accuracy: float,
-) -> TrainResult:
-    # A fresh copy has no optimizer, so that the files hold the net and nothing else.
-    bare = build(keras, plan, samples.shape)
-    bare.set_weights(model.get_weights())
-    test = load(plan.name, "test")
-    predicted = np.argmax(bare.predict(test.images, batch_size=1000, verbose=0), axis=1)
-    correct = int(np.count_nonzero(predicted == test.labels))
+def _write(keras: Any, model: Any, plan: Recipe, course: Course, target: Path, epochs: int) -> TrainResult:
+    # A fresh copy has no optimizer and nothing frozen, so that the files hold the net and nothing else.
+    bare = build(keras, plan)
+    for layer, trained in zip(bare.layers, model.layers, strict=True):
+        layer.set_weights(trained.get_weights())
+    scores, words = course.judge(bare)
     h5, keras_file, card = (target / f"{plan.model}{suffix}" for suffix in (".h5", ".keras", ".md"))
     _save(bare, h5)
     _save(bare, keras_file)
     digest = weights_sha256(bare.get_weights())
-    files.write_text(
-        card,
-        Card.of(
-            plan,
-            samples=samples,
-            test=test,
-            seed=seed,
-            epochs=epochs,
-            parameters=int(bare.count_params()),
-            held_out_accuracy=held_out_accuracy,
-            test_correct=correct,
-            weights_sha256=digest,
-            written=(h5, keras_file),
-        ).markdown(),
-    )
-    return TrainResult(h5, keras_file, card, held_out_accuracy, correct / len(test), digest)
+    facts = {"parameters": str(int(bare.count_params())), "epochs": str(epochs), "weights SHA-256": digest}
+    files.write_text(card, Card.of(plan, words, facts, written=(h5, keras_file)).markdown())
+    return TrainResult(h5, keras_file, card, digest, scores)
