@@ -13,8 +13,10 @@ import numpy as np
 from graphsim.errors import CheckFailed, DatasetError, UsageError
 
 if TYPE_CHECKING:
+    from graphsim.compare.answers import Answers
     from graphsim.compare.result import Comparison
     from graphsim.datasets import Dataset
+    from graphsim.datasets.arithmetic import CalculationDataset
     from graphsim.graph import Graph
     from graphsim.machine import Machine
     from graphsim.report.result import Result
@@ -107,10 +109,11 @@ def check_dataset(graph: Graph, dataset: Dataset) -> None:
     if len(groups) != 1:
         raise DatasetError(f"{graph.name} takes {len(groups)} inputs; dataset {dataset.name} has one")
     group = graph.groups[groups[0]]
-    if int(np.prod(dataset.images.shape[1:])) != group.size:
+    if int(np.prod(dataset.inputs.shape[1:])) != group.size:
+        choose = "other --bits, --vectors or another --dataset" if dataset.name == "alu" else "another --dataset"
         raise DatasetError(
             f"{graph.name} takes samples of shape {group.shape}; dataset {dataset.name} has "
-            f"{dataset.images.shape[1:]}; choose another --dataset"
+            f"{dataset.inputs.shape[1:]}; choose {choose}"
         )
 
 
@@ -126,14 +129,19 @@ def run(
     seed: int = 0,
     threads: int | None = None,
     reference: bool = True,
+    exhaustive: bool = False,
     command: str = "",
     bar: Bar | None = None,
 ) -> Result:
     """Lower ``model``, fold it onto ``machine``, verify the schedule, run ``dataset`` and compare with the reference.
 
+    ``exhaustive`` is for calculations: ``dataset`` is run and compared neuron by neuron, and then all calculations
+    there are go through the same graph in the lanes engine, and through the reference, for their results alone.
+
     Raises:
         GraphsimError: whatever input is unusable. CheckFailed: the verifier rejects the schedule (nothing is run then).
     """
+    from graphsim.compare.answers import answers_of_run, result_group
     from graphsim.report.result import Result
     from graphsim.schedule import fold
     from graphsim.schedule.verify import verify
@@ -145,6 +153,9 @@ def run(
     with _timed(seconds, "lower"):
         graph = load_graph(model, weights)
     check_dataset(graph, dataset)
+    calculations = _calculations(dataset, exhaustive)
+    if calculations is not None:
+        result_group(graph, calculations)
     with _timed(seconds, "fold"), bars("folding", None):
         schedule = fold(graph, machine, strategy=strategy, placement=placement, seed=seed)
     with _timed(seconds, "verify"):
@@ -155,15 +166,51 @@ def run(
         )
     with _timed(seconds, "prepare"), bars("preparing the engine (compiles native code the first time)", None):
         chosen = make_engine(engine, graph, schedule, threads)
-    with _timed(seconds, "simulate"), bars("simulating", len(dataset.images)) as done:
-        ran = chosen.run(dataset.images, keep="all", progress=done)
+    with _timed(seconds, "simulate"), bars("simulating", len(dataset.inputs)) as done:
+        ran = chosen.run(dataset.inputs, keep="all", progress=done)
     comparison = None
     if reference:
         from graphsim.compare.compare import compare_with_tensorflow
 
-        with _timed(seconds, "compare"), bars("comparing", len(dataset.images)) as done:
+        with _timed(seconds, "compare"), bars("comparing", len(dataset.inputs)) as done:
             comparison = compare_with_tensorflow(graph, model, weights, dataset, ran, progress=done)
-    return Result(command, model, graph, schedule, verdict, dataset, ran, comparison, seconds)
+    answers = None
+    if calculations is not None:
+        answers = answers_of_run(graph, calculations, ran, comparison)
+        if exhaustive:
+            with _timed(seconds, "exhaustive"):
+                answers = _every_answer(graph, model, weights, calculations, threads, reference, bars)
+    return Result(command, model, graph, schedule, verdict, dataset, ran, comparison, seconds, answers)
+
+
+def _calculations(dataset: Dataset, exhaustive: bool) -> CalculationDataset | None:
+    from graphsim.datasets.arithmetic import CalculationDataset
+
+    if isinstance(dataset, CalculationDataset):
+        return dataset
+    if exhaustive:
+        raise UsageError(f"--exhaustive goes through all calculations of --dataset alu; {dataset.name} has none")
+    return None
+
+
+def _every_answer(
+    graph: Graph,
+    model: Path,
+    weights: Path | None,
+    dataset: CalculationDataset,
+    threads: int | None,
+    reference: bool,
+    bars: Bar,
+) -> Answers:
+    from graphsim.compare.answers import answer
+    from graphsim.compare.reference import TensorFlowReference
+    from graphsim.datasets.arithmetic import every_calculation
+    from graphsim.simulate.lanes import LanesEngine
+
+    whole = every_calculation(dataset.calculations.bits, dataset.valid_ops, as_vectors=dataset.as_vectors)
+    theirs = TensorFlowReference(model, weights) if reference else None
+    with bars("all calculations", len(whole)) as done:
+        return answer(LanesEngine(graph, threads=threads), graph, whole, theirs, progress=done)
 
 
 def compare(model: Path, dataset: Dataset, *, weights: Path | None = None, bar: Bar | None = None) -> Comparison:
@@ -181,8 +228,8 @@ def compare(model: Path, dataset: Dataset, *, weights: Path | None = None, bar: 
     check_dataset(graph, dataset)
     with bars("preparing the engine (compiles native code the first time)", None):
         engine = LanesEngine(graph)
-    ran = engine.run(dataset.images, keep="all")
-    with bars("comparing", len(dataset.images)) as done:
+    ran = engine.run(dataset.inputs, keep="all")
+    with bars("comparing", len(dataset.inputs)) as done:
         return compare_with_tensorflow(graph, model, weights, dataset, ran, progress=done)
 
 

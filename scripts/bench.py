@@ -97,7 +97,7 @@ def lanes_rows() -> Iterator[Row]:
     tf, keras = import_tensorflow()
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)
-    images = load("mnist").images
+    images = load("mnist").inputs
     graph = pipeline.load_graph(shipped("mnist"))
     engine = LanesEngine(graph, threads=THREADS)
     model: Any = keras.models.load_model(shipped("mnist"), compile=False)
@@ -134,7 +134,7 @@ def machine_rows() -> Iterator[Row]:
     from graphsim.simulate.events import EventsEngine
     from graphsim.simulate.machine import MachineEngine
 
-    images = load("mnist").images
+    images = load("mnist").inputs
     graph = pipeline.load_graph(shipped("mnist"))
     schedule = fold(graph, load_machine("torus:4x4"))
     fast, slow = MachineEngine(graph, schedule), EventsEngine(graph, schedule)

@@ -28,7 +28,7 @@ ALLOWED = {
     "compare": {"errors", "graph", "analysis", "simulate", "datasets", "zoo"},
     "report": {"errors", "files", "graph", "machine", "analysis", "schedule", "simulate", "datasets", "compare"},
 }
-FRONT_DOOR = {"pipeline", "cli", "__main__", "__init__"}
+FRONT_DOOR = {"pipeline", "calculator", "cli", "__main__", "__init__"}
 
 
 def rooms() -> list[str]:

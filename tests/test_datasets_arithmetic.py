@@ -59,7 +59,9 @@ def valid(a: int, name: str, b: int) -> bool:
 def test_every_calculation_of_four_bits_is_there_once_with_pythons_result() -> None:
     found = every(4)
     expected = [
-        (a, name, b, right(4, a, name, b)) for name, a, b in product(OPERATIONS, range(16), range(16)) if valid(a, name, b)
+        (a, name, b, right(4, a, name, b))
+        for name, a, b in product(OPERATIONS, range(16), range(16))
+        if valid(a, name, b)
     ]
     codes = [OPERATIONS[code] for code in found.operation.tolist()]
     assert list(zip(found.a.tolist(), codes, found.b.tolist(), found.results.tolist(), strict=True)) == expected
@@ -87,8 +89,7 @@ def test_a_calculation_in_bits(bits: int, name: str, data: st.DataObject) -> Non
     assert "".join(map(str, one.targets()[0])) == format(right(bits, a, name, b), f"0{2 * bits + 2}b")[::-1]
     width = max(bits + 1, 12)
     assert ["".join(map(str, row)) for row in one.vectors()[0]] == [
-        word.ljust(width, "0") + place
-        for word, place in zip((first, code, second), ("100", "010", "001"), strict=True)
+        word.ljust(width, "0") + place for word, place in zip((first, code, second), ("100", "010", "001"), strict=True)
     ]
 
 

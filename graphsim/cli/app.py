@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from graphsim import __version__
-from graphsim.cli import data, graphs, runs, schedules
+from graphsim.cli import alu, data, graphs, runs, schedules
 
 app = typer.Typer(
     name="graphsim",
@@ -46,5 +46,6 @@ for command in (
     schedules.machines,
     data.fetch,
     data.train,
+    alu.alu,
 ):
-    app.command(name=command.__name__, no_args_is_help=command not in (runs.run, schedules.machines))(command)
+    app.command(name=command.__name__, no_args_is_help=command not in (runs.run, schedules.machines, alu.alu))(command)

@@ -25,6 +25,25 @@ WeightsOption = Annotated[
     typer.Option("--weights", metavar="H5", help="Weights-only .h5 that belongs to an architecture given as .json."),
 ]
 
+OpsOption = Annotated[
+    str | None, typer.Option("--ops", metavar="LIST", help="alu: only these operations, e.g. '+,-,AND'.")
+]
+
+
+def operations(listed: str | None) -> list[str] | None:
+    """The operations of an ``--ops`` option; None for no option. Letters may be small."""
+    return None if listed is None else [name.strip().upper() for name in listed.split(",") if name.strip()]
+
+
+def refuse_alu_options(only_for: str, given: Mapping[str, object]) -> None:
+    """Complain about options, by name, that mean nothing here; those that were not given are None.
+
+    Raises:
+        UsageError: names them.
+    """
+    if named := [f"--{name}" for name, value in given.items() if value is not None]:
+        raise UsageError(f"{', '.join(named)}: only for {only_for}")
+
 
 def console_for(json_file: str | None) -> Console:
     """Where people read: standard output, or standard error when JSON goes to standard output."""

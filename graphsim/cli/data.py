@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from graphsim.cli.common import JsonOption, byte_bars, console_for, say_place, write_json
+from graphsim.cli.common import (
+    JsonOption,
+    OpsOption,
+    byte_bars,
+    check_outputs,
+    console_for,
+    operations,
+    refuse_alu_options,
+    say_place,
+    write_json,
+)
 from graphsim.errors import UsageError
 
 
@@ -42,13 +52,37 @@ def fetch(
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="mnist or digits.")],
+    recipe: Annotated[
+        str, typer.Argument(help="mnist, mnist-cnn, digits, alu8, alu15, or alu with the options below.")
+    ],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="Where the model goes. (default: out/train/RECIPE)"),
     ] = None,
+    bits: Annotated[int | None, typer.Option("--bits", help="alu: bits of the operands. (default: 15)", min=1)] = None,
+    variant: Annotated[
+        str | None,
+        typer.Option(
+            "--variant", help="alu: minimal, medium, large, residual, residual-wide or attention. (default: residual)"
+        ),
+    ] = None,
+    units: Annotated[int | None, typer.Option("--units", help="alu: width of the net.", min=1)] = None,
+    depth: Annotated[int | None, typer.Option("--depth", help="alu: blocks of the net.", min=1)] = None,
+    ops: OpsOption = None,
+    tuning: Annotated[
+        int | None, typer.Option("--tuning", help="alu: most epochs on the hardest calculations.", min=0)
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed. (default: the recipe's)", min=0)] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Epochs. (default: the recipe's)", min=1)] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", metavar="M", help="Stop after the epoch in which so many have passed.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", metavar="H5", help="Start from these weights, not from random ones.")
+    ] = None,
+    export_weights: Annotated[
+        Path | None, typer.Option("--export-weights", metavar="H5", help="Also write the weights alone (.weights.h5).")
+    ] = None,
     log_dir: Annotated[
         Path | None,
         typer.Option("--log-dir", metavar="DIR", help="TensorBoard logs and checkpoints. (default: DIR/log)"),
@@ -56,38 +90,65 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
     json: JsonOption = None,
 ) -> None:
-    """Train a shipped model again by its recipe: seeded, with TensorBoard logs, checkpoints and resume.
+    """Train a shipped model again by its recipe, or a net that calculates: seeded, with TensorBoard logs, checkpoints
+    and resume.
 
     Examples:
 
         graphsim train digits
 
         graphsim train mnist -o trained --resume
+
+        graphsim train alu --bits 8 --variant residual --ops '+,-' --minutes 5
     """
+    from graphsim.zoo.recipes import Recipe, alu_recipe
     from graphsim.zoo.train import Epoch
     from graphsim.zoo.train import train as train_recipe
 
     console = console_for(json)
+    check_outputs(json, export_weights)
+    chosen: str | Recipe = recipe
+    if recipe == "alu":
+        chosen = alu_recipe(
+            15 if bits is None else bits,
+            variant or "residual",
+            operations(ops),
+            units=units,
+            depth=depth,
+            tuning=tuning,
+        )
+    else:
+        given = {"bits": bits, "variant": variant, "units": units, "depth": depth, "ops": ops, "tuning": tuning}
+        refuse_alu_options(f"`graphsim train alu`, not for the recipe {recipe}", given)
 
     def say(epoch: Epoch) -> None:
-        console.print(
-            f"epoch {epoch.number}/{epoch.of}: loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.2%}; "
-            f"held out: loss {epoch.held_out_loss:.4f}, accuracy {epoch.held_out_accuracy:.2%}"
-        )
+        console.print(str(epoch), markup=False, soft_wrap=True)
 
-    done = train_recipe(recipe, output, seed=seed, epochs=epochs, log_dir=log_dir, resume=resume, progress=say)
+    done = train_recipe(
+        chosen,
+        output,
+        seed=seed,
+        epochs=epochs,
+        log_dir=log_dir,
+        resume=resume,
+        minutes=minutes,
+        weights=weights,
+        export_weights=export_weights,
+        progress=say,
+    )
     console.print(
-        f"test accuracy {done.test_accuracy:.2%}; wrote {done.h5}, {done.keras} and {done.card}", soft_wrap=True
+        f"test accuracy {done.scores['test_accuracy']:.2%}; wrote {done.h5}, {done.keras} and {done.card}",
+        soft_wrap=True,
+        markup=False,
     )
     write_json(
         json,
         {
             "schema_version": 1,
-            "recipe": recipe,
+            "recipe": done.recipe,
             "h5": str(done.h5),
             "keras": str(done.keras),
             "card": str(done.card),
-            "held_out_accuracy": done.held_out_accuracy,
-            "test_accuracy": done.test_accuracy,
+            **done.scores,
         },
     )

@@ -5,25 +5,39 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from graphsim.cli.common import (
     JsonOption,
+    OpsOption,
     WeightsOption,
     check_outputs,
     console_for,
+    operations,
     progress_bar,
+    refuse_alu_options,
     say_place,
     write_json,
 )
 from graphsim.cli.schedules import MachineOption, PlacementOption, PlaceOption
 from graphsim.errors import CheckFailed, UsageError
 
-DatasetOption = Annotated[str, typer.Option("--dataset", "-d", metavar="D", help="mnist or digits.")]
+if TYPE_CHECKING:
+    from graphsim.datasets import Dataset
+
+DatasetOption = Annotated[str, typer.Option("--dataset", "-d", metavar="D", help="mnist, digits or alu.")]
+BitsOption = Annotated[
+    int | None,
+    typer.Option("--bits", help="alu: bits of the operands. (default: 15)", min=1),
+]
+VectorsOption = Annotated[
+    bool, typer.Option("--vectors", help="alu: operands and operation as three vectors, for attention models.")
+]
 SamplesOption = Annotated[
-    int | None, typer.Option("--samples", "-n", metavar="N", help="How many samples. (default: all)", min=1)
+    int | None,
+    typer.Option("--samples", "-n", metavar="N", help="How many samples. (default: all; 1200 of alu)", min=1),
 ]
 
 
@@ -33,6 +47,12 @@ def run(
         typer.Argument(help="Trained model. (default: the shipped model of the dataset)", show_default=False),
     ] = None,
     dataset: DatasetOption = "digits",
+    bits: BitsOption = None,
+    ops: OpsOption = None,
+    vectors: VectorsOption = False,
+    exhaustive: Annotated[
+        bool, typer.Option("--exhaustive", help="alu: then answer all calculations there are, with lanes.")
+    ] = False,
     machine: MachineOption = "torus:4x4",
     engine: Annotated[
         str, typer.Option("--engine", "-e", metavar="E", help="lanes, machine, events or reference.")
@@ -40,7 +60,10 @@ def run(
     samples: SamplesOption = None,
     place: PlaceOption = "contiguous",
     placement: PlacementOption = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of placements that use chance.", min=0, max=2**31 - 1)] = 0,
+    seed: Annotated[
+        int,
+        typer.Option("--seed", help="Seed of placements that use chance, and of alu.", min=0, max=2**31 - 1),
+    ] = 0,
     threads: Annotated[
         int | None,
         typer.Option("--threads", metavar="N", help="Threads of the lanes engine. (default: all cores)", min=1),
@@ -65,22 +88,20 @@ def run(
         graphsim run --dataset mnist --machine torus:8x8 --engine machine --report out
 
         graphsim run my_model.keras --dataset mnist --no-reference --json result.json
+
+        graphsim run --dataset alu --bits 8 --exhaustive
     """
     from graphsim import pipeline
-    from graphsim.datasets import load
     from graphsim.machine import load_machine
     from graphsim.report import terminal
     from graphsim.report.record import run_record
-    from graphsim.zoo import shipped
 
     console = console_for(json)
     if engine not in pipeline.ENGINES:
         raise UsageError(f"there is no engine {engine!r}; choose one of {', '.join(pipeline.ENGINES)}")
     check_outputs(json, report=report)
-    chosen_samples = load(dataset, limit=samples)
-    chosen = (
-        shipped(dataset) if model is None else pipeline.existing(model, "a model (.h5, .keras, .json with --weights)")
-    )
+    chosen_samples, chosen = _samples(dataset, samples, bits, ops, vectors, seed, model)
+    pipeline.existing(chosen, "a model (.h5, .keras, .json with --weights)")
     hardware = load_machine(machine)
     result = pipeline.run(
         chosen,
@@ -93,6 +114,7 @@ def run(
         seed=seed,
         threads=threads,
         reference=reference,
+        exhaustive=exhaustive,
         command=shlex.join(["graphsim", *sys.argv[1:]]),
         bar=progress_bar,
     )
@@ -100,6 +122,8 @@ def run(
     terminal.print_schedule(console, result.graph, result.schedule)
     terminal.print_verdict(console, result.verdict)
     terminal.print_run(console, result)
+    if result.answers is not None:
+        terminal.print_answers(console, result.answers)
     record = run_record(result)
     if report is not None:
         from graphsim.report.html import write_report
@@ -116,6 +140,9 @@ def run(
 def compare(
     model: Annotated[Path, typer.Argument(help="Trained model: .h5, .keras, or .json with --weights.")],
     dataset: DatasetOption = "digits",
+    bits: BitsOption = None,
+    ops: OpsOption = None,
+    vectors: VectorsOption = False,
     samples: SamplesOption = None,
     weights: WeightsOption = None,
     json: JsonOption = None,
@@ -129,15 +156,33 @@ def compare(
         graphsim compare models/mnist_mlp.h5 --dataset mnist --samples 1000
     """
     from graphsim import pipeline
-    from graphsim.datasets import load
     from graphsim.report.record import comparison_record
     from graphsim.report.terminal import print_comparison
 
     console = console_for(json)
     check_outputs(json)
     pipeline.existing(model, "a model (.h5, .keras, .json with --weights)")
-    comparison = pipeline.compare(model, load(dataset, limit=samples), weights=weights, bar=progress_bar)
+    chosen, _ = _samples(dataset, samples, bits, ops, vectors, 0, model)
+    comparison = pipeline.compare(model, chosen, weights=weights, bar=progress_bar)
     print_comparison(console, comparison)
     write_json(json, {"schema_version": 1, **comparison_record(comparison)})
     if not comparison.ok:
         raise CheckFailed(f"{comparison.neurons_outside_bound:,} neuron values lie outside their rounding bounds")
+
+
+def _samples(
+    name: str, count: int | None, bits: int | None, ops: str | None, vectors: bool, seed: int, model: Path | None
+) -> tuple[Dataset, Path]:
+    """The samples that the options name, and the model: the shipped one for them where none is given."""
+    from graphsim.datasets import load
+    from graphsim.datasets.arithmetic import load_calculations
+    from graphsim.zoo import shipped, shipped_alu
+
+    if name != "alu":
+        refuse_alu_options(f"--dataset alu, not for {name}", {"bits": bits, "ops": ops, "vectors": vectors or None})
+        return load(name, limit=count), shipped(name) if model is None else model
+    length, valid_ops = 15 if bits is None else bits, operations(ops)
+    if model is None:
+        model, learnt = shipped_alu(length)
+        valid_ops = list(learnt) if valid_ops is None else valid_ops
+    return load_calculations(length, count, seed, valid_ops, as_vectors=vectors), model

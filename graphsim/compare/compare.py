@@ -39,7 +39,7 @@ from graphsim.compare.result import (
 from graphsim.errors import UsageError
 from graphsim.graph import Graph
 from graphsim.graph.ops import SINKS
-from graphsim.simulate.engine import Run
+from graphsim.simulate.engine import Run, output_groups
 
 __all__ = ["Comparison", "compare", "compare_with_tensorflow", "wanted_tensors"]
 
@@ -54,16 +54,16 @@ BATCH = 1000
 NOISE_SAMPLES = 100
 
 
-class Labelled(Protocol):
-    """What is needed of a dataset: images, float32 (N, *shape), and labels, int64 (N,)."""
+class Samples(Protocol):
+    """What is needed of a dataset."""
 
     @property
-    def images(self) -> FloatArray:
-        """The samples."""
+    def inputs(self) -> FloatArray:
+        """The samples, float32 (N, *shape)."""
 
     @property
-    def labels(self) -> npt.NDArray[np.int64]:
-        """Their classes."""
+    def labels(self) -> npt.NDArray[np.int64] | None:
+        """Their classes, int64 (N,), where they have any."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def compare_with_tensorflow(
     graph: Graph,
     model: Path | str,
     weights: Path | str | None,
-    dataset: Labelled,
+    dataset: Samples,
     run: Run,
     *,
     progress: Progress | None = None,
@@ -107,7 +107,7 @@ def compare_with_tensorflow(
     """
     older = {group.layer for group in graph.groups if group.activation == "hard_sigmoid_v2" and group.layer}
     reference = TensorFlowReference(model, weights, hard_sigmoid_v2=older)
-    images, n = dataset.images[: run.samples], run.samples
+    images, n = dataset.inputs[: run.samples], run.samples
     _check_inputs(graph, run, images)
     wanted = wanted_tensors(graph)
     report = progress or (lambda done: None)
@@ -118,7 +118,7 @@ def compare_with_tensorflow(
         graph,
         run,
         tensors,
-        labels=dataset.labels[:n],
+        labels=None if dataset.labels is None else dataset.labels[:n],
         identity=identity,
         progress=lambda done: report((n + done) // 2),
     )
@@ -187,6 +187,7 @@ def compare(
         outputs,
         judge.first,
         identity.noise,
+        {name: judge.reference[name] for name in output_groups(graph) if name in judge.reference},
     )
 
 

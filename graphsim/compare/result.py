@@ -140,6 +140,7 @@ class Comparison:
         outputs: one entry per output that is a classifier.
         first_divergence: the first neuron, by layer, then sample, outside its bound; None when all are within.
         noise: the reference against itself; None where it was not measured.
+        reference_outputs: float32 (N, actors): the reference's values of groups that feed sinks, where it shows them.
     """
 
     reference_name: str
@@ -151,6 +152,7 @@ class Comparison:
     outputs: tuple[OutputAgreement, ...]
     first_divergence: Divergence | None
     noise: Noise | None
+    reference_outputs: Mapping[str, npt.NDArray[np.float32]]
 
     @property
     def ok(self) -> bool:

@@ -1,178 +1,70 @@
-"""Labelled images for running, comparing and training: ``load("digits")`` and ``load("mnist")``.
+"""Samples for running, comparing and training: ``load("digits")``, ``load("mnist")``, ``load("alu")``.
 
 ``digits`` comes with scikit-learn and needs no download. ``mnist`` is the four canonical files, fetched once with
 ``graphsim fetch mnist`` (see :mod:`graphsim.datasets.download`). Every MNIST file is checked against its SHA-256
-each time it is read.
+each time it is read. ``alu`` is calculations with integers, generated and never stored
+(:mod:`graphsim.datasets.arithmetic`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, cast
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from graphsim.datasets import files
-from graphsim.datasets.idx import parse_idx
-from graphsim.errors import DatasetError, UsageError
+from graphsim.datasets import images
+from graphsim.datasets.arithmetic import load_calculations
+from graphsim.errors import UsageError
 
-NAMES: tuple[str, ...] = ("digits", "mnist")
+NAMES: tuple[str, ...] = (*images.NAMES, "alu")
 """Every dataset that :func:`load` knows."""
 
-SPLITS: tuple[str, ...] = ("train", "test")
 
-DIGITS_TEST_SAMPLES = 360
-"""Size of the test split of ``digits``; the other 1437 of the 1797 images are for training."""
-
-DIGITS_SPLIT_SEED = 0
-
-Split = Literal["train", "test"]
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Images and their labels, in a fixed order.
-
-    Attributes:
-        name: ``digits`` or ``mnist``.
-        split: ``train`` or ``test``.
-        images: float32, shape ``(N, *shape)``, C-contiguous, values in 0..1: the stored pixel divided by ``scale``,
-            as one float32 division (not a multiplication by the reciprocal, which rounds differently).
-        labels: int64, shape ``(N,)``, indices into ``classes``.
-        classes: the name of each class.
-        scale: the stored pixel value that becomes 1.0 (255 for ``mnist``, 16 for ``digits``).
-        source: where the samples were read from, for the report.
-        sha256: digest of each file that was read, by file name.
-    """
-
-    name: str
-    split: str
-    images: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.int64]
-    classes: tuple[str, ...]
-    scale: int
-    source: str
-    sha256: Mapping[str, str]
-
-    def __len__(self) -> int:
-        return len(self.labels)
+class Dataset(Protocol):
+    """Samples in a fixed order. What is right for each, the dataset knows: a class, or the bits of a number."""
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one image: ``(28, 28)`` for ``mnist``, ``(8, 8)`` for ``digits``."""
-        return self.images.shape[1:]
+    def name(self) -> str:
+        """One of :data:`NAMES`."""
+
+    @property
+    def split(self) -> str:
+        """Which part of the dataset this is."""
+
+    @property
+    def source(self) -> str:
+        """Where the samples come from, for the report."""
+
+    @property
+    def sha256(self) -> Mapping[str, str]:
+        """Digest of each file that was read, by file name."""
+
+    @property
+    def inputs(self) -> npt.NDArray[np.float32]:
+        """What a graph is fed with, float32 (N, *shape)."""
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64] | None:
+        """The class of each sample, int64 (N,); None where samples have no classes."""
+
+    def __len__(self) -> int: ...
 
 
 def load(name: str, split: str = "test", limit: int | None = None) -> Dataset:
-    """Load one split of a dataset.
+    """Load one split of a dataset, or its first ``limit`` samples.
 
-    ``mnist`` keeps the order of its files: 60,000 training and 10,000 test images of 28x28. ``digits`` is
-    scikit-learn's copy of the test half of the UCI "Optical Recognition of Handwritten Digits", 1,797 images of 8x8;
-    it has no official split, so one permutation by NumPy's legacy ``RandomState(0)``, whose stream is frozen by
-    NEP 19, deals the first 360 to ``test`` and the rest to ``train``.
-
-    Args:
-        name: one of :data:`NAMES`.
-        split: ``train`` or ``test``.
-        limit: keep the first so many samples; all of them when None.
+    ``alu`` has no training split; it is what :func:`graphsim.datasets.arithmetic.load_calculations` gives by default.
 
     Raises:
-        UsageError: no such dataset or split, or ``limit`` is not between 1 and the number of samples.
+        UsageError: no such dataset or split, or ``limit`` is out of range.
         DatasetError: the files are missing or damaged; the message says how to get them.
     """
     if name not in NAMES:
         raise UsageError(f"no dataset is called {name!r}; choose one of: {', '.join(NAMES)}")
-    if split not in SPLITS:
-        raise UsageError(f"dataset {name} has no split {split!r}; choose one of: {', '.join(SPLITS)}")
-    if name == "digits":
-        return _digits(cast(Split, split), limit)
-    return _mnist(cast(Split, split), limit)
-
-
-def _mnist(split: Split, limit: int | None) -> Dataset:
-    prefix = "train" if split == "train" else "t10k"
-    image_file, label_file = (
-        files.MNIST[f"{prefix}-images-idx3-ubyte.gz"],
-        files.MNIST[f"{prefix}-labels-idx1-ubyte.gz"],
-    )
-    image_path, image_bytes = _verified(image_file)
-    label_path, label_bytes = _verified(label_file)
-    pixels = parse_idx(image_bytes, str(image_path), dimensions=3)
-    labels = parse_idx(label_bytes, str(label_path), dimensions=1)
-    count = _checked_limit("mnist", split, limit, len(labels))
-    return Dataset(
-        name="mnist",
-        split=split,
-        images=_scaled(pixels[:count], 255),
-        labels=labels[:count].astype(np.int64),
-        classes=tuple("0123456789"),
-        scale=255,
-        source=str(image_path.parent),
-        sha256={file.name: file.sha256 for file in (image_file, label_file)},
-    )
-
-
-def _digits(split: Split, limit: int | None) -> Dataset:
-    import sklearn
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    pixels = bunch.images.astype(np.uint8)
-    labels = bunch.target.astype(np.int64)
-    order = np.random.RandomState(DIGITS_SPLIT_SEED).permutation(len(labels))
-    chosen = order[:DIGITS_TEST_SAMPLES] if split == "test" else order[DIGITS_TEST_SAMPLES:]
-    chosen = chosen[: _checked_limit("digits", split, limit, len(chosen))]
-    table = Path(sklearn.__file__).parent / "datasets" / "data" / "digits.csv.gz"
-    return Dataset(
-        name="digits",
-        split=split,
-        images=_scaled(pixels[chosen], 16),
-        labels=labels[chosen],
-        classes=tuple("0123456789"),
-        scale=16,
-        source=f"scikit-learn {sklearn.__version__}, load_digits()",
-        sha256={table.name: hashlib.sha256(table.read_bytes()).hexdigest()} if table.is_file() else {},
-    )
-
-
-def _scaled(pixels: npt.NDArray[np.uint8], scale: int) -> npt.NDArray[np.float32]:
-    return np.divide(pixels, np.float32(scale), dtype=np.float32)
-
-
-def _checked_limit(name: str, split: str, limit: int | None, available: int) -> int:
-    if limit is None:
-        return available
-    if not 1 <= limit <= available:
-        raise UsageError(f"{name}/{split} holds {available} samples; {limit} were asked for, ask for 1 to {available}")
-    return limit
-
-
-def _verified(file: files.CanonicalFile) -> tuple[Path, bytes]:
-    """Find a file whose digest is right: in the cache, or in the folder that the mirror variable names."""
-    folders = [files.mnist_folder()]
-    mirror = os.environ.get(files.MIRROR_VARIABLE, "")
-    if mirror and not files.is_url(mirror):
-        folders.append(files.at_home(mirror))
-    damaged = []
-    for folder in folders:
-        path = folder / file.name
-        try:
-            data = file.read(path)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            damaged.append(f"{path} cannot be read ({error.strerror or error})")
-            continue
-        if data is not None:
-            return path, data
-        damaged.append(f"{path} is damaged: its SHA-256 is not {file.sha256}")
-    found = "; ".join(damaged) if damaged else "looked in " + " and ".join(str(folder) for folder in folders)
-    raise DatasetError(
-        f"MNIST file {file.name} is missing: {found}. Run `graphsim fetch mnist`, or set {files.MIRROR_VARIABLE} to a"
-        " folder or URL that holds the four files."
-    )
+    if name != "alu":
+        return images.load_images(name, split, limit)
+    if split != "test":
+        raise UsageError(f"dataset alu has no split {split!r}; it is generated, choose: test")
+    return load_calculations(count=limit)

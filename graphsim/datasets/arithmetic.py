@@ -5,8 +5,8 @@ A calculation is ``(a, operation, b)`` with ``a`` and ``b`` of ``bits`` bits. Al
 
 ==================  ==================================================================================================
 flat inputs         ``a`` (one word), the operation one-hot in the order of :data:`OPERATIONS` (12), ``b`` (one word)
-vector inputs       the same three as rows (``a``, operation, ``b``), each filled with zeros to the width of the longest,
-                    then its position among the three, one-hot
+vector inputs       the same three as rows (``a``, operation, ``b``), each filled with zeros to the width of the
+                    longest, then its position among the three, one-hot
 result              two words: an integer of ``2 bits + 2`` bits
 ==================  ==================================================================================================
 
@@ -16,8 +16,8 @@ A comparison gives all ones in ``bits`` bits for true and 0 for false. The domai
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -30,6 +30,9 @@ OPERATIONS: tuple[str, ...] = ("+", "-", "*", "/", "%", "AND", "OR", "XOR", "<",
 
 MAX_BITS = 30
 """Longest operand: a product then fits in 60 bits of an int64."""
+
+PER_OPERATION = 100
+"""Random calculations of each operation, unless another number is asked for."""
 
 Integers = npt.NDArray[np.int64]
 
@@ -169,7 +172,8 @@ def from_bits(values: npt.NDArray[np.float32] | npt.NDArray[np.uint8]) -> Intege
 
     What is not a number is no 1.
     """
-    return (np.asarray(values) > 0.5) @ (np.int64(1) << np.arange(values.shape[1], dtype=np.int64))
+    ones = np.greater(values, 0.5).astype(np.int64)
+    return np.asarray(ones @ (np.int64(1) << np.arange(values.shape[1], dtype=np.int64)), np.int64)
 
 
 def operation_codes(valid_ops: Sequence[str] | None = None) -> tuple[int, ...]:
@@ -233,8 +237,8 @@ def _domains(bits: int, codes: Sequence[int]) -> Iterator[tuple[Integers, Intege
 def draw(bits: int, operation: Integers, stream: np.random.BitGenerator) -> Calculations:
     """One calculation for each operation given, uniform over that operation's domain.
 
-    ``stream`` is read raw, which NEP 19 freezes, so that a seed means the same calculations with every NumPy. Uniform is
-    meant up to 2^-31: a number below k is the upper half of a raw 32-bit number times k.
+    ``stream`` is read raw, which NEP 19 freezes, so that a seed means the same calculations with every NumPy. Uniform
+    is meant up to 2^-31: a number below k is the upper half of a raw 32-bit number times k.
 
     Args:
         operation: int64 (N,), indices into :data:`OPERATIONS`.
@@ -260,3 +264,85 @@ def sample(bits: int, count: int, seed: int = 0, valid_ops: Sequence[str] | None
     """``count`` random calculations, the operations in turn, each uniform over its domain."""
     codes = np.array(operation_codes(valid_ops), np.int64)
     return draw(bits, codes[np.arange(count) % len(codes)], np.random.PCG64(seed))
+
+
+@dataclass(frozen=True)
+class CalculationDataset:
+    """Calculations as samples for a graph.
+
+    Attributes:
+        calculations: in order.
+        valid_ops: the operations that may occur.
+        as_vectors: whether inputs are in the vector form, not the flat one.
+        split: ``random`` or ``all``. source: in words.
+    """
+
+    calculations: Calculations
+    valid_ops: tuple[str, ...]
+    as_vectors: bool
+    split: str
+    source: str
+
+    @property
+    def name(self) -> str:
+        """``alu``."""
+        return "alu"
+
+    @property
+    def sha256(self) -> Mapping[str, str]:
+        """Nothing: no file is read."""
+        return {}
+
+    @property
+    def labels(self) -> None:
+        """None: a result is bits, not a class."""
+        return None
+
+    @cached_property
+    def inputs(self) -> npt.NDArray[np.float32]:
+        """float32 (N, inputs) or (N, 3, width), zeros and ones."""
+        found = self.calculations.vectors() if self.as_vectors else self.calculations.inputs()
+        return found.astype(np.float32)
+
+    def __len__(self) -> int:
+        return len(self.calculations)
+
+    def __getitem__(self, chosen: slice) -> CalculationDataset:
+        return replace(self, calculations=self.calculations[chosen])
+
+
+def every_calculation(
+    bits: int, valid_ops: Sequence[str] | None = None, *, as_vectors: bool = False
+) -> CalculationDataset:
+    """All valid calculations, in the order of :func:`every`.
+
+    Raises:
+        UsageError: too many of them, or an operation that there is not.
+    """
+    names = tuple(OPERATIONS[code] for code in operation_codes(valid_ops))
+    source = f"all calculations of {bits} bits, operations {' '.join(names)}"
+    return CalculationDataset(every(bits, names), names, as_vectors, "all", source)
+
+
+def load_calculations(
+    bits: int = 15,
+    count: int | None = None,
+    seed: int = 0,
+    valid_ops: Sequence[str] | None = None,
+    *,
+    as_vectors: bool = False,
+) -> CalculationDataset:
+    """Random calculations, the operations in turn; ``PER_OPERATION`` of each where ``count`` is None.
+
+    Raises:
+        UsageError: bits, count, seed or an operation out of range.
+    """
+    codes = operation_codes(valid_ops)
+    names = tuple(OPERATIONS[code] for code in codes)
+    count = PER_OPERATION * len(codes) if count is None else count
+    if not 1 <= count <= 1 << 26:
+        raise UsageError(f"ask for 1 to {1 << 26:,} random calculations, not {count:,}")
+    if not 0 <= seed < 2**32:
+        raise UsageError(f"the seed must be between 0 and {2**32 - 1}, not {seed}")
+    source = f"random calculations of {bits} bits, seed {seed}, operations {' '.join(names)}"
+    return CalculationDataset(sample(bits, count, seed, valid_ops), names, as_vectors, "random", source)

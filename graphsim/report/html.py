@@ -86,10 +86,11 @@ def _figures(result: Result) -> dict[str, Any]:
         "ulps": None if comparison is None else plots.ulps(comparison),
         "confusion": None,
     }
-    if result.predictions is not None:
-        classes = result.dataset.classes
+    images = result.images
+    if result.predictions is not None and images is not None:
+        classes = images.classes
         matrix = np.zeros((len(classes), len(classes)), np.int64)
-        np.add.at(matrix, (result.dataset.labels[: result.run.samples], result.predictions), 1)
+        np.add.at(matrix, (images.labels[: result.run.samples], result.predictions), 1)
         figures["confusion"] = plots.confusion(matrix, classes)
     return figures
 
@@ -129,11 +130,12 @@ def _shown(result: Result) -> dict[str, str]:
 
 def _wrong(result: Result) -> list[dict[str, Any]]:
     """The samples whose class is not the label, with their pixels as base64 bytes where they are images."""
-    if result.predictions is None or result.dataset.images.ndim != 3:
+    dataset = result.images
+    if result.predictions is None or dataset is None or dataset.images.ndim != 3:
         return []
-    labels, classes = result.dataset.labels[: result.run.samples], result.dataset.classes
+    labels, classes = dataset.labels[: result.run.samples], dataset.classes
     found = np.nonzero(result.predictions != labels)[0]
-    height, width = result.dataset.images.shape[1:]
+    height, width = dataset.images.shape[1:]
     return [
         {
             "sample": int(i),
@@ -141,7 +143,7 @@ def _wrong(result: Result) -> list[dict[str, Any]]:
             "predicted": classes[int(result.predictions[i])],
             "width": width,
             "height": height,
-            "pixels": base64.b64encode(np.rint(result.dataset.images[i] * 255).astype(np.uint8).tobytes()).decode(),
+            "pixels": base64.b64encode(np.rint(dataset.images[i] * 255).astype(np.uint8).tobytes()).decode(),
         }
         for i in found
     ]

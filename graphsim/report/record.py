@@ -181,6 +181,8 @@ def run_record(result: Result) -> dict[str, Any]:
     else:
         own = {"graphsim": result.accuracy, "reference": None, "samples": result.run.samples}
         compared = {"reference": None, "agreement": None, "accuracy": own}
+    if result.answers is not None:
+        compared["accuracy"] = result.answers.record()
     record: dict[str, Any] = clean(
         {
             "schema_version": SCHEMA_VERSION,

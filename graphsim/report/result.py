@@ -14,8 +14,10 @@ import numpy.typing as npt
 from graphsim.schedule.schedule import latency
 
 if TYPE_CHECKING:
+    from graphsim.compare.answers import Answers
     from graphsim.compare.result import Comparison
     from graphsim.datasets import Dataset
+    from graphsim.datasets.images import ImageDataset
     from graphsim.graph import Graph
     from graphsim.schedule.schedule import Schedule
     from graphsim.schedule.verify import Verdict
@@ -33,6 +35,7 @@ class Result:
         dataset: the samples and labels. run: the values (all groups) and, from engines with a clock, times.
         comparison: with the reference; None when none was asked for.
         seconds: measured wall seconds of each stage (lower, fold, verify, simulate, compare), in order.
+        answers: where the dataset is calculations: what came out for each; of all there are, where that was asked for.
     """
 
     command: str
@@ -44,6 +47,7 @@ class Result:
     run: Run
     comparison: Comparison | None
     seconds: dict[str, float]
+    answers: Answers | None = None
 
     @cached_property
     def predictions(self) -> npt.NDArray[np.int64] | None:
@@ -56,9 +60,16 @@ class Result:
     @cached_property
     def accuracy(self) -> float | None:
         """Share of samples whose class is the label; None without classes or samples."""
-        if self.predictions is None or self.run.samples == 0:
+        if self.predictions is None or self.dataset.labels is None or self.run.samples == 0:
             return None
         return float(np.mean(self.predictions == self.dataset.labels[: self.run.samples]))
+
+    @property
+    def images(self) -> ImageDataset | None:
+        """The dataset, where it is one of images."""
+        from graphsim.datasets.images import ImageDataset
+
+        return self.dataset if isinstance(self.dataset, ImageDataset) else None
 
     @cached_property
     def latency_ticks(self) -> int:

@@ -15,6 +15,7 @@ from graphsim.graph import Actor, Graph
 from graphsim.graph.ops import ACTIVATIONS, OPS
 
 if TYPE_CHECKING:
+    from graphsim.compare.answers import Answers
     from graphsim.compare.result import Comparison
     from graphsim.machine import Machine
     from graphsim.report.result import Result
@@ -170,6 +171,20 @@ def print_run(console: Console, result: Result) -> None:
         print_comparison(console, result.comparison)
     elif result.accuracy is not None:
         console.print(f"  accuracy   {result.accuracy:.2%} of {run.samples:,} labels")
+
+
+def print_answers(console: Console, answers: Answers, limit: int = 12) -> None:
+    """Calculations with their results, the first ones and some wrong ones, then the counts of each operation."""
+    console.print(
+        f"[bold]{'all' if answers.is_exhaustive else 'random'} calculations[/], {len(answers.found):,} of them"
+    )
+    for line in answers.shown(limit):
+        console.print(f"  {line}".replace("\n", "\n  "), markup=False)
+    console.print()
+    for tally in answers.tallies:
+        console.print(f"  {tally}", markup=False, soft_wrap=True)
+    wrong = int(np.count_nonzero(~answers.right))
+    console.print(f"  in all: {wrong:,} wrong of {len(answers.found):,}", markup=False)
 
 
 def seconds(value: float) -> str:

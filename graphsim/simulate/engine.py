@@ -106,6 +106,11 @@ def input_groups(graph: Graph) -> list[int]:
     return [graph.channels_from(source)[0].dst for source in graph.sources]
 
 
+def output_groups(graph: Graph) -> list[str]:
+    """For each sink, in order, the name of the group that it takes from first."""
+    return [graph.groups[graph.channels_into(sink)[0].src].name for sink in graph.sinks]
+
+
 def token_shape(graph: Graph, group: int) -> tuple[int, ...]:
     """Shape of one token of a group: () for a single element, (width,) for a sink, whose token has several."""
     if group not in graph.sinks:

@@ -10,7 +10,7 @@ import importlib.metadata
 from pathlib import Path
 
 from graphsim.errors import ModelError, UsageError
-from graphsim.zoo.recipes import RECIPES
+from graphsim.zoo.recipes import RECIPES, AluRecipe
 
 SUFFIXES: tuple[str, ...] = (".h5", ".keras")
 """File formats in which every shipped model is kept: legacy full-model HDF5, and Keras 3's zip."""
@@ -63,3 +63,22 @@ def shipped(name: str, suffix: str = ".h5") -> Path:
     if not path.is_file():
         raise ModelError(f"{path}: not there. Restore it from the repository, or run `graphsim train {name}`.")
     return path
+
+
+def shipped_alu(bits: int) -> tuple[Path, tuple[str, ...]]:
+    """Path of the shipped net that calculates with so many bits, and the operations it has learnt.
+
+    Raises:
+        UsageError: there is none of so many bits.
+        ModelError: the file is not part of this installation.
+    """
+    for recipe in alu_recipes():
+        if recipe.bits == bits:
+            return shipped(recipe.name), recipe.valid_ops
+    lengths = " and ".join(str(recipe.bits) for recipe in alu_recipes())
+    raise UsageError(f"the shipped nets calculate with {lengths} bits, not {bits}; name a model, or train one")
+
+
+def alu_recipes() -> list[AluRecipe]:
+    """The recipes of the shipped nets that calculate, fewest bits first."""
+    return sorted((r for r in RECIPES.values() if isinstance(r, AluRecipe)), key=lambda recipe: recipe.bits)

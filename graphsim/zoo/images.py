@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from graphsim.datasets import load
+from graphsim.datasets.images import load_images
 from graphsim.zoo.card import Words
 from graphsim.zoo.recipes import ImageRecipe
 
@@ -23,7 +23,7 @@ class ImageCourse:
 
     def __init__(self, plan: ImageRecipe) -> None:
         self.plan, self.epochs = plan, plan.epochs
-        self.samples = load(plan.dataset, "train")
+        self.samples = load_images(plan.dataset, "train")
         self.held_out = len(self.samples) - plan.validation
         self._model: Any = None
 
@@ -63,7 +63,7 @@ class ImageCourse:
 
     def judge(self, model: Any) -> tuple[Mapping[str, float], Words]:
         """Accuracies on held-out and test samples."""
-        plan, samples, test = self.plan, self.samples, load(self.plan.dataset, "test")
+        plan, samples, test = self.plan, self.samples, load_images(self.plan.dataset, "test")
         predicted = np.argmax(model.predict(self._fed(model, test.images), batch_size=1000, verbose=0), axis=1)
         correct = int(np.count_nonzero(predicted == test.labels))
         held_out = self._fed(model, samples.images[self.held_out :])

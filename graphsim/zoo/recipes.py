@@ -194,14 +194,22 @@ RECIPES: dict[str, Recipe] = {
 
 
 def alu_recipe(
-    bits: int = 15, variant: str = "residual", valid_ops: Sequence[str] | None = None, *, seed: int | None = None
+    bits: int = 15,
+    variant: str = "residual",
+    valid_ops: Sequence[str] | None = None,
+    *,
+    units: int | None = None,
+    depth: int | None = None,
+    tuning: int | None = None,
 ) -> AluRecipe:
     """The recipe of a net that calculates: a shipped one, where these are its settings, or one made after it.
 
     Args:
         bits: of the operands.
         variant: a key of :data:`VARIANTS`.
-        valid_ops: operations to learn; None for those of the shipped net of so many bits, else for all.
+        valid_ops: operations to learn; None for all, but for those of ``alu15`` above 10 bits.
+        units, depth: width and number of blocks; None for those of the variant or of the shipped net.
+        tuning: most epochs of tuning; None for those of the shipped net.
 
     Raises:
         UsageError: no such variant or operation, or a number out of range.
@@ -210,16 +218,22 @@ def alu_recipe(
         raise UsageError(f"there is no variant {variant!r}; choose one of: {', '.join(VARIANTS)}")
     Encoding(bits)
     base = _ALU8 if bits <= 10 else _ALU15
-    if bits != base.bits:
-        base = replace(base, candidates=0 if bits <= 10 else base.candidates)
+    shares, width, blocks = base.shares, base.units, base.depth
     if variant != base.variant:
-        units, depth = VARIANTS[variant]
-        base = replace(base, variant=variant, units=units, depth=depth)
+        width, blocks = VARIANTS[variant]
     if valid_ops is not None:
         chosen = operation_codes(valid_ops)
-        shares = tuple((share or 1.0) if code in chosen else 0.0 for code, share in enumerate(base.shares))
-        base = replace(base, shares=shares)
-    if bits == base.bits and base in (_ALU8, _ALU15):
+        shares = tuple((share or 1.0) if code in chosen else 0.0 for code, share in enumerate(shares))
+    made = replace(
+        base,
+        bits=bits,
+        variant=variant,
+        units=width if units is None else units,
+        depth=blocks if depth is None else depth,
+        shares=shares,
+        tuning_epochs=base.tuning_epochs if tuning is None else tuning,
+    )
+    if made == base:
         return base
     name = f"alu{bits}-{variant}"
-    return replace(base, name=name, model=name.replace("-", "_"), bits=bits)
+    return replace(made, name=name, model=name.replace("-", "_"))

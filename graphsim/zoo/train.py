@@ -60,6 +60,7 @@ class Epoch:
 class TrainResult:
     """The files a run wrote, and the scores of what is in them; ``test_accuracy`` (in 0..1) is always among them."""
 
+    recipe: str
     h5: Path
     keras: Path
     card: Path
@@ -95,6 +96,7 @@ def train(
     resume: bool = False,
     minutes: float | None = None,
     weights: Path | str | None = None,
+    export_weights: Path | str | None = None,
     progress: Callable[[Epoch], None] | None = None,
 ) -> TrainResult:
     """Train a recipe and write ``<model>.h5``, ``<model>.keras`` and the card ``<model>.md``, each atomically.
@@ -113,6 +115,7 @@ def train(
             earlier run in that folder are deleted.
         minutes: stop after the first epoch that ends later than this, as if it were the last.
         weights: ``.h5`` file of weights of the same net to start from, instead of random ones.
+        export_weights: where to write the weights alone as well, a ``.weights.h5`` file.
         progress: called after every epoch, when its checkpoint is on disk.
 
     Raises:
@@ -133,6 +136,8 @@ def train(
         raise UsageError(f"training takes 1 to 9999 epochs, not {plan.epochs}")
     if minutes is not None and not minutes > 0:
         raise UsageError(f"training takes a positive number of minutes, not {minutes:g}")
+    if export_weights is not None and not str(export_weights).endswith(".weights.h5"):
+        raise UsageError(f"{export_weights}: Keras wants the name of a file of weights to end in .weights.h5")
     target = Path(out) if out is not None else Path("out", "train", plan.name)
     log = Path(log_dir) if log_dir is not None else target / "log"
     course = _course(plan)
@@ -159,13 +164,15 @@ def train(
             for name, value in done.scores.items():
                 tf.summary.scalar(name, value, step=number)
             writer.flush()
-            _save(model, _checkpoint(log, number))
+            _save(model.save, _checkpoint(log, number))
             _checkpoint(log, number - 1).unlink(missing_ok=True)
             last = number
             if progress is not None:
                 progress(done)
             if course.finished(done.scores) or (minutes is not None and time.monotonic() - began > 60 * minutes):
                 break
+    if export_weights is not None:
+        _save(model.save_weights, Path(export_weights))
     return _write(keras, model, plan, course, target, last)
 
 
@@ -219,11 +226,11 @@ def _checkpoint(log: Path, number: int) -> Path:
     return log / f"epoch-{number:04d}.keras"
 
 
-def _save(model: Any, path: Path) -> None:
+def _save(save: Callable[[Path], None], path: Path) -> None:
     """Write a Keras file atomically. Keras goes by the suffix, so it writes elsewhere under that name first."""
     with tempfile.TemporaryDirectory(prefix="graphsim-") as folder:
         draft = Path(folder, path.name)
-        model.save(draft)
+        save(draft)
         files.write_bytes(path, draft.read_bytes())
 
 
@@ -234,9 +241,9 @@ def _write(keras: Any, model: Any, plan: Recipe, course: Course, target: Path, e
         layer.set_weights(trained.get_weights())
     scores, words = course.judge(bare)
     h5, keras_file, card = (target / f"{plan.model}{suffix}" for suffix in (".h5", ".keras", ".md"))
-    _save(bare, h5)
-    _save(bare, keras_file)
+    _save(bare.save, h5)
+    _save(bare.save, keras_file)
     digest = weights_sha256(bare.get_weights())
     facts = {"parameters": str(int(bare.count_params())), "epochs": str(epochs), "weights SHA-256": digest}
     files.write_text(card, Card.of(plan, words, facts, written=(h5, keras_file)).markdown())
-    return TrainResult(h5, keras_file, card, digest, scores)
+    return TrainResult(plan.name, h5, keras_file, card, digest, scores)
