@@ -113,10 +113,14 @@ class Answers:
         return f"{sum_} = {found} != {expected}: ERROR\n  expected {expected:0{width}b}\n  actual   {found:0{width}b}"
 
     def shown(self, limit: int) -> list[str]:
-        """Lines of the first ``limit`` calculations, then of further wrong ones, ``limit`` at most."""
-        first = range(min(limit, len(self.found)))
-        wrong = [int(i) for i in np.flatnonzero(~self.right) if i >= limit][:limit]
-        return [self.line(index) for index in (*first, *wrong)]
+        """Lines of ``limit`` calculations at most, and of further wrong ones, again ``limit`` at most.
+
+        They are the first ones; of all calculations that there are, some that lie evenly apart.
+        """
+        count = min(limit, len(self.found))
+        some = np.linspace(0, len(self.found) - 1, count).astype(np.int64) if self.is_exhaustive else np.arange(count)
+        wrong = np.setdiff1d(np.flatnonzero(~self.right), some)[:limit]
+        return [self.line(int(index)) for index in (*some, *wrong)]
 
     def record(self) -> dict[str, Any]:
         """The key ``accuracy`` of a document."""

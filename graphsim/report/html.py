@@ -20,6 +20,8 @@ from graphsim.report.result import Result
 
 #: At most so many wrong samples are drawn.
 WRONG = 60
+#: Of calculations, at most so many lines, and so many more that are wrong.
+LINES = 24
 
 
 def write_report(folder: Path, result: Result, record: Mapping[str, Any]) -> Path:
@@ -65,6 +67,8 @@ def render(result: Result, record: Mapping[str, Any]) -> str:
         plotly=Markup(get_plotlyjs()),
         wrong=wrong[:WRONG],
         wrong_total=len(wrong),
+        answers=result.answers,
+        answer_lines=[] if result.answers is None else result.answers.shown(LINES),
     )
 
 
@@ -109,7 +113,8 @@ def _tiles(record: Mapping[str, Any]) -> list[dict[str, str]]:
         ratio = record["agreement"]["max_error_over_bound"]
         tiles.append(("worst error", ratio if isinstance(ratio, str) else f"{ratio:.3f}", "of its bound", "measured"))
     if record["accuracy"]["graphsim"] is not None:
-        tiles.append(("accuracy", f"{record['accuracy']['graphsim']:.2%}", "of the labels", "measured"))
+        what = "labels" if "per_operation" not in record["accuracy"] else "results"
+        tiles.append(("accuracy", f"{record['accuracy']['graphsim']:.2%}", f"of the {what}", "measured"))
     return [dict(zip(("name", "value", "note", "kind"), tile, strict=True)) for tile in tiles]
 
 
