@@ -33,7 +33,7 @@ class Samples:
     """Images without a dataset; the labels say nothing."""
 
     def __init__(self, images: np.ndarray[Any, np.dtype[np.float32]]) -> None:
-        self.images, self.labels = images, np.zeros(len(images), np.int64)
+        self.inputs, self.labels = images, np.zeros(len(images), np.int64)
 
 
 @pytest.fixture(scope="module")

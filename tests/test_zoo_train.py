@@ -16,8 +16,9 @@ import pytest
 from graphsim.errors import DatasetError, UsageError
 from graphsim.zoo import train as trainer
 from graphsim.zoo.card import read_facts
+from graphsim.zoo.images import shifted
 from graphsim.zoo.recipes import RECIPES
-from graphsim.zoo.train import shifted, train, weights_sha256
+from graphsim.zoo.train import train, weights_sha256
 
 SCRIPT = str(Path(__file__).resolve().parents[1] / "scripts" / "train.py")
 
@@ -48,15 +49,15 @@ def test_missing_data_is_said_before_anything_is_written(tmp_path: Path, monkeyp
 
 
 def test_resuming_another_run_is_refused(tmp_path: Path) -> None:
-    assert trainer._prepare_log(tmp_path, RECIPES["digits"], seed=1, epochs=5, resume=False) == 0
+    assert trainer._prepare_log(tmp_path, RECIPES["digits"], resume=False) == 0
     (tmp_path / "epoch-0003.keras").touch()
     with pytest.raises(UsageError, match=r"run\.json: the checkpoints here are of a run with another recipe, seed"):
-        train("digits", tmp_path, seed=2, epochs=5, log_dir=tmp_path, resume=True)
+        train("digits", tmp_path, seed=2, log_dir=tmp_path, resume=True)
 
 
 def test_a_fresh_run_forgets_old_checkpoints(tmp_path: Path) -> None:
     (tmp_path / "epoch-0003.keras").touch()
-    assert trainer._prepare_log(tmp_path, RECIPES["digits"], seed=1, epochs=5, resume=False) == 0
+    assert trainer._prepare_log(tmp_path, RECIPES["digits"], resume=False) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
 
@@ -139,7 +140,7 @@ def test_killed_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
         "digits_mlp.md",
     ]
     assert [path.name for path in log.glob("epoch-*")] == ["epoch-0012.keras"]
-    assert json.loads((log / "run.json").read_text())["epochs"] == 12
+    assert json.loads((log / "run.json").read_text())["recipe"]["epochs"] == 12
     assert list((log / "tensorboard").glob("events.out.tfevents.*"))
     facts = read_facts(tmp_path / "resumed" / "digits_mlp.md")
     assert facts["epochs"] == "12"
