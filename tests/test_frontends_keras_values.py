@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
+from keras_models import FORMATS, FloatArray, lowered, samples, stirred
 
 from graphsim.analysis.rounding import TENSORFLOW, Ball, Rounding
 from graphsim.errors import UnsupportedLayerError
@@ -23,10 +23,8 @@ from graphsim.zoo.quiet import import_tensorflow
 
 pytestmark = pytest.mark.slow
 
-FloatArray = npt.NDArray[np.float32]
 #: 17 units in the last place: sums here have at most 40 terms of the order of 1.
 TOLERANCE = 2e-6
-FORMATS = (".h5", ".keras")
 
 
 @pytest.fixture(scope="module")
@@ -34,27 +32,6 @@ def keras() -> Any:
     _, module = import_tensorflow()
     module.utils.set_random_seed(7)
     return module
-
-
-def samples(*shape: int, seed: int = 0, count: int = 4) -> FloatArray:
-    return np.random.default_rng(seed).normal(0, 2, (count, *shape)).astype(np.float32)
-
-
-def stirred(model: Any) -> Any:
-    """Give every weight a value that matters: biases are zero and scales one in a fresh model."""
-    rng = np.random.default_rng(3)
-    for weight in model.weights:
-        if "int" in weight.dtype:
-            continue
-        values = rng.normal(0, 0.6, weight.shape)
-        weight.assign(np.abs(values) + 0.1 if "variance" in weight.name else values)
-    return model
-
-
-def lowered(model: Any, folder: Path, suffix: str) -> Graph:
-    path = folder / f"model{suffix}"
-    model.save(path)
-    return lower(path)
 
 
 def sink_values(graph: Graph, values: dict[str, FloatArray], number: int) -> FloatArray:
