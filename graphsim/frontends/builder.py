@@ -171,6 +171,30 @@ class Builder:
         )
         return Tensor(self.add(group), group.shape)
 
+    def input(self, layer: str, shape: Sequence[int], *, only: bool) -> Tensor:
+        """A source and the actors that it feeds. ``only``: the model has no other input."""
+        self.layer, self.call = layer, 0
+        source = self.add(Group(name=self.name("source" if only else f"source_{layer}"), op="source"))
+        x = self.group("input", shape, observes="output")
+        self.channels.append(Dense(src=source, dst=x.group))
+        return x
+
+    def finish(self, outputs: Sequence[tuple[str, Tensor]]) -> None:
+        """A sink for every output, by name: the answer of a classifier, or all values. Drop what leads to no sink.
+
+        Raises:
+            ModelError: no output depends on some input.
+        """
+        inputs = [group.layer for group in self.groups if group.op == "input"]
+        for output, x in outputs:
+            name = self.name("sink" if len(outputs) == 1 else f"sink_{output}")
+            sink = self.add(Group(name=name, op="argmax" if x.classes else "collect"))
+            self.channels.append(Dense(src=x.group, dst=sink))
+        self.prune()
+        unused = [name for name in inputs if not any(g.op == "input" and g.layer == name for g in self.groups)]
+        if unused:
+            raise ModelError(f"{self.file}: no output of the model depends on its inputs {', '.join(unused)}")
+
     # -- channels ---------------------------------------------------------------------------------------------------
 
     def dense(
@@ -278,6 +302,29 @@ class Builder:
         full = f"{self.layer}/{name}"
         self.derived.setdefault(full, (self.layer, derivation))
         return full
+
+    def compute(self, of: Callable[[Weight], FloatArray]) -> dict[str, Array]:
+        """Every param that groups and channels refer to, by name. ``of`` reads a weight.
+
+        Raises:
+            ModelError: a derived param leaves the range of float32.
+        """
+        wanted = {ref.name for group in self.groups for ref in group.params.values()}
+        wanted |= {name for channel in self.channels for name in channel.references()}
+        declared = {weight.param: weight for weights in self.weights.values() for weight in weights}
+        params: dict[str, Array] = {}
+        for param in sorted(wanted):
+            if param not in self.derived:
+                params[param] = of(declared[param])
+                continue
+            layer, derivation = self.derived[param]
+            with np.errstate(over="ignore", invalid="ignore"):
+                params[param] = derivation(of)
+            if not np.isfinite(params[param]).all():
+                raise ModelError(
+                    f"{self.file}: layer {layer!r}: {param}, derived from its weights, leaves the range of float32"
+                )
+        return params
 
     def constant(self, name: str, array: Array) -> Stored:
         """A param of the current layer that is known already, float32 or int32."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from graphsim.errors import GraphError, ModelError, UnsupportedLayerError
-from graphsim.frontends.builder import Array, Builder, Derivation, FloatArray, RefusedError, Tensor, Weight
+from graphsim.frontends.builder import Array, Builder, FloatArray, RefusedError, Tensor, Weight
 from graphsim.frontends.keras.archive import Archive, open_archive
 from graphsim.frontends.keras.config import (
     FUNCTIONAL,
@@ -27,7 +25,7 @@ from graphsim.frontends.keras.fields import shown
 from graphsim.frontends.keras.layers import RULES, Calling, Given, Rule, reason_without_rule
 from graphsim.frontends.keras.semantics import Semantics, detect
 from graphsim.frontends.keras.weights import is_operation, locate, read_weight
-from graphsim.graph import Dense, Graph, Group
+from graphsim.graph import Graph
 from graphsim.graph.verify import verify
 
 #: Policies of computing whose values a float32 graph can stand for.
@@ -58,15 +56,6 @@ def lower(path: Path | str, weights: Path | str | None = None, *, name: str | No
         for opened in (archive, second):
             if opened is not None and opened.weights is not None:
                 opened.weights.close()
-
-
-def _finite(derivation: Derivation, of: Callable[[Weight], FloatArray], what: str) -> Array:
-    """A derived param; floats must have come out finite."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        array = derivation(of)
-    if not np.isfinite(array).all():
-        raise ModelError(f"{what}, derived from its weights, leaves the range of float32")
-    return array
 
 
 def _lower(archive: Archive, second: Archive | None, name: str) -> Graph:
@@ -161,12 +150,7 @@ class _Lowerer:
             if layer.path in self._refusals:
                 given.append(None)
                 continue
-            to.layer, to.call = layer.path, 0
-            name = "source" if len(model.inputs) == 1 else f"source_{layer.path}"
-            source = to.add(Group(name=to.name(name), op="source"))
-            x = to.group("input", shape, observes="output")
-            to.channels.append(Dense(src=source, dst=x.group))
-            given.append(x)
+            given.append(to.input(layer.path, shape, only=len(model.inputs) == 1))
         return list(zip(model.outputs, self._run(model, given), strict=True))
 
     def _run(self, model: Model, given: Sequence[Tensor | None], enclosing: int = 0) -> list[Tensor | None]:
@@ -236,17 +220,7 @@ class _Lowerer:
 
     def finish(self, outputs: list[tuple[TensorId, Tensor | None]]) -> None:
         """Add a sink for every output: the answer of a classifier, or all values. Drop what leads to no sink."""
-        to = self.builder
-        inputs = [group.layer for group in to.groups if group.op == "input"]
-        for tensor, x in outputs:
-            assert x is not None
-            name = to.name("sink" if len(outputs) == 1 else f"sink_{tensor.layer}")
-            sink = to.add(Group(name=name, op="argmax" if x.classes else "collect"))
-            to.channels.append(Dense(src=x.group, dst=sink))
-        to.prune()
-        unused = [name for name in inputs if not any(g.op == "input" and g.layer == name for g in to.groups)]
-        if unused:
-            raise ModelError(f"{self.file}: no output of the model depends on its inputs {', '.join(unused)}")
+        self.builder.finish([(tensor.layer, x) for tensor, x in outputs if x is not None])
 
 
 def _calling(rule: Rule, layer: Layer, semantics: Semantics) -> Calling:
@@ -293,8 +267,6 @@ def _check_dtype(layer: Layer) -> None:
 
 def _params(builder: Builder, model: Model, source: Archive) -> tuple[dict[str, Array], str]:
     """Every param the graph refers to, read or derived, and a note about how the weights were found."""
-    wanted = {ref.name for group in builder.groups for ref in group.params.values()}
-    wanted |= {name for channel in builder.channels for name in channel.references()}
     declared = {weight.param: weight for weights in builder.weights.values() for weight in weights}
     arrays: dict[Weight, FloatArray] = {}
     paths: dict[Weight, str] = {}
@@ -315,13 +287,7 @@ def _params(builder: Builder, model: Model, source: Archive) -> tuple[dict[str, 
             types.add(stored_as)
         return arrays[weight]
 
-    params: dict[str, Array] = {}
-    for param in sorted(wanted):
-        if param in builder.derived:
-            layer, derivation = builder.derived[param]
-            params[param] = _finite(derivation, of, f"{source.file}: layer {layer!r}: {param}")
-        else:
-            params[param] = of(declared[param])
+    params = builder.compute(of)
     if converted := sorted(types - {"float32"}):
         notes.append(f"converted to float32 from {', '.join(converted)}")
     return params, "; ".join(notes)
