@@ -3,7 +3,7 @@
 Importing this package registers every rule.
 """
 
-from graphsim.frontends.keras.layers import core
+from graphsim.frontends.keras.layers import conv, core, norm, pool, shape
 from graphsim.frontends.keras.layers.registry import (
     RULES,
     Calling,
@@ -25,8 +25,12 @@ __all__ = [
     "Merging",
     "Rule",
     "calls",
+    "conv",
     "core",
     "lowers",
     "merges",
+    "norm",
+    "pool",
     "reason_without_rule",
+    "shape",
 ]

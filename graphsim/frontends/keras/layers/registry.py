@@ -93,19 +93,14 @@ def _register(names: Sequence[str], made: Callable[[Any], Rule]) -> Callable[[_R
 
 
 _KNOWN_TEXT = """
-AdditiveAttention Attention AtrousConvolution1D AtrousConvolution2D AugMix AutoContrast AveragePooling1D
-AveragePooling2D AveragePooling3D Bidirectional CategoryEncoding CenterCrop Conv1D Conv1DTranspose Conv2D
-Conv2DTranspose Conv3D Conv3DTranspose ConvLSTM1D ConvLSTM2D ConvLSTM3D Convolution1D Convolution2D Convolution3D
-Cropping1D Cropping2D Cropping3D CuDNNGRU CuDNNLSTM CutMix Deconvolution2D DepthwiseConv1D DepthwiseConv2D
-Discretization Dot EinsumDense Embedding FlaxLayer GRU GRUCell GlobalAveragePooling1D GlobalAveragePooling2D
-GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization
-GroupQueryAttention HashedCrossing Hashing Highway IntegerLookup JaxLayer LSTM LSTMCell LayerNormalization
-LocallyConnected1D LocallyConnected2D Masking MaxPooling1D MaxPooling2D MaxPooling3D MaxoutDense MelSpectrogram
-MultiHeadAttention Permute RMSNormalization RNN RandomBrightness RandomContrast RandomCrop RandomFlip RandomHeight
-RandomRotation RandomTranslation RandomWidth RandomZoom RepeatVector Resizing SeparableConv1D SeparableConv2D
-SeparableConvolution2D SimpleRNN SimpleRNNCell SpectralNormalization StackedRNNCells StringLookup
-TextVectorization TFSMLayer TimeDistributed TimeDistributedDense TorchModuleWrapper UnitNormalization UpSampling1D
-UpSampling2D UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
+AdditiveAttention Attention AugMix AutoContrast Bidirectional CategoryEncoding CenterCrop Conv1DTranspose
+Conv2DTranspose Conv3DTranspose ConvLSTM1D ConvLSTM2D ConvLSTM3D CuDNNGRU CuDNNLSTM CutMix Deconvolution2D
+Discretization Dot EinsumDense Embedding FlaxLayer GRU GRUCell GroupNormalization GroupQueryAttention HashedCrossing
+Hashing Highway IntegerLookup JaxLayer LSTM LSTMCell LayerNormalization LocallyConnected1D LocallyConnected2D
+Masking MaxoutDense MelSpectrogram MultiHeadAttention Permute RMSNormalization RNN RandomBrightness RandomContrast
+RandomCrop RandomFlip RandomHeight RandomRotation RandomTranslation RandomWidth RandomZoom RepeatVector Resizing
+SimpleRNN SimpleRNNCell SpectralNormalization StackedRNNCells StringLookup TextVectorization TFSMLayer
+TimeDistributed TimeDistributedDense TorchModuleWrapper UnitNormalization UpSampling1D UpSampling2D UpSampling3D
 """
 #: Layers of Keras that have no rule yet, so that a refusal can tell them from classes that Keras does not have.
 KNOWN = frozenset(_KNOWN_TEXT.split())

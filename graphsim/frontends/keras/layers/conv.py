@@ -1,0 +1,151 @@
+"""Convolutions."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+from graphsim.frontends.blocks.conv import Kernel, convolution
+from graphsim.frontends.blocks.spatial import Slide, along, sliding
+from graphsim.frontends.builder import LINEAR, Builder, RefusedError, Tensor, Unary, Weight
+from graphsim.frontends.keras import activations
+from graphsim.frontends.keras.fields import Fields
+from graphsim.frontends.keras.layers.registry import Lowering, lowers
+from graphsim.frontends.keras.layers.windows import channel_axis, channels_first, padding, slides
+from graphsim.frontends.keras.semantics import Semantics
+from graphsim.graph import Axis
+
+
+class _Convolution:
+    """What the configs of all convolutions have in common."""
+
+    def __init__(self, fields: Fields, semantics: Semantics, rank: int, *, causal: bool = False) -> None:
+        self.fields, self.rank = fields, rank
+        self.slides = slides(fields, rank)
+        self.taps = [slide.taps for slide in self.slides]
+        self.padding = padding(fields, causal=causal)
+        self.first = channels_first(fields)
+        self.has_bias = fields.flag("use_bias", "bias", default=True)
+        self.activation = activations.read(fields, semantics)
+
+    def channels(self, x: Tensor) -> int:
+        """The axis of the channels of ``x``."""
+        return channel_axis(x, self.rank, self.first)
+
+    def axes(self, x: Tensor) -> list[Axis]:
+        """How the window slides over every axis of ``x``."""
+        rules = [functools.partial(_slide, slide=slide, convolution=self) for slide in self.slides]
+        return along(x, self.channels(x), rules)
+
+    def bias(self, to: Builder, filters: int) -> Weight | None:
+        """The bias, to be asked for after the kernels, as Keras does."""
+        return to.weight("bias", [filters]) if self.has_bias else None
+
+    def ending(
+        self, to: Builder, x: Tensor, axes: Sequence[Axis], kernel: Kernel, bias: Weight | None, groups: int = 1
+    ) -> Tensor:
+        """The convolution whose output is the layer's, and the activation."""
+        is_unary = isinstance(self.activation, Unary)
+        y = convolution(
+            to,
+            x,
+            axes,
+            kernel,
+            channels=self.channels(x),
+            groups=groups,
+            bias=bias,
+            activation=self.activation if isinstance(self.activation, Unary) else LINEAR,
+            observes="output" if is_unary else "pre",
+        )
+        return activations.along(to, y, self.activation)
+
+
+def _slide(size: int, slide: Slide, convolution: _Convolution) -> Axis:
+    return sliding(size, slide, convolution.padding)
+
+
+Rule = Callable[[Fields, Semantics], Lowering]
+
+
+def _conv(rank: int) -> Rule:
+    """Conv1D, Conv2D, Conv3D: over all channels, or over those of a group."""
+
+    def rule(fields: Fields, semantics: Semantics) -> Lowering:
+        conv = _Convolution(fields, semantics, rank, causal=rank == 1)
+        filters = fields.size("filters", "nb_filter")
+        groups = fields.integer("groups", default=1)
+        if groups < 1 or filters % groups:
+            raise fields.error(f"{filters} filters cannot be divided into {groups} groups")
+
+        def build(to: Builder, x: Tensor) -> Tensor:
+            depth = x.shape[conv.channels(x)]
+            if depth % groups:
+                raise RefusedError(f"its input has {depth} channels, which cannot be divided into {groups} groups")
+            kernel = to.weight("kernel", [*conv.taps, depth // groups, filters])
+            used = Kernel(kernel, kernel.shape, takes=rank, gives=rank + 1)
+            return conv.ending(to, x, conv.axes(x), used, conv.bias(to, filters), groups)
+
+        return build
+
+    return rule
+
+
+def _depthwise_kernel(to: Builder, taps: Sequence[int], depth: int, multiplier: int, name: str) -> Kernel:
+    """Output channel c of group g is element (g, c) of Keras's kernel, which lies where a grouped kernel has it."""
+    kernel = to.weight(name, [*taps, depth, multiplier])
+    rank = len(taps)
+    return Kernel(kernel, (*taps, 1, depth * multiplier), takes=rank, gives=rank + 1)
+
+
+def _depthwise(rank: int) -> Rule:
+    """DepthwiseConv1D, DepthwiseConv2D: every channel by itself."""
+
+    def rule(fields: Fields, semantics: Semantics) -> Lowering:
+        conv = _Convolution(fields, semantics, rank)
+        multiplier = fields.integer("depth_multiplier", default=1)
+        name = "kernel" if semantics.major == 3 else "depthwise_kernel"
+        if multiplier < 1:
+            raise fields.error(f"'depth_multiplier' is {multiplier}; it should be at least 1")
+
+        def build(to: Builder, x: Tensor) -> Tensor:
+            depth = x.shape[conv.channels(x)]
+            kernel = _depthwise_kernel(to, conv.taps, depth, multiplier, name)
+            return conv.ending(to, x, conv.axes(x), kernel, conv.bias(to, depth * multiplier), groups=depth)
+
+        return build
+
+    return rule
+
+
+def _separable(rank: int) -> Rule:
+    """SeparableConv1D, SeparableConv2D: a depthwise convolution, then one over the channels of each element."""
+
+    def rule(fields: Fields, semantics: Semantics) -> Lowering:
+        conv = _Convolution(fields, semantics, rank, causal=rank == 1)
+        filters = fields.size("filters", "nb_filter")
+        multiplier = fields.integer("depth_multiplier", default=1)
+        if multiplier < 1:
+            raise fields.error(f"'depth_multiplier' is {multiplier}; it should be at least 1")
+
+        def build(to: Builder, x: Tensor) -> Tensor:
+            at = conv.channels(x)
+            depth = x.shape[at]
+            kernel = _depthwise_kernel(to, conv.taps, depth, multiplier, "depthwise_kernel")
+            points = to.weight("pointwise_kernel", [*[1] * rank, depth * multiplier, filters])
+            bias = conv.bias(to, filters)
+            middle = convolution(to, x, conv.axes(x), kernel, channels=at, groups=depth, suffix="depthwise")
+            used = Kernel(points, points.shape, takes=rank, gives=rank + 1)
+            return conv.ending(to, middle, [Axis(size, size) for size in middle.shape], used, bias)
+
+        return build
+
+    return rule
+
+
+for _rank in (1, 2, 3):
+    lowers(f"Conv{_rank}D", f"Convolution{_rank}D")(_conv(_rank))
+for _rank in (1, 2):
+    lowers(f"DepthwiseConv{_rank}D")(_depthwise(_rank))
+    lowers(f"SeparableConv{_rank}D", f"SeparableConvolution{_rank}D")(_separable(_rank))
+lowers("AtrousConvolution1D")(_conv(1))
+lowers("AtrousConvolution2D")(_conv(2))

@@ -1,0 +1,61 @@
+"""Pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+from graphsim.frontends.blocks.pool import pooling, whole
+from graphsim.frontends.blocks.spatial import Slide, along, sliding
+from graphsim.frontends.builder import Builder, Tensor
+from graphsim.frontends.keras.fields import Fields
+from graphsim.frontends.keras.layers.registry import Lowering, lowers
+from graphsim.frontends.keras.layers.windows import channel_axis, channels_first, padding, per_axis, spatial_axes
+from graphsim.frontends.keras.semantics import Semantics
+
+Rule = Callable[[Fields, Semantics], Lowering]
+Op = Literal["max", "mean"]
+
+
+def _pooling(rank: int, op: Op) -> Rule:
+    """A window over the spatial axes; an average is over the elements that are there."""
+
+    def rule(fields: Fields, semantics: Semantics) -> Lowering:
+        sizes = per_axis(fields, rank, "pool_size", "pool_length", default=2)
+        is_stated = fields.find("strides", "stride") is not None
+        strides = per_axis(fields, rank, "strides", "stride") if is_stated else sizes
+        name, first = padding(fields), channels_first(fields)
+        rules = [
+            partial(sliding, slide=Slide(size, stride), padding=name)
+            for size, stride in zip(sizes, strides, strict=True)
+        ]
+
+        def build(to: Builder, x: Tensor) -> Tensor:
+            return pooling(to, x, along(x, channel_axis(x, rank, first), rules), op)
+
+        return build
+
+    return rule
+
+
+def _global(rank: int, op: Op) -> Rule:
+    """All elements of every channel."""
+
+    def rule(fields: Fields, semantics: Semantics) -> Lowering:
+        first, is_kept = channels_first(fields), fields.flag("keepdims", default=False)
+
+        def build(to: Builder, x: Tensor) -> Tensor:
+            at = channel_axis(x, rank, first)
+            return pooling(to, x, whole(x, spatial_axes(rank, first)), op, None if is_kept else [x.shape[at]])
+
+        return build
+
+    return rule
+
+
+_OPS: dict[str, Op] = {"Max": "max", "Average": "mean"}
+for _rank in (1, 2, 3):
+    for _name, _op in _OPS.items():
+        lowers(f"{_name}Pooling{_rank}D")(_pooling(_rank, _op))
+        lowers(f"Global{_name}Pooling{_rank}D")(_global(_rank, _op))
