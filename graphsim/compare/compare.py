@@ -16,7 +16,8 @@ tensor that the reference shows spans all groups between.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -24,33 +25,25 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from graphsim.analysis.rounding import GRAPHSIM, TENSORFLOW, Arithmetic, Ball, Rounding
+from graphsim.compare.judge import Judge
 from graphsim.compare.reference import Tensor, TensorFlowReference
-from graphsim.compare.result import (
-    RATIO_EDGES,
-    ULP_BINS,
-    Comparison,
-    Divergence,
-    Judged,
-    LayerAgreement,
-    Noise,
-    OutputAgreement,
-)
+from graphsim.compare.result import Comparison, Noise, OutputAgreement
 from graphsim.errors import UsageError
 from graphsim.graph import Graph
-from graphsim.graph.ops import SINKS
-from graphsim.simulate.engine import Run, output_groups
+from graphsim.simulate.engine import Run, input_groups, output_groups
 
 __all__ = ["Comparison", "compare", "compare_with_tensorflow", "wanted_tensors"]
 
 FloatArray = npt.NDArray[np.float32]
-Array = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 Progress = Callable[[int], None]
+#: First sample, number of samples, and the reference's tensors of them.
+Shown = tuple[int, int, Mapping[Tensor, FloatArray]]
 
-#: Samples that the reference computes at a time.
+#: Samples that the reference computes at a time, at most ...
 BATCH = 1000
-#: Samples on which the reference is compared with itself.
+#: ... and float32 values that it shows at a time, or makes in one layer: 0.5 GB.
+SHOWN = 1 << 27
+#: Samples on which the reference is compared with itself, at most.
 NOISE_SAMPLES = 100
 
 
@@ -58,8 +51,8 @@ class Samples(Protocol):
     """What is needed of a dataset."""
 
     @property
-    def inputs(self) -> FloatArray:
-        """The samples, float32 (N, *shape)."""
+    def inputs(self) -> FloatArray | tuple[FloatArray, ...]:
+        """The samples, float32 (N, *shape); for several inputs, a tuple of such arrays in the order of the sources."""
 
     @property
     def labels(self) -> npt.NDArray[np.int64] | None:
@@ -79,11 +72,12 @@ class Identity:
 
 def wanted_tensors(graph: Graph) -> set[Tensor]:
     """The tensors of the source model that the graph's groups observe, without its inputs."""
-    found: set[Tensor] = set()
-    for group in graph.groups:
-        if group.observes and group.op != "input":
-            found.add((group.layer, group.call, group.observes))
-    return found
+    groups = [graph.groups[number] for number in _observing(graph)]
+    return {(group.layer, group.call, group.observes) for group in groups if group.observes}
+
+
+def _observing(graph: Graph) -> list[int]:
+    return [i for i, group in enumerate(graph.groups) if group.observes and group.op != "input"]
 
 
 def compare_with_tensorflow(
@@ -99,7 +93,7 @@ def compare_with_tensorflow(
 
     Args:
         graph: lowered from ``model`` (and ``weights``). run: of all groups (``keep="all"``).
-        progress: called with the number of samples done, counting the reference's run as the first half.
+        progress: called with the number of samples done.
 
     Raises:
         ReferenceUnavailableError: TensorFlow is missing or cannot read or compute the model.
@@ -107,41 +101,66 @@ def compare_with_tensorflow(
     """
     older = {group.layer for group in graph.groups if group.activation == "hard_sigmoid_v2" and group.layer}
     reference = TensorFlowReference(model, weights, hard_sigmoid_v2=older)
-    images, n = dataset.inputs[: run.samples], run.samples
+    inputs = dataset.inputs if isinstance(dataset.inputs, tuple) else (dataset.inputs,)
+    images = tuple(array[: run.samples] for array in inputs)
+    labels = None if dataset.labels is None else dataset.labels[: run.samples]
     _check_inputs(graph, run, images)
     wanted = wanted_tensors(graph)
-    report = progress or (lambda done: None)
-    tensors = reference.run(images, BATCH, wanted, progress=lambda done: report(done // 2))
-    noise = _noise(reference, images[:NOISE_SAMPLES], wanted, tensors)
-    identity = Identity(reference.name, reference.version, reference.notes, reference.seconds(images, BATCH), noise)
-    return compare(
-        graph,
-        run,
-        tensors,
-        labels=None if dataset.labels is None else dataset.labels[:n],
-        identity=identity,
-        progress=lambda done: report((n + done) // 2),
-    )
+    # A batch of one could not be told from one sample alone: two are always in memory.
+    elements = sum(graph.groups[i].size for i in _observing(graph))
+    widest = max(group.size for group in graph.groups)
+    streamed = _Stream(reference, images, max(2, min(BATCH, SHOWN // max(1, elements))), wanted)
+    seconds = reference.seconds(images, max(1, min(BATCH, SHOWN // widest)))
+    identity = Identity(reference.name, reference.version, reference.notes, seconds)
+    found = _compare(graph, run, streamed, labels, identity, progress)
+    return dataclasses.replace(found, noise=streamed.noise)
 
 
-def _check_inputs(graph: Graph, run: Run, images: FloatArray) -> None:
-    inputs = [group for group in graph.groups if group.op == "input"]
-    if len(inputs) == 1 and inputs[0].name in run.values:
-        ran = run.values[inputs[0].name].reshape(run.samples, -1)
-        if len(images) != run.samples or not np.array_equal(ran, images.reshape(len(images), -1), equal_nan=True):
+def _check_inputs(graph: Graph, run: Run, images: tuple[FloatArray, ...]) -> None:
+    groups = [graph.groups[number] for number in input_groups(graph)]
+    if len(groups) != len(images):
+        raise UsageError(f"{graph.name} takes {len(groups)} inputs; the samples have {len(images)}")
+    for group, array in zip(groups, images, strict=True):
+        ran = run.values[group.name].reshape(run.samples, -1) if group.name in run.values else None
+        if ran is None:
+            continue
+        if len(array) != run.samples or not np.array_equal(ran, array.reshape(len(array), -1), equal_nan=True):
             raise UsageError("the run is of other samples than the ones to compare on; run the same dataset")
 
 
-def _noise(
-    reference: TensorFlowReference, images: FloatArray, wanted: set[Tensor], tensors: Mapping[Tensor, FloatArray]
-) -> Noise:
-    alone = reference.run(images, 1, wanted)
-    n = len(images)
-    differences = [np.abs(alone[key].astype(np.float64) - tensors[key][:n]) for key in alone]
-    greatest = max((float(np.max(d, initial=0.0)) for d in differences), default=0.0)
-    same = all(alone[key].tobytes() == np.ascontiguousarray(tensors[key][:n]).tobytes() for key in alone)
-    total = max((len(values) for values in tensors.values()), default=0)
-    return Noise(n, min(BATCH, total), greatest, same)
+class _Stream:
+    """What TensorFlow shows, batch after batch: first sample, how many, and their tensors.
+
+    Attributes:
+        noise: the reference against itself, on the first batch; known once that has gone by.
+    """
+
+    def __init__(
+        self, reference: TensorFlowReference, images: tuple[FloatArray, ...], batch: int, wanted: set[Tensor]
+    ) -> None:
+        self._reference, self._images, self._batch, self._wanted = reference, images, batch, wanted
+        self.noise: Noise | None = None
+
+    def __iter__(self) -> Iterator[Shown]:
+        for start in range(0, len(self._images[0]), self._batch):
+            chunk = tuple(array[start : start + self._batch] for array in self._images)
+            tensors = self._reference.run(chunk, self._batch, self._wanted)
+            if self.noise is None:
+                self.noise = self._measure(chunk, tensors)
+            yield start, len(chunk[0]), tensors
+
+    def _measure(self, images: tuple[FloatArray, ...], tensors: Mapping[Tensor, FloatArray]) -> Noise:
+        """One sample at a time against the batch."""
+        greatest, same, n = 0.0, True, min(NOISE_SAMPLES, len(images[0]))
+        for i in range(n):
+            alone = self._reference.run(tuple(array[i : i + 1] for array in images), 1, self._wanted)
+            for key, values in alone.items():
+                other = tensors[key][i : i + 1]
+                if values.tobytes() != other.tobytes():
+                    same = False
+                    difference = np.abs(values.astype(np.float64) - other)
+                    greatest = max(greatest, float(np.max(difference, initial=0.0)))
+        return Noise(n, len(images[0]), greatest, same)
 
 
 def compare(
@@ -165,18 +184,26 @@ def compare(
         UsageError: inputs are missing from the run, or shapes or numbers of samples do not fit.
         GraphError: the graph has a group for which there is no rounding rule.
     """
-    identity = identity or Identity("reference")
-    judge = _Judge(graph, run, reference)
-    step = judge.rounding.samples_at_once
-    for start in range(0, run.samples, step):
-        stop = min(start + step, run.samples)
-        judge.samples(start, stop)
-        if progress is not None:
-            progress(stop)
-    outputs = tuple(
-        _classify(name, run.values[name], judge.reference.get(name), labels)
-        for name in _classifiers(graph, run, labels)
-    )
+    for (layer, _, _), values in reference.items():
+        if len(values) != run.samples:
+            raise UsageError(f"layer {layer}: the reference shows {len(values)} samples; the run has {run.samples}")
+    return _compare(graph, run, [(0, run.samples, reference)], labels, identity or Identity("reference"), progress)
+
+
+def _compare(
+    graph: Graph,
+    run: Run,
+    reference: Iterable[Shown],
+    labels: npt.NDArray[np.int64] | None,
+    identity: Identity,
+    progress: Progress | None,
+) -> Comparison:
+    classifiers = _classifiers(graph, run, labels)
+    fed = [name for name in output_groups(graph) if name not in classifiers]
+    judge = Judge(graph, run, keep=[*classifiers, *fed], progress=progress)
+    for start, count, tensors in reference:
+        judge.samples(start, count, tensors)
+    outputs = tuple(_classify(name, run.values[name], judge.shown.get(name), labels) for name in classifiers)
     return Comparison(
         identity.name,
         identity.version,
@@ -187,206 +214,8 @@ def compare(
         outputs,
         judge.first,
         identity.noise,
-        {name: judge.reference[name] for name in output_groups(graph) if name in judge.reference},
+        {name: judge.shown[name] for name in output_groups(graph) if name in judge.shown},
     )
-
-
-class _Judge:
-    """Goes through the graph, chunk of samples by chunk, with the balls of both sides."""
-
-    def __init__(self, graph: Graph, run: Run, reference: Mapping[Tensor, FloatArray]) -> None:
-        self.graph, self.run, self.rounding = graph, run, Rounding(graph)
-        self.reference: dict[str, FloatArray] = {}
-        self.tallies: dict[int, _Tally] = {}
-        self.first: Divergence | None = None
-        self._first_group = len(graph.groups)
-        for number, group in enumerate(graph.groups):
-            if group.op == "input" and group.name not in run.values:
-                raise UsageError(f'the run has no values of input {group.name}; run with keep="all" to compare')
-            if group.op in ("source", "input"):
-                continue
-            self.tallies[number] = _Tally(graph, number)
-            key: Tensor | None = (group.layer, group.call, group.observes) if group.observes else None
-            if key is not None and key in reference:
-                values = reference[key]
-                if len(values) != run.samples or values[:1].size != group.size * len(values[:1]):
-                    raise UsageError(
-                        f"layer {group.layer}: the reference shows an array of shape {values.shape};"
-                        f" {group.name} needs ({run.samples}, {', '.join(map(str, group.shape))})"
-                    )
-                self.reference[group.name] = values.reshape(run.samples, -1)
-
-    def samples(self, start: int, stop: int) -> None:
-        """Judge samples ``start`` to ``stop`` of every group."""
-        own: dict[int, Ball] = {}
-        outside: dict[int, Ball] = {}
-        for number, group in enumerate(self.graph.groups):
-            seen = self.run.values.get(group.name)
-            values = None if seen is None else seen[start:stop].reshape(stop - start, -1)
-            if group.op == "source":
-                continue
-            if group.op == "input":
-                assert values is not None
-                own[number] = outside[number] = Ball.observed(values)
-            elif group.op in SINKS:
-                if values is not None:
-                    self._sink(number, values, start, stop)
-            else:
-                shown = self.reference.get(group.name)
-                shown = None if shown is None else shown[start:stop]
-                mine = self._judge(number, values, own, GRAPHSIM)
-                theirs = self._judge(number, shown, outside, TENSORFLOW)
-                self._count(number, start, values, shown, mine, theirs)
-
-    def _judge(
-        self, number: int, seen: FloatArray | None, balls: dict[int, Ball], arithmetic: Arithmetic
-    ) -> _Verdict | None:
-        """The verdict on observed values; the ball of the group goes to ``balls`` for the groups after it."""
-        ball = self.rounding.evaluate(number, balls, arithmetic)
-        balls[number] = ball if seen is None else Ball.observed(seen)
-        if seen is None:
-            return None
-        return _verdict(balls[number].value, ball.value, ball.spread)
-
-    def _sink(self, number: int, values: FloatArray, start: int, stop: int) -> None:
-        """A sink copies: every element must be the producer's, bit for bit, or the number of the greatest."""
-        graph, group = self.graph, self.graph.groups[number]
-        channel = graph.channels_into(number)[0]
-        fed = self.run.values.get(graph.groups[channel.src].name)
-        if fed is None:
-            return
-        edges = channel.expand(graph.groups[channel.src].size, group.size, graph.params)
-        inputs = fed[start:stop].reshape(stop - start, -1)[:, edges.src].reshape(stop - start, group.size, -1)
-        if group.op == "argmax":
-            best = np.argmax(inputs, axis=2)[..., None]
-            inputs = np.concatenate([best.astype(np.float32), np.take_along_axis(inputs, best, axis=2)], axis=2)
-        expected = inputs.reshape(stop - start, -1).astype(np.float64)
-        verdict = _verdict(values.astype(np.float64), expected, np.zeros_like(expected))
-        self._count(number, start, values, None, verdict, None)
-
-    def _count(
-        self,
-        number: int,
-        start: int,
-        values: FloatArray | None,
-        shown: FloatArray | None,
-        mine: _Verdict | None,
-        theirs: _Verdict | None,
-    ) -> None:
-        self.tallies[number].add(values, shown, mine, theirs)
-        if self._first_group <= number:
-            return
-        verdicts: list[tuple[Judged, _Verdict]] = []
-        if theirs is not None and theirs.outside.any():
-            verdicts.append(("reference", theirs))
-        if mine is not None and mine.outside.any():
-            verdicts.append(("graphsim", mine))
-        if not verdicts:
-            return
-        judged, verdict = min(verdicts, key=lambda pair: int(np.argmax(pair[1].outside)))
-        sample, local = divmod(int(np.argmax(verdict.outside)), verdict.outside.shape[1])
-        group = self.graph.groups[number]
-        actor = local // (verdict.outside.shape[1] // group.size)
-        self._first_group = number
-        self.first = Divergence(
-            self.graph.actor(int(self.graph.first[number]) + actor).name,
-            group.layer,
-            start + sample,
-            judged,
-            float("nan") if values is None else float(values[sample, local]),
-            None if shown is None else float(shown[sample, local]),
-            float(verdict.exact[sample, local]),
-            float(verdict.bound[sample, local]),
-            float(verdict.ratio[sample, local]),
-        )
-
-
-@dataclass(frozen=True)
-class _Verdict:
-    """On values (n, elements) of one group: the exact ones, the bounds, \\|error\\|/bound, and which are outside."""
-
-    exact: Array
-    bound: Array
-    ratio: Array
-    outside: Bools
-
-
-def _verdict(seen: Array, exact: Array, bound: Array) -> _Verdict:
-    with np.errstate(all="ignore"):
-        error = np.where(seen == exact, 0.0, np.abs(seen - exact))
-        within = error <= bound  # false for whatever is not a number
-        ratio = np.where(bound > 0, error / bound, np.where(within, 0.0, np.inf))
-        ratio = np.where(within, np.nan_to_num(ratio, nan=0.0), np.where(np.isnan(ratio), np.inf, ratio))
-    return _Verdict(exact, bound, ratio, ~within)
-
-
-class _Tally:
-    """Counts for one group, over all chunks."""
-
-    def __init__(self, graph: Graph, number: int) -> None:
-        self.group = graph.groups[number]
-        self.checked = self.checked_own = self.outside = 0
-        self.difference: float | None = None
-        self.greatest: dict[Judged, float] = {}
-        self.ulps = np.zeros(len(ULP_BINS), np.int64)
-        self.ratios = np.zeros(len(RATIO_EDGES), np.int64)
-
-    def add(
-        self, values: FloatArray | None, shown: FloatArray | None, mine: _Verdict | None, theirs: _Verdict | None
-    ) -> None:
-        """Count one chunk."""
-        outside: Bools | None = None
-        if mine is not None:
-            self.checked_own += mine.outside.size
-            self._note("graphsim", mine)
-            outside = mine.outside
-        if theirs is not None:
-            self.checked += theirs.outside.size
-            self._note("reference", theirs)
-            self.ratios += np.bincount(np.searchsorted(RATIO_EDGES, theirs.ratio.ravel()), minlength=len(RATIO_EDGES))
-            outside = theirs.outside if outside is None else outside | theirs.outside
-        if outside is not None:
-            self.outside += int(np.count_nonzero(outside))
-        if values is not None and shown is not None:
-            with np.errstate(all="ignore"):
-                apart = np.where(values == shown, 0.0, np.abs(values.astype(np.float64) - shown))
-            self.difference = max(self.difference or 0.0, float(np.max(apart, initial=0.0)))
-            self.ulps += _ulp_histogram(values, shown)
-
-    def _note(self, judged: Judged, verdict: _Verdict) -> None:
-        self.greatest[judged] = max(self.greatest.get(judged, 0.0), float(np.max(verdict.ratio, initial=0.0)))
-
-    def agreement(self) -> LayerAgreement:
-        """The counts, frozen."""
-        group = self.group
-        return LayerAgreement(
-            group.name,
-            group.layer,
-            group.observes,
-            group.size,
-            self.checked,
-            self.checked_own,
-            self.outside,
-            self.difference,
-            self.greatest.get("reference"),
-            self.greatest.get("graphsim"),
-            {} if self.difference is None else dict(zip(ULP_BINS, map(int, self.ulps), strict=True)),
-            tuple(int(count) for count in self.ratios),
-        )
-
-
-def _ulp_histogram(a: FloatArray, b: FloatArray) -> npt.NDArray[np.int64]:
-    """How many pairs are how many float32 numbers apart, by ``ULP_BINS``; whatever is not a number is in the last."""
-    distance = np.abs(_ordinal(a) - _ordinal(b)).ravel()
-    distance[(np.isnan(a) | np.isnan(b)).ravel()] = 2**31
-    edges = np.array([0, 1, *(2**i for i in range(1, 13))])
-    return np.bincount(np.searchsorted(edges, distance), minlength=len(ULP_BINS))
-
-
-def _ordinal(values: FloatArray) -> npt.NDArray[np.int64]:
-    """Numbers float32 values in order; both zeros are 0 (the bits are sign and magnitude, IEEE 754 section 3.4)."""
-    bits = np.ascontiguousarray(values).view(np.int32).astype(np.int64)
-    return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
 
 
 def _classifiers(graph: Graph, run: Run, labels: npt.NDArray[np.int64] | None) -> list[str]:

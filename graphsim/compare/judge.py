@@ -1,0 +1,256 @@
+"""The judge: goes through a graph, some samples at a time, with the balls of both sides, and counts what it finds.
+
+A ball is dropped after its last consumer, and of the reference only the samples at hand are here: the judge needs
+memory for a few groups, not for the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from graphsim.analysis.rounding import GRAPHSIM, TENSORFLOW, Arithmetic, Ball, Rounding
+from graphsim.compare.reference import Tensor
+from graphsim.compare.result import RATIO_EDGES, ULP_BINS, Divergence, Judged, LayerAgreement
+from graphsim.errors import UsageError
+from graphsim.graph import Graph
+from graphsim.graph.ops import SINKS
+from graphsim.simulate.engine import Run
+
+FloatArray = npt.NDArray[np.float32]
+Array = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+
+class Judge:
+    """Judges every neuron of a run and of a reference.
+
+    Attributes:
+        tallies: of every group that has values, by its number.
+        first: the first divergence so far, by layer, then sample.
+        shown: the reference's values of the groups in ``keep``, by name, float32 (N, elements); filled as it goes.
+    """
+
+    def __init__(
+        self, graph: Graph, run: Run, keep: Collection[str] = (), progress: Callable[[int], None] | None = None
+    ) -> None:
+        self.graph, self.run, self.rounding = graph, run, Rounding(graph)
+        self._progress = progress
+        self.shown: dict[str, FloatArray] = {}
+        self._keep = frozenset(keep)
+        self.tallies: dict[int, Tally] = {}
+        self.first: Divergence | None = None
+        self._first_group = len(graph.groups)
+        for number, group in enumerate(graph.groups):
+            if group.op == "input" and group.name not in run.values:
+                raise UsageError(f'the run has no values of input {group.name}; run with keep="all" to compare')
+            if group.op in ("source", "input"):
+                continue
+            self.tallies[number] = Tally(graph, number)
+        #: Groups whose balls nobody needs any more once a group was judged.
+        self._done: list[list[int]] = [[] for _ in graph.groups]
+        for number in range(len(graph.groups)):
+            self._done[max([number, *(c.dst for c in graph.channels_from(number))])].append(number)
+
+    def samples(self, start: int, count: int, reference: Mapping[Tensor, FloatArray]) -> None:
+        """Judge ``count`` samples from ``start`` on; ``reference`` has their tensors, float32 (count, *shape)."""
+        tensors = {number: self._tensor(number, reference, count) for number in self.tallies}
+        shown = {number: values for number, values in tensors.items() if values is not None}
+        for name in self._keep & {self.graph.groups[number].name for number in shown}:
+            values = shown[self.graph.number[name]]
+            kept = self.shown.setdefault(name, np.empty((self.run.samples, values.shape[1]), np.float32))
+            kept[start : start + count] = values
+        step = self.rounding.samples_at_once
+        for first in range(0, count, step):
+            here = slice(first, first + step)
+            at_hand = {number: values[here] for number, values in shown.items()}
+            self._chunk(start + first, min(step, count - first), at_hand)
+            if self._progress is not None:
+                self._progress(start + min(first + step, count))
+
+    def _tensor(self, number: int, reference: Mapping[Tensor, FloatArray], count: int) -> FloatArray | None:
+        group = self.graph.groups[number]
+        values = reference.get((group.layer, group.call, group.observes)) if group.observes else None
+        if values is None:
+            return None
+        if len(values) != count or values[:1].size != group.size * len(values[:1]):
+            raise UsageError(
+                f"layer {group.layer}: the reference shows an array of shape {values.shape};"
+                f" {group.name} needs ({count}, {', '.join(map(str, group.shape))})"
+            )
+        return values.reshape(count, group.size)
+
+    def _chunk(self, start: int, count: int, reference: Mapping[int, FloatArray]) -> None:
+        stop = start + count
+        own: dict[int, Ball] = {}
+        outside: dict[int, Ball] = {}
+        for number, group in enumerate(self.graph.groups):
+            seen = self.run.values.get(group.name)
+            values = None if seen is None else seen[start:stop].reshape(count, -1)
+            if group.op == "input":
+                assert values is not None
+                own[number] = outside[number] = Ball.observed(values)
+            elif group.op in SINKS:
+                if values is not None:
+                    self._sink(number, values, start, stop)
+            elif group.op != "source":
+                shown = reference.get(number)
+                mine = self._judge(number, values, own, GRAPHSIM)
+                theirs = self._judge(number, shown, outside, TENSORFLOW)
+                self._count(number, start, values, shown, mine, theirs)
+            for finished in self._done[number]:
+                own.pop(finished, None)
+                outside.pop(finished, None)
+
+    def _judge(
+        self, number: int, seen: FloatArray | None, balls: dict[int, Ball], arithmetic: Arithmetic
+    ) -> Verdict | None:
+        """The verdict on observed values; the ball of the group goes to ``balls`` for the groups after it."""
+        ball = self.rounding.evaluate(number, balls, arithmetic)
+        balls[number] = ball if seen is None else Ball.observed(seen)
+        if seen is None:
+            return None
+        return _verdict(balls[number].value, ball.value, ball.spread)
+
+    def _sink(self, number: int, values: FloatArray, start: int, stop: int) -> None:
+        """A sink copies: every element must be the producer's, bit for bit, or the number of the greatest."""
+        graph, group = self.graph, self.graph.groups[number]
+        channel = graph.channels_into(number)[0]
+        fed = self.run.values.get(graph.groups[channel.src].name)
+        if fed is None:
+            return
+        edges = channel.expand(graph.groups[channel.src].size, group.size, graph.params)
+        inputs = fed[start:stop].reshape(stop - start, -1)[:, edges.src].reshape(stop - start, group.size, -1)
+        if group.op == "argmax":
+            best = np.argmax(inputs, axis=2)[..., None]
+            inputs = np.concatenate([best.astype(np.float32), np.take_along_axis(inputs, best, axis=2)], axis=2)
+        expected = inputs.reshape(stop - start, -1).astype(np.float64)
+        verdict = _verdict(values.astype(np.float64), expected, np.zeros_like(expected))
+        self._count(number, start, values, None, verdict, None)
+
+    def _count(
+        self,
+        number: int,
+        start: int,
+        values: FloatArray | None,
+        shown: FloatArray | None,
+        mine: Verdict | None,
+        theirs: Verdict | None,
+    ) -> None:
+        self.tallies[number].add(values, shown, mine, theirs)
+        if self._first_group <= number:
+            return
+        verdicts: list[tuple[Judged, Verdict]] = []
+        if theirs is not None and theirs.outside.any():
+            verdicts.append(("reference", theirs))
+        if mine is not None and mine.outside.any():
+            verdicts.append(("graphsim", mine))
+        if not verdicts:
+            return
+        judged, verdict = min(verdicts, key=lambda pair: int(np.argmax(pair[1].outside)))
+        sample, local = divmod(int(np.argmax(verdict.outside)), verdict.outside.shape[1])
+        group = self.graph.groups[number]
+        actor = local // (verdict.outside.shape[1] // group.size)
+        self._first_group = number
+        self.first = Divergence(
+            self.graph.actor(int(self.graph.first[number]) + actor).name,
+            group.layer,
+            start + sample,
+            judged,
+            float("nan") if values is None else float(values[sample, local]),
+            None if shown is None else float(shown[sample, local]),
+            float(verdict.exact[sample, local]),
+            float(verdict.bound[sample, local]),
+            float(verdict.ratio[sample, local]),
+        )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """On values (n, elements) of one group: the exact ones, the bounds, \\|error\\|/bound, and which are outside."""
+
+    exact: Array
+    bound: Array
+    ratio: Array
+    outside: Bools
+
+
+def _verdict(seen: Array, exact: Array, bound: Array) -> Verdict:
+    with np.errstate(all="ignore"):
+        error = np.where(seen == exact, 0.0, np.abs(seen - exact))
+        within = error <= bound  # false for whatever is not a number
+        ratio = np.where(bound > 0, error / bound, np.where(within, 0.0, np.inf))
+        ratio = np.where(within, np.nan_to_num(ratio, nan=0.0), np.where(np.isnan(ratio), np.inf, ratio))
+    return Verdict(exact, bound, ratio, ~within)
+
+
+class Tally:
+    """Counts for one group, over all chunks."""
+
+    def __init__(self, graph: Graph, number: int) -> None:
+        self.group = graph.groups[number]
+        self.checked = self.checked_own = self.outside = 0
+        self.difference: float | None = None
+        self.greatest: dict[Judged, float] = {}
+        self.ulps = np.zeros(len(ULP_BINS), np.int64)
+        self.ratios = np.zeros(len(RATIO_EDGES), np.int64)
+
+    def add(
+        self, values: FloatArray | None, shown: FloatArray | None, mine: Verdict | None, theirs: Verdict | None
+    ) -> None:
+        """Count one chunk."""
+        outside: Bools | None = None
+        if mine is not None:
+            self.checked_own += mine.outside.size
+            self._note("graphsim", mine)
+            outside = mine.outside
+        if theirs is not None:
+            self.checked += theirs.outside.size
+            self._note("reference", theirs)
+            self.ratios += np.bincount(np.searchsorted(RATIO_EDGES, theirs.ratio.ravel()), minlength=len(RATIO_EDGES))
+            outside = theirs.outside if outside is None else outside | theirs.outside
+        if outside is not None:
+            self.outside += int(np.count_nonzero(outside))
+        if values is not None and shown is not None:
+            with np.errstate(all="ignore"):
+                apart = np.where(values == shown, 0.0, np.abs(values.astype(np.float64) - shown))
+            self.difference = max(self.difference or 0.0, float(np.max(apart, initial=0.0)))
+            self.ulps += _ulp_histogram(values, shown)
+
+    def _note(self, judged: Judged, verdict: Verdict) -> None:
+        self.greatest[judged] = max(self.greatest.get(judged, 0.0), float(np.max(verdict.ratio, initial=0.0)))
+
+    def agreement(self) -> LayerAgreement:
+        """The counts, frozen."""
+        group = self.group
+        return LayerAgreement(
+            group.name,
+            group.layer,
+            group.observes,
+            group.size,
+            self.checked,
+            self.checked_own,
+            self.outside,
+            self.difference,
+            self.greatest.get("reference"),
+            self.greatest.get("graphsim"),
+            {} if self.difference is None else dict(zip(ULP_BINS, map(int, self.ulps), strict=True)),
+            tuple(int(count) for count in self.ratios),
+        )
+
+
+def _ulp_histogram(a: FloatArray, b: FloatArray) -> npt.NDArray[np.int64]:
+    """How many pairs are how many float32 numbers apart, by ``ULP_BINS``; whatever is not a number is in the last."""
+    distance = np.abs(_ordinal(a) - _ordinal(b)).ravel()
+    distance[(np.isnan(a) | np.isnan(b)).ravel()] = 2**31
+    edges = np.array([0, 1, *(2**i for i in range(1, 13))])
+    return np.bincount(np.searchsorted(edges, distance), minlength=len(ULP_BINS))
+
+
+def _ordinal(values: FloatArray) -> npt.NDArray[np.int64]:
+    """Numbers float32 values in order; both zeros are 0 (the bits are sign and magnitude, IEEE 754 section 3.4)."""
+    bits = np.ascontiguousarray(values).view(np.int32).astype(np.int64)
+    return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
