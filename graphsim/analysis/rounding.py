@@ -96,6 +96,8 @@ class _Acc(NamedTuple):
 def gamma(n: npt.ArrayLike, unit: float = UNIT) -> Array:
     """n u / (1 - n u); infinite where n u >= 1 (Higham, section 3.1)."""
     product = np.asarray(n, np.float64) * unit
+    if np.max(product, initial=0.0) < 1:
+        return product / (1 - product)
     return np.where(product < 1, product / np.where(product < 1, 1 - product, 1), np.inf)
 
 
@@ -169,17 +171,21 @@ class Rounding:
             roundings = roundings + g.extra_roundings
             if "magnitude" in g.params:
                 scale = scale + np.abs(per_actor(self.graph, g.params["magnitude"], g.size))
-        here = gamma(self._deepest(group), UNIT64)
-        radius = (np.where(scale > 0, gamma(roundings) * scale, 0.0) + moved + 2 * under) * (1 + 2.0**-30)
-        radius += here * (np.where(roundings > 0, scale, 0.0) + moved)
+        # Copies are exact here as there; 0 times an infinite scale is not a number.
+        radius = np.where((roundings > 0) & (scale > 0), (gamma(roundings) + self._here(group)) * scale, 0.0)
+        radius += moved * (1 + self._here(group))
+        radius += 2 * under
+        radius *= 1 + 2.0**-30
         ball = _unless_overflow(value, radius, scale)
+        if np.isfinite(value).all():
+            return ball
         # One operation on an infinite and a finite number is infinite, in any arithmetic.
         certain = np.isinf(value) & (roundings <= 1) & np.isfinite(moved)
-        return Ball(value, np.where(certain, 0.0, ball.spread)) if certain.any() else ball
+        return Ball(value, np.where(certain, 0.0, ball.spread))
 
-    def _deepest(self, group: int) -> int:
-        """Float64 roundings that an evaluation of the group's fold may make, with some to spare."""
-        return sum(port.deepest for port in self._ports[group]) + 16
+    def _here(self, group: int) -> float:
+        """Relative error that the float64 evaluation of the group's fold may have, with some to spare."""
+        return float(gamma(sum(port.deepest for port in self._ports[group]) + 16, UNIT64))
 
     def _activate(self, group: int, ball: Ball, arithmetic: Arithmetic) -> Ball:
         """The ball after the activation."""

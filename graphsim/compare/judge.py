@@ -180,11 +180,16 @@ class Verdict:
 
 def _verdict(seen: Array, exact: Array, bound: Array) -> Verdict:
     with np.errstate(all="ignore"):
-        error = np.where(seen == exact, 0.0, np.abs(seen - exact))
-        within = error <= bound  # false for whatever is not a number
-        ratio = np.where(bound > 0, error / bound, np.where(within, 0.0, np.inf))
-        ratio = np.where(within, np.nan_to_num(ratio, nan=0.0), np.where(np.isnan(ratio), np.inf, ratio))
-    return Verdict(exact, bound, ratio, ~within)
+        error = np.abs(seen - exact)
+        if not np.isfinite(error).all():
+            error[seen == exact] = 0.0
+        outside = ~(error <= bound)  # whatever is not a number is outside
+        ratio = np.divide(error, bound, out=np.zeros_like(error), where=bound > 0)
+        ratio[np.isnan(ratio)] = 0.0
+        if outside.any():
+            far = error[outside] / bound[outside]
+            ratio[outside] = np.where(np.isnan(far), np.inf, far)
+    return Verdict(exact, bound, ratio, outside)
 
 
 class Tally:
@@ -210,7 +215,7 @@ class Tally:
         if theirs is not None:
             self.checked += theirs.outside.size
             self._note("reference", theirs)
-            self.ratios += np.bincount(np.searchsorted(RATIO_EDGES, theirs.ratio.ravel()), minlength=len(RATIO_EDGES))
+            self.ratios += _by_octave(theirs.ratio, -12, len(RATIO_EDGES))
             outside = theirs.outside if outside is None else outside | theirs.outside
         if outside is not None:
             self.outside += int(np.count_nonzero(outside))
@@ -244,10 +249,20 @@ class Tally:
 
 def _ulp_histogram(a: FloatArray, b: FloatArray) -> npt.NDArray[np.int64]:
     """How many pairs are how many float32 numbers apart, by ``ULP_BINS``; whatever is not a number is in the last."""
-    distance = np.abs(_ordinal(a) - _ordinal(b)).ravel()
-    distance[(np.isnan(a) | np.isnan(b)).ravel()] = 2**31
-    edges = np.array([0, 1, *(2**i for i in range(1, 13))])
-    return np.bincount(np.searchsorted(edges, distance), minlength=len(ULP_BINS))
+    distance = np.abs(_ordinal(a) - _ordinal(b)).astype(np.float64)
+    distance[np.isnan(a) | np.isnan(b)] = np.inf
+    return _by_octave(distance, 0, len(ULP_BINS))
+
+
+def _by_octave(values: Array, first: int, bins: int) -> npt.NDArray[np.int64]:
+    """How many values are 0, how many in (0, 2**first], in (2**first, 2**(first + 1)] and so on, the last bin open."""
+    bits = np.ascontiguousarray(values).reshape(-1).view(np.int64)
+    exponent = ((bits + ((1 << 52) - 1)) >> 52) - 1023  # of the next power of two, IEEE 754: 52 bits of fraction
+    found = np.bincount(np.clip(exponent, first, first + bins - 2) - first + 1, minlength=bins)
+    zeros = len(bits) - int(np.count_nonzero(bits))
+    found[0] += zeros
+    found[1] -= zeros
+    return found
 
 
 def _ordinal(values: FloatArray) -> npt.NDArray[np.int64]:
