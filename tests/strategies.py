@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from graphsim.graph import Channel, Csr, Dense, Graph, Group, OneToOne, Ref, Table
 
-#: Activations that keep finite values finite, with arguments; log and exp are left to the softmax pattern.
+#: Activations that keep finite values finite, with arguments (log, exp, roots and squares do not).
 ACTIVATION_ARGS: dict[str, tuple[float, ...]] = {
     "linear": (),
     "relu": (),
@@ -50,6 +50,8 @@ ACTIVATION_ARGS: dict[str, tuple[float, ...]] = {
     "squareplus": (4.0,),
     "sparse_plus": (),
     "sparse_sigmoid": (),
+    "abs": (),
+    "negative": (),
 }
 
 

@@ -169,7 +169,8 @@ def keras_function(keras: Any, name: str, args: tuple[float, ...]) -> Callable[[
     a = keras.activations
     special: dict[str, Callable[[Any], Any]] = {
         "exp": a.exponential,
-        "log": keras.ops.log,
+        **{row: getattr(keras.ops, row) for row in ("log", "square", "abs", "negative")},
+        **{row: getattr(keras.ops, row) for row in ("sqrt", "rsqrt", "reciprocal")},
         "gelu": lambda x: a.gelu(x, approximate=False),
         "gelu_tanh": lambda x: a.gelu(x, approximate=True),
         "hard_sigmoid_v2": TensorFlowReference(MODELS / "digits_mlp.h5").hard_sigmoid_v2,
@@ -187,7 +188,7 @@ def test_tensorflows_activations_keep_the_stated_allowances(keras: Any, name: st
     x = x[np.isfinite(x)]
     if name == "squareplus":
         x = x[np.abs(x) < 1e19]  # TensorFlow squares x, which overflows above
-    if name == "log":
+    if name in ("log", "sqrt", "rsqrt"):
         x = x[x > 0]
     found = np.asarray(keras_function(keras, name, args)(keras.ops.convert_to_tensor(x)))
     groups = [

@@ -68,6 +68,12 @@ FORMULAS: dict[str, Callable[..., mpf]] = {
     "squareplus": lambda x, b: (x + mp.sqrt(x * x + mpf(b))) / 2,
     "sparse_plus": lambda x: ZERO if x <= -1 else x if x >= 1 else (x + 1) ** 2 / 4,
     "sparse_sigmoid": lambda x: _clip((x + 1) / 2, 0, 1),
+    "square": lambda x: x * x,
+    "abs": abs,
+    "negative": lambda x: -x,
+    "sqrt": mp.sqrt,
+    "rsqrt": lambda x: 1 / mp.sqrt(x),
+    "reciprocal": lambda x: 1 / x,
 }
 ARGUMENTS: dict[str, list[tuple[float, ...]]] = {
     "clipped_relu": [(0.1, 6.0, 0.5), (0.0, math.inf, 0.0), (0.3, 1.0, -0.1)],
@@ -80,6 +86,8 @@ ARGUMENTS: dict[str, list[tuple[float, ...]]] = {
     "squareplus": [(4.0,), (0.1,), (0.0,)],
 }
 CASES = [(name, args) for name in ACTIVATIONS for args in ARGUMENTS.get(name, [()])]
+#: Activations of positive operands, and others that are neither flat nor straight far out.
+POSITIVE, CURVED = ("log", "sqrt", "rsqrt"), ("exp", "square", "reciprocal")
 #: Beyond it, every formula with an exponential in it is the one of its branches that does not grow, or overflows.
 FAR = 1e4
 
@@ -108,8 +116,10 @@ def operands() -> list[float]:
 
 def relevant(name: str, x: float) -> bool:
     """Whether mpmath can say in reasonable time what the rule should give."""
-    if name == "log":
+    if name in POSITIVE:
         return x > 0
+    if name == "reciprocal":
+        return x != 0
     return abs(x) < FAR or name in {
         "relu",
         "linear",
@@ -118,6 +128,9 @@ def relevant(name: str, x: float) -> bool:
         "squareplus",
         "hard_tanh",
         "soft_shrink",
+        "square",
+        "abs",
+        "negative",
     }
 
 
@@ -142,7 +155,7 @@ def test_rule_is_within_its_claim_everywhere(name: str, args: tuple[float, ...])
             assert ulps(np.float32(got), true) <= 0.50001, (x, got, true)
 
 
-@pytest.mark.parametrize(("name", "args"), [case for case in CASES if case[0] not in ("log", "exp")])
+@pytest.mark.parametrize(("name", "args"), [case for case in CASES if case[0] not in (*POSITIVE, *CURVED)])
 def test_far_out_a_rule_neither_breaks_nor_turns(name: str, args: tuple[float, ...]) -> None:
     """Between 10**4 and the greatest float32, every activation is a constant, or a multiple of its operand."""
     rule = ACTIVATIONS[name].rule
@@ -191,6 +204,12 @@ INFINITE: dict[str, tuple[float, float]] = {
     "squareplus": (math.inf, 0),
     "sparse_plus": (math.inf, 0),
     "sparse_sigmoid": (1, 0),
+    "square": (math.inf, math.inf),
+    "abs": (math.inf, math.inf),
+    "negative": (-math.inf, math.inf),
+    "sqrt": (math.inf, NAN),
+    "rsqrt": (0, NAN),
+    "reciprocal": (0, 0),
 }
 
 
@@ -207,10 +226,20 @@ def test_nan_gives_nan_except_where_a_comparison_decides(name: str) -> None:
     assert math.isnan(rule(NAN, *args)) == (name != "threshold")
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name not in ("rsqrt", "reciprocal")])
 def test_zeros_of_both_signs_give_equal_values(name: str) -> None:
     rule, args = ACTIVATIONS[name].rule, ARGUMENTS.get(name, [()])[0]
     assert rule(0.0, *args) == rule(-0.0, *args)
+
+
+def test_reciprocals_of_zeros_keep_their_signs() -> None:
+    for rule in (arithmetic.rsqrt, arithmetic.reciprocal):
+        assert (rule(0.0), rule(-0.0)) == (math.inf, -math.inf)
+
+
+def test_roots_of_what_has_none() -> None:
+    assert math.isnan(arithmetic.sqrt(-1e-45))
+    assert math.isnan(arithmetic.rsqrt(-1e-45))
 
 
 def test_log_of_what_has_none() -> None:

@@ -24,7 +24,7 @@ from graphsim.zoo import shipped
 
 WAYS: tuple[Way, ...] = ("auto", "skip", "dense")
 #: The arguments that strategies do not list, because those activations leave what is finite.
-ARGS = {**ACTIVATION_ARGS, "exp": (), "log": ()}
+ARGS = {**dict.fromkeys(("exp", "log", "square", "sqrt", "rsqrt", "reciprocal"), ()), **ACTIVATION_ARGS}
 
 engines = pytest.mark.parametrize("make", [ReferenceEngine, LanesEngine], ids=["reference", "lanes"])
 Make = Callable[[Graph], Any]

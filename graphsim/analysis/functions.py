@@ -73,6 +73,12 @@ VECTORISED: dict[str, Callable[..., Array]] = {
     "squareplus": lambda x, b: (x + np.sqrt(x * x + b)) / 2,
     "sparse_plus": lambda x: _where(x <= -1, 0.0, _where(x >= 1, x, (np.clip(x, -1, 1) + 1) ** 2 / 4)),
     "sparse_sigmoid": lambda x: np.clip((x + 1) / 2, 0.0, 1.0),
+    "square": np.square,
+    "abs": np.abs,
+    "negative": np.negative,
+    "sqrt": np.sqrt,
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+    "reciprocal": lambda x: 1 / x,
 }
 
 

@@ -1,12 +1,13 @@
 """The arithmetic that every engine shares: elementary functions and activations, in float64, from basic operations.
 
-A rule here takes Python floats (float64) and uses only ``+ - * /``, comparisons, ``math.sqrt``, ``math.floor`` and
-exact scaling by powers of two, all of which IEEE 754 defines to the last bit. Interpreted by Python or compiled by a
-compiler that neither fuses nor reassociates, a rule therefore gives the same bits. An engine widens its float32
-operand to float64, applies the rule, and rounds the result to float32 once. For every finite float32 operand a rule is
-within 6e-13 of the true value, relatively, down to 2**-160 (tests measure this against mpmath), so every activation is
-within 0.50001 ulp. An infinite operand gives what the formula gives in IEEE arithmetic: the limit, or NaN where it
-subtracts or multiplies its way to inf - inf or inf * 0, as in Keras. NaN gives NaN, except where a comparison decides.
+A rule here takes Python floats (float64) and uses only ``+ - * /``, comparisons, ``math.sqrt``, ``math.floor``,
+``math.copysign`` and exact scaling by powers of two, all of which IEEE 754 defines to the last bit. Interpreted by
+Python or compiled by a compiler that neither fuses nor reassociates, a rule therefore gives the same bits. An engine
+widens its float32 operand to float64, applies the rule, and rounds the result to float32 once. For every finite float32
+operand a rule is within 6e-13 of the true value, relatively, down to 2**-160 (tests measure this against mpmath), so
+every activation is within 0.50001 ulp. An infinite operand gives what the formula gives in IEEE arithmetic: the limit,
+or NaN where it subtracts or multiplies its way to inf - inf or inf * 0, as in Keras. NaN gives NaN, except where a
+comparison decides.
 
 Rules are plain functions of scalars with positional parameters and no default values, so that they can be compiled;
 ``ACTIVATIONS`` in :mod:`graphsim.graph.ops` lists the ones that a group may name.
@@ -317,3 +318,37 @@ def sparse_plus(x: float) -> float:
 def sparse_sigmoid(x: float) -> float:
     """0 below -1, 1 above 1, (x + 1) / 2 between."""
     return 0.0 if x <= -1.0 else (1.0 if x >= 1.0 else 0.5 * (x + 1.0))
+
+
+def square(x: float) -> float:
+    """x**2."""
+    return x * x
+
+
+def absolute(x: float) -> float:
+    """\\|x\\|."""
+    return math.copysign(x, 1.0)
+
+
+def negative(x: float) -> float:
+    """-x."""
+    return -x
+
+
+def sqrt(x: float) -> float:
+    """The root of x; NaN below 0."""
+    return math.nan if x < 0.0 else math.sqrt(x)
+
+
+def rsqrt(x: float) -> float:
+    """1 / sqrt(x); infinite at 0, with its sign; NaN below."""
+    if x == 0.0:
+        return math.copysign(math.inf, x)
+    return 1.0 / sqrt(x)
+
+
+def reciprocal(x: float) -> float:
+    """1 / x; infinite at 0, with its sign."""
+    if x == 0.0:
+        return math.copysign(math.inf, x)
+    return 1.0 / x

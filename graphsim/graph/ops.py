@@ -426,6 +426,12 @@ ACTIVATIONS: dict[str, Activation] = {
     "sparse_sigmoid": Activation(
         a.sparse_sigmoid, (), {"compare": 2, "mul": 1, "add": 1}, _nowhere, _within(2), "0, (x + 1) / 2 or 1"
     ),
+    "square": Activation(a.square, (), {"mul": 1}, lambda: (0.0,), _within(1), "x^2"),
+    "abs": Activation(a.absolute, (), {}, lambda: (0.0,), _EXACT, "|x|"),
+    "negative": Activation(a.negative, (), {}, _nowhere, _EXACT, "-x"),
+    "sqrt": Activation(a.sqrt, (), {"special": 1}, _nowhere, _within(1.5), "root of x"),
+    "rsqrt": Activation(a.rsqrt, (), {"special": 1, "divide": 1}, lambda: (0.0,), _within(5), "1 / sqrt(x)"),
+    "reciprocal": Activation(a.reciprocal, (), {"divide": 1}, lambda: (0.0,), _within(4), "1 / x"),
 }
 
 
