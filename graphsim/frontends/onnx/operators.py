@@ -1,0 +1,563 @@
+"""The rules of ONNX operators: one short function each, registered under the operator's name.
+
+A tensor of the file has a batch axis, of size 1 here; blocks want tensors without it. :func:`sample` takes it off and
+:func:`batched` puts it back. Semantics: the operators' specification at https://onnx.ai/onnx/operators.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from graphsim.frontends.blocks.conv import Kernel, convolution
+from graphsim.frontends.blocks.pool import pooling, whole
+from graphsim.frontends.blocks.spatial import Slide, along, padded, sliding, transposed
+from graphsim.frontends.builder import Array, Builder, RefusedError, Tensor, Unary
+from graphsim.frontends.keras import activations
+from graphsim.frontends.onnx import folding
+from graphsim.frontends.onnx.reader import Node
+from graphsim.graph import Axis, Ref
+
+Value = Tensor | Array
+
+
+@dataclass(frozen=True)
+class Call:
+    """A node with the values of its inputs; None for one that is left out."""
+
+    node: Node
+    values: Sequence[Value | None]
+    opset: int
+
+    def given(self, number: int) -> bool:
+        """Whether an input is there."""
+        return number < len(self.values) and self.values[number] is not None
+
+    def tensor(self, number: int) -> Tensor:
+        """An input that depends on the sample.
+
+        Raises:
+            RefusedError: it is a constant.
+        """
+        value = self.values[number] if number < len(self.values) else None
+        if not isinstance(value, Tensor):
+            raise RefusedError(f"its input {number} is a constant, or missing")
+        return value
+
+    def constant(self, number: int) -> Array:
+        """An input that the file holds.
+
+        Raises:
+            RefusedError: it depends on the sample, or is missing.
+        """
+        value = self.values[number] if number < len(self.values) else None
+        if not isinstance(value, np.ndarray):
+            raise RefusedError(f"its input {number} is not a constant")
+        return value
+
+    def floats(self, number: int) -> npt.NDArray[np.float32]:
+        """A constant as float32."""
+        return self.constant(number).astype(np.float32)
+
+    def integer(self, name: str, default: int) -> int:
+        """An attribute."""
+        return int(self.node.attributes.get(name, default))
+
+    def number(self, name: str, default: float) -> float:
+        """An attribute, rounded to float32."""
+        return float(np.float32(self.node.attributes.get(name, default)))
+
+    def integers(self, name: str, default: Sequence[int]) -> list[int]:
+        """An attribute."""
+        return [int(n) for n in self.node.attributes.get(name, default)]
+
+
+Rule = Callable[[Builder, Call], Sequence[Value]]
+RULES: dict[str, Rule] = {}
+"""Every rule, by operator."""
+
+
+def operator(*names: str) -> Callable[[Rule], Rule]:
+    """Register a rule."""
+
+    def register(rule: Rule) -> Rule:
+        RULES.update(dict.fromkeys(names, rule))
+        return rule
+
+    return register
+
+
+def sample_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """A shape without the batch axis, where there is one: what groups have."""
+    return tuple(shape[1:]) if len(shape) > 1 and shape[0] == 1 else tuple(shape)
+
+
+def sample(x: Tensor) -> Tensor:
+    """A tensor without its batch axis.
+
+    Raises:
+        RefusedError: it has none.
+    """
+    if len(x.shape) < 2 or x.shape[0] != 1:
+        raise RefusedError(f"its input of shape {x.shape} has no batch axis in front")
+    return x.reshaped(x.shape[1:])
+
+
+def batched(y: Tensor) -> Tensor:
+    """A tensor with a batch axis in front."""
+    return replace(y, shape=(1, *y.shape))
+
+
+def _group(to: Builder, op: str, shape: Sequence[int], **more: Any) -> Tensor:
+    return replace(to.group(op, sample_shape(shape), observes="output", **more), shape=tuple(shape))
+
+
+# -- one element at a time --------------------------------------------------------------------------------------------
+
+_UNARY: dict[str, str] = {
+    "Relu": "relu",
+    "Sigmoid": "sigmoid",
+    "Tanh": "tanh",
+    "Softplus": "softplus",
+    "Softsign": "softsign",
+    "Exp": "exponential",
+    "Mish": "mish",
+    "HardSwish": "hard_silu",
+}
+for _name, _row in _UNARY.items():
+    operator(_name)(lambda to, call, row=_row: [activations.apply(to, call.tensor(0), activations.UNARY[row])])  # type: ignore[misc]
+
+
+@operator("LeakyRelu", "Elu", "Celu", "ThresholdedRelu", "Selu", "HardSigmoid", "Gelu", "Log")
+def activation(to: Builder, call: Call) -> Sequence[Value]:
+    """Activations with arguments."""
+    match call.node.op:
+        case "LeakyRelu":
+            row = Unary("leaky_relu", (call.number("alpha", 0.01),))
+        case "Elu":
+            row = Unary("elu", (call.number("alpha", 1.0),))
+        case "Celu":
+            row = Unary("celu", (call.number("alpha", 1.0),))
+        case "ThresholdedRelu":
+            row = Unary("threshold", (call.number("alpha", 1.0), 0.0))
+        case "Selu":
+            usual = call.number("alpha", 1.67326319217681884765625), call.number("gamma", 1.05070102214813232421875)
+            if usual != (float(np.float32(1.67326319217681884765625)), float(np.float32(1.05070102214813232421875))):
+                raise RefusedError("its alpha and gamma are not the usual ones")
+            row = Unary("selu")
+        case "HardSigmoid":
+            named = {(1 / 6, 0.5): "hard_sigmoid", (0.2, 0.5): "hard_sigmoid_v2"}
+            given = call.node.attributes.get("alpha", 0.2), call.node.attributes.get("beta", 0.5)
+            found = [name for pair, name in named.items() if np.allclose(pair, given, atol=1e-7, rtol=0)]
+            if not found:
+                raise RefusedError(f"its alpha and beta are {given}; {list(named)} are lowered")
+            row = Unary(found[0])
+        case "Gelu":
+            row = Unary("gelu_tanh" if call.node.attributes.get("approximate") == "tanh" else "gelu")
+        case _:
+            row = Unary("log")
+    return [activations.apply(to, call.tensor(0), row)]
+
+
+@operator("Softmax", "LogSoftmax")
+def softmax(to: Builder, call: Call) -> Sequence[Value]:
+    """Along an axis; before operator set 13, along all axes from it on."""
+    x = call.tensor(0)
+    axis = call.integer("axis", -1 if call.opset >= 13 else 1) % len(x.shape)
+    axes = range(axis, len(x.shape)) if call.opset < 13 else [axis]
+    if 0 in axes:
+        raise RefusedError("it works along the batch axis")
+    kind = "softmax" if call.node.op == "Softmax" else "log_softmax"
+    return [batched(activations.along(to, sample(x), activations.Along(kind, tuple(axes))))]
+
+
+@operator("PRelu")
+def prelu(to: Builder, call: Call) -> Sequence[Value]:
+    """Slopes that broadcast to the input."""
+    x, slope = call.tensor(0), call.floats(1)
+    over = (1,) * (len(x.shape) - slope.ndim) + slope.shape
+    ref = to.spread("slope", lambda of: slope, over, x.shape)
+    y = _group(to, "sum", x.shape, activation=Unary("leaky_relu"), params={"alpha": ref})
+    to.one_to_one(x, y)
+    return [y]
+
+
+@operator("Identity", "Dropout")
+def identity(to: Builder, call: Call) -> Sequence[Value]:
+    """Nothing at inference."""
+    return [call.tensor(0)]
+
+
+@operator("Cast")
+def cast(to: Builder, call: Call) -> Sequence[Value]:
+    """Between kinds of floats: graphs compute in float32."""
+    if call.integer("to", 1) not in (1, 11):
+        raise RefusedError("it makes other numbers than floats")
+    return [call.tensor(0)]
+
+
+# -- arithmetic -------------------------------------------------------------------------------------------------------
+
+
+@operator("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mean")
+def arithmetic(to: Builder, call: Call) -> Sequence[Value]:
+    """Element by element, operands broadcast; a constant operand becomes a param."""
+    op = call.node.op
+    values = [value for value in call.values if value is not None]
+    constants = [value for value in values if isinstance(value, np.ndarray)]
+    if not constants:
+        return [_elementwise(to, op, [value for value in values if isinstance(value, Tensor)])]
+    if len(values) != 2 or op in ("Max", "Min", "Mean"):
+        raise RefusedError("it takes a constant among its operands, which is not lowered here")
+    return [_with_constant(to, op, call.tensor(0 if isinstance(values[0], Tensor) else 1), constants[0], values)]
+
+
+def _elementwise(to: Builder, op: str, xs: Sequence[Tensor]) -> Tensor:
+    kinds = {"Add": "sum", "Sum": "sum", "Sub": "subtract", "Mul": "product", "Div": "divide"}
+    kinds |= {"Max": "max", "Min": "min", "Mean": "mean"}
+    try:
+        shape = np.broadcast_shapes(*(x.shape for x in xs))
+    except ValueError:
+        raise RefusedError(f"its inputs of shapes {', '.join(str(x.shape) for x in xs)} do not fit") from None
+    y = _group(to, kinds[op], shape)
+    for port, x in enumerate(xs):
+        to.elements(x, y, port)
+    return y
+
+
+def _with_constant(to: Builder, op: str, x: Tensor, constant: Array, values: Sequence[Value]) -> Tensor:
+    array = constant.astype(np.float32)
+    if np.broadcast_shapes(x.shape, array.shape) != x.shape:
+        raise RefusedError(f"its constant of shape {array.shape} widens an input of shape {x.shape}")
+    over = (1,) * (len(x.shape) - array.ndim) + array.shape
+
+    def param(name: str, made: Array) -> Ref:
+        return to.spread(name, lambda of: made, over, x.shape)
+
+    first = isinstance(values[0], Tensor)
+    if op in ("Add", "Sum") or (op == "Sub" and first):
+        params, weight = {"bias": param("offset", array if op != "Sub" else -array)}, None
+    elif op == "Sub":
+        params, weight = {"bias": param("offset", array)}, to.constant("minus", np.full(1, -1, np.float32))
+        y = _group(to, "linear", x.shape, params=params)
+        to.one_to_one(x, y, weight=Ref(weight.param))
+        return y
+    elif op == "Mul":
+        y = _group(to, "linear", x.shape)
+        to.one_to_one(x, y, weight=param("factor", array))
+        return y
+    elif first:
+        params = {"divisor": param("divisor", array)}
+    else:
+        raise RefusedError("it divides a constant")
+    y = _group(to, "sum", x.shape, params=params)
+    to.one_to_one(x, y)
+    return y
+
+
+@operator("MatMul", "Gemm")
+def matrix_product(to: Builder, call: Call) -> Sequence[Value]:
+    """With a constant matrix: neurons."""
+    x, weights = call.tensor(0), call.floats(1)
+    if call.node.op == "Gemm":
+        if call.integer("transA", 0):
+            raise RefusedError("its first operand is transposed")
+        weights = weights.T if call.integer("transB", 0) else weights
+        alpha = np.float32(call.number("alpha", 1.0))
+        weights = weights if alpha == 1 else weights * alpha
+    if weights.ndim != 2 or x.shape[-1] != len(weights):
+        raise RefusedError(f"its matrix of shape {weights.shape} does not fit an input of shape {x.shape}")
+    params: dict[str, Ref | None] = {}
+    if call.node.op == "Gemm" and call.given(2):
+        bias = np.float32(call.number("beta", 1.0)) * call.floats(2)
+        if bias.size not in (1, weights.shape[1]):
+            raise RefusedError(f"its bias has shape {bias.shape}")
+        params["bias"] = Ref(to.constant("bias", bias.reshape(-1)).param)
+    y = _group(to, "linear", (*x.shape[:-1], weights.shape[1]), params=params)
+    to.dense(x, y, weight=to.constant("kernel", np.ascontiguousarray(weights)), blocks=math.prod(x.shape[:-1]))
+    return [y]
+
+
+# -- windows ----------------------------------------------------------------------------------------------------------
+
+
+def _slides(call: Call, taps: Sequence[int]) -> list[Slide]:
+    strides, dilations = (call.integers(name, [1] * len(taps)) for name in ("strides", "dilations"))
+    if not len(strides) == len(dilations) == len(taps) or min([*strides, *dilations, *taps]) < 1:
+        raise RefusedError("its strides, dilations and kernel do not fit")
+    return [Slide(*parts) for parts in zip(taps, strides, dilations, strict=True)]
+
+
+def _pads(call: Call, rank: int) -> list[tuple[int, int]]:
+    pads = call.integers("pads", [0] * 2 * rank)
+    if len(pads) != 2 * rank or min(pads) < 0:
+        raise RefusedError(f"its pads are {pads}")
+    return list(zip(pads[:rank], pads[rank:], strict=True))
+
+
+def _windows(call: Call, x: Tensor, taps: Sequence[int]) -> list[Axis]:
+    """How the window slides over (channels, spatial axes)."""
+    rules: list[Callable[[int], Axis]] = []
+    auto = call.node.attributes.get("auto_pad", "NOTSET")
+    for slide, (before, after) in zip(_slides(call, taps), _pads(call, len(taps)), strict=True):
+
+        def rule(size: int, slide: Slide = slide, before: int = before, after: int = after) -> Axis:
+            if auto == "VALID":
+                return padded(size, slide, 0, 0)
+            if auto == "SAME_UPPER":
+                return sliding(size, slide, "same")
+            if auto == "SAME_LOWER":
+                upper = sliding(size, slide, "same")
+                total = max((upper.consumers - 1) * slide.stride + slide.reach - size, 0)
+                return upper._replace(pad=total - total // 2)
+            found = padded(size, slide, before, after)
+            if call.integer("ceil_mode", 0) and (size + before + after - slide.reach) % slide.stride:
+                # A window that starts within the input or its padding in front may end beyond it.
+                extra = found.consumers * slide.stride < size + before
+                return found._replace(consumers=found.consumers + int(extra))
+            return found
+
+        rules.append(rule)
+    return along(sample(x), 0, rules)
+
+
+@operator("Conv")
+def conv(to: Builder, call: Call) -> Sequence[Value]:
+    """Kernel (filters, channels of a group, *taps); channels come first."""
+    x, kernel = call.tensor(0), call.floats(1)
+    bias = to.constant("bias", call.floats(2)) if call.given(2) else None
+    axes = _windows(call, x, kernel.shape[2:])
+    found = Kernel(to.constant("kernel", kernel), kernel.shape, 1, 0)
+    groups = call.integer("group", 1)
+    y = convolution(to, sample(x), axes, found, channels=0, groups=groups, bias=bias, observes="output")
+    return [batched(y)]
+
+
+@operator("ConvTranspose")
+def conv_transpose(to: Builder, call: Call) -> Sequence[Value]:
+    """Kernel (channels, filters of a group, *taps)."""
+    x, kernel = call.tensor(0), call.floats(1)
+    groups, rank = call.integer("group", 1), kernel.ndim - 2
+    if call.node.attributes.get("auto_pad", "NOTSET") != "NOTSET" or "output_shape" in call.node.attributes:
+        raise RefusedError("its padding is not stated in numbers")
+    extra = call.integers("output_padding", [0] * rank)
+    rules: list[Callable[[int], Axis]] = []
+    for slide, (before, after), more in zip(_slides(call, kernel.shape[2:]), _pads(call, rank), extra, strict=True):
+
+        def rule(
+            size: int, slide: Slide = slide, lost: int = before + after, before: int = before, more: int = more
+        ) -> Axis:
+            return transposed(size, slide, (size - 1) * slide.stride + slide.reach - lost + more, before)
+
+        rules.append(rule)
+    if groups != 1:
+        raise RefusedError(f"it has {groups} groups")
+    bias = to.constant("bias", call.floats(2)) if call.given(2) else None
+    found = Kernel(to.constant("kernel", kernel), kernel.shape, 0, 1)
+    axes = along(sample(x), 0, rules)
+    return [batched(convolution(to, sample(x), axes, found, channels=0, bias=bias, observes="output"))]
+
+
+@operator("MaxPool", "AveragePool")
+def pool(to: Builder, call: Call) -> Sequence[Value]:
+    """Windows over the spatial axes; padding counts for the average only where it says so."""
+    x, taps = call.tensor(0), call.integers("kernel_shape", [])
+    if len([name for name in call.node.outputs if name]) > 1:
+        raise RefusedError("its second output, places of the greatest elements, is not lowered")
+    axes = _windows(call, x, taps)
+    if call.node.op == "MaxPool":
+        return [batched(pooling(to, sample(x), axes, "max"))]
+    if call.integer("count_include_pad", 0) and any(n for pair in _pads(call, len(taps)) for n in pair):
+        raise RefusedError("its average counts the padding")
+    return [batched(pooling(to, sample(x), axes, "mean"))]
+
+
+@operator("GlobalMaxPool", "GlobalAveragePool")
+def global_pool(to: Builder, call: Call) -> Sequence[Value]:
+    """Over all spatial axes."""
+    x = sample(call.tensor(0))
+    op = "max" if call.node.op == "GlobalMaxPool" else "mean"
+    return [batched(pooling(to, x, whole(x, range(1, len(x.shape))), op))]  # type: ignore[arg-type]
+
+
+# -- moving elements --------------------------------------------------------------------------------------------------
+
+
+@operator("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+def reshape(to: Builder, call: Call) -> Sequence[Value]:
+    """The same elements in another shape: no actors."""
+    x = call.tensor(0)
+    arrays = [value if isinstance(value, np.ndarray) else None for value in call.values]
+    match call.node.op:
+        case "Reshape":
+            target = call.constant(1).reshape(-1).tolist()
+            shape = folding.reshaped(x.shape, target, bool(call.integer("allowzero", 0)))
+        case "Flatten":
+            axis = call.integer("axis", 1) % (len(x.shape) + 1)
+            shape = (math.prod(x.shape[:axis]), math.prod(x.shape[axis:]))
+        case "Squeeze":
+            axes = folding.axes_of(call.node.attributes, arrays)
+            gone = (
+                {a % len(x.shape) for a in axes} if axes is not None else {i for i, n in enumerate(x.shape) if n == 1}
+            )
+            shape = tuple(n for i, n in enumerate(x.shape) if i not in gone)
+        case _:
+            axes = folding.axes_of(call.node.attributes, arrays) or []
+            rank = len(x.shape) + len(axes)
+            added = {axis % rank for axis in axes}
+            kept = iter(x.shape)
+            shape = tuple(1 if i in added else next(kept) for i in range(rank))
+    return [replace(x.reshaped(shape), classes=x.classes)]
+
+
+@operator("Shape")
+def shape(to: Builder, call: Call) -> Sequence[Value]:
+    """Known while lowering."""
+    sizes = np.array(call.tensor(0).shape, np.int64)
+    return [sizes[call.integer("start", 0) : call.node.attributes.get("end")]]
+
+
+@operator("Transpose")
+def transpose(to: Builder, call: Call) -> Sequence[Value]:
+    """Axes in another order; where only axes of size 1 move, no actors."""
+    x = call.tensor(0)
+    order = call.integers("perm", list(range(len(x.shape)))[::-1])
+    if sorted(order) != list(range(len(x.shape))):
+        raise RefusedError(f"its perm {order} is not an order of {len(x.shape)} axes")
+    shape = tuple(x.shape[i] for i in order)
+    wide = [i for i in order if x.shape[i] != 1]
+    if wide == sorted(wide):
+        return [x.reshaped(shape)]
+    y = _group(to, "sum", shape)
+    sizes = [x.shape[i] for i in order]
+    # Axis i of the result is axis order[i] of the input; the bundle asks where each of the input's axes is.
+    to.window(x, y, [Axis(n, n) for n in sizes], order=[order.index(i) for i in range(len(order))])
+    return [y]
+
+
+@operator("Concat")
+def concat(to: Builder, call: Call) -> Sequence[Value]:
+    """One port per input."""
+    xs = [call.tensor(i) for i in range(len(call.values))]
+    axis = call.integer("axis", 1) % len(xs[0].shape)
+    sizes = [x.shape[axis] for x in xs]
+    shape = list(xs[0].shape)
+    if any([*x.shape[:axis], *x.shape[axis + 1 :]] != [*shape[:axis], *shape[axis + 1 :]] for x in xs):
+        raise RefusedError(f"its inputs of shapes {', '.join(str(x.shape) for x in xs)} do not fit")
+    shape[axis] = sum(sizes)
+    y = _group(to, "sum", shape)
+    for port, x in enumerate(xs):
+        before = sum(sizes[:port])
+        axes = [Axis(n, m, pad=before if i == axis else 0) for i, (n, m) in enumerate(zip(x.shape, shape, strict=True))]
+        to.window(x, y, axes, port)
+    return [y]
+
+
+@operator("Slice")
+def slice_(to: Builder, call: Call) -> Sequence[Value]:
+    """Every so manieth element of some axes."""
+    x = call.tensor(0)
+    arrays = [value if isinstance(value, np.ndarray) else None for value in call.values]
+    taken = folding.slices(call.node.attributes, arrays, len(x.shape))
+    return [_taken(to, x, [range(*part.indices(size)) for part, size in zip(taken, x.shape, strict=True)])]
+
+
+def _taken(to: Builder, x: Tensor, ranges: Sequence[range]) -> Tensor:
+    """The elements of ``x`` in a range of every axis."""
+    if min(len(r) for r in ranges) < 1:
+        raise RefusedError("it takes no elements")
+    if all(r == range(size) for r, size in zip(ranges, x.shape, strict=True)):
+        return x
+    y = _group(to, "sum", [len(r) for r in ranges])
+    axes = [Axis(size, len(r), stride=r.step, pad=-r.start) for r, size in zip(ranges, x.shape, strict=True)]
+    to.window(x, y, axes)
+    return y
+
+
+@operator("Split")
+def split(to: Builder, call: Call) -> Sequence[Value]:
+    """Consecutive parts of an axis."""
+    x = call.tensor(0)
+    axis = call.integer("axis", 0) % len(x.shape)
+    count = len(call.node.outputs)
+    if call.given(1):
+        sizes = [int(n) for n in call.constant(1).reshape(-1)]
+    else:
+        each = -(-x.shape[axis] // count)
+        sizes = call.integers("split", [each] * (count - 1) + [x.shape[axis] - each * (count - 1)])
+    if sum(sizes) != x.shape[axis] or len(sizes) != count or min(sizes) < 1:
+        raise RefusedError(f"it splits an axis of {x.shape[axis]} into {sizes}")
+    parts, start = [], 0
+    for size in sizes:
+        ranges = [range(start, start + size) if i == axis else range(n) for i, n in enumerate(x.shape)]
+        parts.append(_taken(to, x, ranges))
+        start += size
+    return parts
+
+
+@operator("Gather")
+def gather(to: Builder, call: Call) -> Sequence[Value]:
+    """One element, or some at even distances, of an axis."""
+    x, index = call.tensor(0), call.constant(1)
+    axis = call.integer("axis", 0) % len(x.shape)
+    wanted = [int(i) % x.shape[axis] for i in index.reshape(-1)]
+    step = wanted[1] - wanted[0] if len(wanted) > 1 else 1
+    if index.ndim > 1 or not wanted or wanted != [wanted[0] + i * step for i in range(len(wanted))] or step == 0:
+        raise RefusedError("its indices are not at even distances")
+    stop = wanted[0] + step * len(wanted)
+    y = _taken(to, x, [range(wanted[0], stop, step) if i == axis else range(n) for i, n in enumerate(x.shape)])
+    return [y if index.ndim else y.reshaped([n for i, n in enumerate(y.shape) if i != axis])]
+
+
+@operator("Expand")
+def expand(to: Builder, call: Call) -> Sequence[Value]:
+    """Broadcast."""
+    x = call.tensor(0)
+    shape = np.broadcast_shapes(x.shape, folding.bounded(call.constant(1).reshape(-1).tolist()))
+    if shape == x.shape:
+        return [x]
+    y = _group(to, "sum", shape)
+    to.elements(x, y)
+    return [y]
+
+
+@operator("Pad")
+def pad(to: Builder, call: Call) -> Sequence[Value]:
+    """Zeros around, or less than all."""
+    x = call.tensor(0)
+    pads = call.integers("pads", []) or [int(n) for n in call.constant(1).reshape(-1)]
+    value = float(call.constant(2).reshape(-1)[0]) if call.given(2) else call.number("value", 0.0)
+    if call.node.attributes.get("mode", "constant") != "constant" or value != 0 or call.given(3):
+        raise RefusedError("it pads with something else than zeros, or not every axis")
+    rank = len(x.shape)
+    if len(pads) != 2 * rank:
+        raise RefusedError(f"its pads are {pads}")
+    shape = [n + pads[i] + pads[i + rank] for i, n in enumerate(x.shape)]
+    if min(shape) < 1:
+        raise RefusedError("it leaves nothing")
+    y = _group(to, "sum", shape)
+    to.window(x, y, [Axis(n, m, pad=pads[i]) for i, (n, m) in enumerate(zip(x.shape, shape, strict=True))])
+    return [y]
+
+
+@operator("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin")
+def reduce(to: Builder, call: Call) -> Sequence[Value]:
+    """Over axes."""
+    x = call.tensor(0)
+    arrays = [value if isinstance(value, np.ndarray) else None for value in call.values]
+    axes = folding.axes_of(call.node.attributes, arrays)
+    if axes is None and call.integer("noop_with_empty_axes", 0):
+        return [x]
+    reduced = {a % len(x.shape) for a in axes} if axes is not None else set(range(len(x.shape)))
+    shape = [1 if i in reduced else n for i, n in enumerate(x.shape)]
+    op = {"ReduceMean": "mean", "ReduceSum": "sum", "ReduceMax": "max", "ReduceMin": "min"}[call.node.op]
+    y = _group(to, op, shape)
+    to.window(x, y, whole(x, reduced))
+    if call.integer("keepdims", 1):
+        return [y]
+    return [y.reshaped([n for i, n in enumerate(shape) if i not in reduced])]

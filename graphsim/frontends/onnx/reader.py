@@ -1,0 +1,176 @@
+"""ONNX files as data: parsed by the ``onnx`` package, checked, bounded; no operator of the file is ever run.
+
+A model is lowered for one sample: the first axis of every input, where its size is not stated, has size 1, and every
+shape in the file follows from that. Weights that lie in other files are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from graphsim.errors import ModelError
+
+Array = npt.NDArray[np.generic]
+
+#: Larger files are refused by protobuf itself.
+MAX_BYTES = (1 << 31) - 1
+#: Names of operator sets whose operators are known; "" and "ai.onnx" are the standard one.
+DOMAINS = ("", "ai.onnx")
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input of the model: its shape for one sample, batch axis (of size 1) included."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator of the file.
+
+    Attributes:
+        op: its type, such as ``Conv``.
+        name: the node's, or where it has none, that of its first output.
+        inputs, outputs: names of tensors; "" for one that is left out.
+        attributes: by name: int, float, str, or lists of them, or an array.
+        refused: why it cannot be lowered, known from its form: it is of another domain, or has graphs inside.
+    """
+
+    op: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any]
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    """A model: its nodes in topological order, its constants by name, and its version.
+
+    Attributes:
+        file: path, for messages.
+        opset: version of the standard operator set.
+        producer: what wrote the file.
+    """
+
+    file: str
+    opset: int
+    producer: str
+    inputs: tuple[Input, ...]
+    outputs: tuple[str, ...]
+    nodes: tuple[Node, ...]
+    constants: Mapping[str, Array]
+
+
+def read(path: Path) -> OnnxModel:
+    """Read a file.
+
+    Raises:
+        ModelError: the ``onnx`` package is missing, or the file is damaged, not ONNX, or has parts elsewhere.
+    """
+    file = str(path)
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ImportError as error:
+        raise ModelError(
+            f"{file}: reading ONNX needs the onnx package: pip install '.[onnx]' in the checkout"
+        ) from error
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ModelError(f"{file}: has more than {MAX_BYTES:,} bytes; ONNX files are smaller")
+        proto = onnx.ModelProto()
+        proto.ParseFromString(path.read_bytes())
+    except OSError as error:
+        raise ModelError(f"{file}: cannot be read ({error.strerror or error})") from error
+    except (DecodeError, RecursionError, ValueError, MemoryError) as error:
+        raise ModelError(f"{file}: is not an ONNX file ({_first_line(error)})") from error
+    if not proto.graph.node or not proto.opset_import:
+        raise ModelError(f"{file}: holds no model: no nodes, or no operator set")
+    elsewhere = [t.name for t in proto.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
+    if elsewhere:
+        raise ModelError(
+            f"{file}: {len(elsewhere)} weights lie in other files ({', '.join(elsewhere[:3])}); save the model with all"
+            " its data in one file (onnx.save with save_as_external_data=False)"
+        )
+    try:
+        onnx.checker.check_model(proto)
+    except Exception as error:  # the checker raises ValidationError, and other things for files made to be wrong
+        raise ModelError(f"{file}: is not a valid ONNX model: {_first_line(error)}") from error
+    return _model(file, proto)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(error).__name__
+
+
+def _model(file: str, proto: Any) -> OnnxModel:
+    opset = max((entry.version for entry in proto.opset_import if entry.domain in DOMAINS), default=0)
+    constants = {tensor.name: _array(file, tensor.name, tensor) for tensor in proto.graph.initializer}
+    nodes: list[Node] = []
+    for number, node in enumerate(proto.graph.node):
+        name = node.name or next((output for output in node.output if output), f"node_{number}")
+        refused = "" if node.domain in DOMAINS else f"it is of domain {node.domain!r}, not one of ONNX's own"
+        if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+            refused = "it has graphs inside, which are not lowered"
+        attributes = {} if refused else {a.name: _attribute(file, name, a) for a in node.attribute}
+        nodes.append(Node(node.op_type, name, tuple(node.input), tuple(node.output), attributes, refused))
+    inputs = tuple(_input(file, value) for value in proto.graph.input if value.name not in constants)
+    outputs = tuple(value.name for value in proto.graph.output)
+    producer = " ".join(filter(None, (proto.producer_name, proto.producer_version)))
+    return OnnxModel(file, opset, producer, inputs, outputs, tuple(nodes), constants)
+
+
+def _array(file: str, name: str, tensor: Any) -> Array:
+    from onnx import numpy_helper
+
+    try:
+        array: Array = numpy_helper.to_array(tensor)
+    except Exception as error:  # sizes that contradict the data end in any of several exceptions
+        raise ModelError(f"{file}: tensor {name!r} is damaged: {_first_line(error)}") from error
+    return array
+
+
+def _attribute(file: str, node: str, attribute: Any) -> Any:
+    from onnx import helper
+
+    value = helper.get_attribute_value(attribute)
+    if hasattr(value, "data_type"):
+        return _array(file, f"{attribute.name} of {node}", value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return list(value) if not isinstance(value, (int, float, str)) and hasattr(value, "__iter__") else value
+
+
+def _input(file: str, value: Any) -> Input:
+    from onnx import TensorProto, helper
+
+    kind = value.type.tensor_type
+    if not value.type.HasField("tensor_type") or not kind.HasField("shape"):
+        raise ModelError(f"{file}: input {value.name!r} is not a tensor of a known number of axes")
+    sizes = [d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim]
+    if sizes and sizes[0] in (None, 0, -1):
+        sizes[0] = 1
+    if sizes and sizes[0] != 1:
+        raise ModelError(
+            f"{file}: input {value.name!r} takes {sizes[0]} samples at a time; a graph sees one: export the model"
+            " with a batch axis of unknown size"
+        )
+    shape = tuple(size for size in sizes if size is not None and size > 0)
+    if len(shape) < len(sizes):
+        raise ModelError(
+            f"{file}: input {value.name!r} has axes of unknown size beside the first; export the model with fixed sizes"
+        )
+    dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type).name if kind.elem_type != TensorProto.UNDEFINED else ""
+    return Input(value.name, shape, dtype)
