@@ -1,0 +1,265 @@
+"""ONNX operators against the reference implementation of the ``onnx`` package, and files that are not what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from graphsim.errors import ModelError, UnsupportedLayerError
+from graphsim.frontends.onnx import lower
+from graphsim.graph import Graph
+from graphsim.simulate.reference import ReferenceEngine
+
+onnx = pytest.importorskip("onnx")
+
+FloatArray = npt.NDArray[np.float32]
+RNG = np.random.default_rng(7)
+
+
+def weights(*shape: int) -> FloatArray:
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+def node(op: str, inputs: Sequence[str], outputs: Sequence[str] = ("y",), **attributes: Any) -> Any:
+    return onnx.helper.make_node(op, list(inputs), list(outputs), name=f"{op}_{outputs[0]}", **attributes)
+
+
+def model(
+    nodes: Sequence[Any],
+    shape: Sequence[int | str],
+    constants: dict[str, npt.NDArray[Any]] | None = None,
+    outputs: Sequence[str] = ("y",),
+    opset: int = 17,
+) -> Any:
+    """A model of one input ``x``, written for any batch."""
+    made = onnx.helper.make_graph(
+        list(nodes),
+        "g",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", *shape])],
+        [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n"]) for name in outputs],
+        [onnx.numpy_helper.from_array(array, name) for name, array in (constants or {}).items()],
+    )
+    return onnx.helper.make_model(made, opset_imports=[onnx.helper.make_opsetid("", opset)], ir_version=8)
+
+
+def saved(proto: Any, folder: Path) -> Path:
+    path = folder / "m.onnx"
+    path.write_bytes(proto.SerializeToString())
+    return path
+
+
+def outputs_of(graph: Graph, x: FloatArray) -> list[FloatArray]:
+    run = ReferenceEngine(graph).run(x)
+    return [run.values[graph.groups[graph.channels_into(sink)[0].src].name] for sink in graph.sinks]
+
+
+def test_the_reader_has_a_case_for_every_rule() -> None:
+    from graphsim.frontends.onnx.operators import RULES
+
+    tested = {n.op_type for proto, _ in CASES.values() for n in proto.graph.node}
+    assert set(RULES) - tested == set()
+
+
+CASES: dict[str, tuple[Any, tuple[int, ...]]] = {}
+
+
+def case(
+    label: str,
+    nodes: Sequence[Any],
+    shape: Sequence[int],
+    constants: dict[str, npt.NDArray[Any]] | None = None,
+    **more: Any,
+) -> None:
+    CASES[label] = model(nodes, shape, constants, **more), tuple(shape)
+
+
+for _op in ("Relu", "Sigmoid", "Tanh", "Softplus", "Softsign", "Exp", "Mish", "HardSwish", "Selu", "Elu", "Identity"):
+    case(_op, [node(_op, ["x"])], (7,), opset=18)
+for _op, _attributes in (
+    ("LeakyRelu", {"alpha": 0.125}),
+    ("Celu", {"alpha": 2.0}),
+    ("ThresholdedRelu", {"alpha": 0.5}),
+    ("HardSigmoid", {}),
+    ("Softmax", {}),
+    ("LogSoftmax", {"axis": 1}),
+):
+    case(f"{_op} {_attributes}", [node(_op, ["x"], **_attributes)], (3, 4))
+case("HardSigmoid of PyTorch", [node("HardSigmoid", ["x"], alpha=1 / 6, beta=0.5)], (5,))
+case("Log", [node("Exp", ["x"], ["e"]), node("Log", ["e"])], (5,))
+case("Gelu", [node("Gelu", ["x"], ["g"]), node("Gelu", ["g"], approximate="tanh")], (5,), opset=20)
+case("PRelu", [node("PRelu", ["x", "s"])], (3, 2), {"s": weights(3, 1)})
+case("Dropout", [node("Dropout", ["x"]), node("Cast", ["y"], ["z"], to=1)], (4,), outputs=("z",))
+case(
+    "Gemm", [node("Gemm", ["x", "w", "b"], alpha=0.5, beta=2.0, transB=1)], (4,), {"w": weights(3, 4), "b": weights(3)}
+)
+case("MatMul", [node("MatMul", ["x", "w"])], (2, 4), {"w": weights(4, 3)})
+for _op in ("Add", "Sub", "Mul", "Div"):
+    case(f"{_op} constant", [node(_op, ["x", "c"])], (2, 3), {"c": weights(3)})
+for _op in ("Add", "Mul", "Sub"):
+    case(f"constant {_op}", [node(_op, ["c", "x"])], (2, 3), {"c": weights(2, 1)})
+for _op in ("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mean"):
+    _nodes = [node("Sigmoid", ["x"], ["s"]), node(_op, ["x", "s"])]
+    case(f"{_op} of tensors", _nodes, (2, 3))
+_FILTERS = {"w": weights(4, 3, 3, 2), "b": weights(4)}
+case("Conv", [node("Conv", ["x", "w", "b"], strides=[2, 1], pads=[1, 0, 2, 1])], (3, 6, 5), _FILTERS)
+case("Conv same", [node("Conv", ["x", "w"], auto_pad="SAME_UPPER", strides=[2, 2])], (3, 5, 4), {"w": _FILTERS["w"]})
+case("Conv same lower", [node("Conv", ["x", "w"], auto_pad="SAME_LOWER")], (3, 5, 4), {"w": _FILTERS["w"]})
+case("Conv groups", [node("Conv", ["x", "w"], group=2, dilations=[2])], (4, 9), {"w": weights(6, 2, 3)})
+case(
+    "ConvTranspose",
+    [node("ConvTranspose", ["x", "w", "b"], strides=[2, 1], pads=[1, 0, 0, 1], output_padding=[1, 0])],
+    (3, 4, 3),
+    {"w": weights(3, 2, 3, 2), "b": weights(2)},
+)
+case("MaxPool", [node("MaxPool", ["x"], kernel_shape=[3, 2], strides=[2, 2], pads=[1, 0, 1, 1])], (2, 5, 5))
+case("AveragePool", [node("AveragePool", ["x"], kernel_shape=[3], strides=[2], pads=[1, 1])], (2, 6))
+case("GlobalMaxPool", [node("GlobalMaxPool", ["x"])], (2, 3, 4))
+case("GlobalAveragePool", [node("GlobalAveragePool", ["x"])], (2, 3, 4))
+case(
+    "Reshape by computed shape",
+    [
+        node("Shape", ["x"], ["shape"]),
+        node("Slice", ["shape", "zero", "one"], ["batch"]),
+        node("Concat", ["batch", "rest"], ["target"], axis=0),
+        node("Reshape", ["x", "target"], ["r"]),
+        node("Relu", ["r"]),
+    ],
+    (2, 6),
+    {"zero": np.array([0]), "one": np.array([1]), "rest": np.array([4, 3])},
+)
+case("Flatten", [node("Flatten", ["x"], ["f"]), node("Relu", ["f"])], (2, 3))
+_AXES = {"a": np.array([1])}
+case(
+    "Unsqueeze",
+    [node("Unsqueeze", ["x", "a"], ["u"]), node("Squeeze", ["u", "a"], ["s"]), node("Relu", ["s"])],
+    (3,),
+    _AXES,
+)
+case("Transpose", [node("Transpose", ["x"], perm=[0, 3, 1, 2])], (2, 3, 4))
+case("Concat", [node("Relu", ["x"], ["r"]), node("Concat", ["x", "r"], axis=2)], (2, 3))
+_SLICES = {"s": np.array([1, -1]), "e": np.array([5, -6]), "a": np.array([1, 2]), "t": np.array([2, -2])}
+case("Slice", [node("Slice", ["x", "s", "e", "a", "t"])], (6, 5), _SLICES)
+case("Split", [node("Split", ["x", "n"], ["y", "z"], axis=2)], (2, 5), {"n": np.array([2, 3])}, outputs=("y", "z"))
+case("Gather", [node("Gather", ["x", "i"], axis=1)], (5, 2), {"i": np.array(3)})
+case("Gather some", [node("Gather", ["x", "i"], axis=1)], (5, 2), {"i": np.array([4, 2, 0])})
+case("Expand", [node("Expand", ["x", "n"])], (1, 3), {"n": np.array([1, 4, 3])})
+case("Pad", [node("Pad", ["x", "p"])], (3, 4), {"p": np.array([0, 1, 0, 0, 2, 1])})
+for _op in ("ReduceMean", "ReduceMax", "ReduceMin"):
+    case(_op, [node(_op, ["x"], axes=[2], keepdims=0)], (3, 4))
+case("ReduceSum", [node("ReduceSum", ["x", "a"])], (3, 4), {"a": np.array([1])})
+
+
+@pytest.mark.parametrize("label", CASES)
+def test_values_are_those_of_the_reference_implementation(label: str, tmp_path: Path) -> None:
+    from onnx.reference import ReferenceEvaluator
+
+    proto, shape = CASES[label]
+    x = np.random.default_rng(1).normal(size=(2, *shape)).astype(np.float32)
+    found = outputs_of(lower(saved(proto, tmp_path)), x)
+    evaluator = ReferenceEvaluator(proto)
+    for i in range(len(x)):
+        for mine, theirs in zip(found, evaluator.run(None, {"x": x[i : i + 1]}), strict=True):
+            np.testing.assert_allclose(mine[i].reshape(-1), theirs.reshape(-1), rtol=3e-6, atol=3e-6)
+
+
+def test_softmax_before_operator_set_13_is_over_all_axes_from_its_own(tmp_path: Path) -> None:
+    x = np.random.default_rng(2).normal(size=(2, 2, 3)).astype(np.float32)
+    (found,) = outputs_of(lower(saved(model([node("Softmax", ["x"])], (2, 3), opset=11), tmp_path)), x)
+    np.testing.assert_allclose(found.sum(axis=(1, 2)), 1, rtol=1e-6)
+
+
+def test_a_convolution_has_one_actor_per_output_element_and_its_kernel_once(tmp_path: Path) -> None:
+    graph = lower(saved(CASES["Conv"][0], tmp_path))
+    conv = graph.groups[graph.number["Conv_y"]]
+    assert conv.shape == (4, 4, 5)
+    assert (conv.layer, conv.observes) == ("y", "output")
+    assert graph.params["Conv_y/kernel"].shape == (4, 3, 3, 2)
+
+
+# -- refusals ---------------------------------------------------------------------------------------------------------
+
+
+def test_all_operators_that_are_not_lowered_are_listed(tmp_path: Path) -> None:
+    nodes = [
+        node("Relu", ["x"], ["r"]),
+        node("NonZero", ["r"], ["n"]),
+        node("Det", ["n"], ["d"]),
+        node("Relu", ["d"], ["e"]),
+        node("Sin", ["x"], ["y"]),
+    ]
+    with pytest.raises(UnsupportedLayerError) as caught:
+        lower(saved(model(nodes, (3, 3), outputs=("y", "e")), tmp_path))
+    assert [name for name, _ in caught.value.layers] == ["NonZero_n", "Det_d", "Sin_y"]
+
+
+def _external(tmp_path: Path) -> Any:
+    proto = model([node("MatMul", ["x", "w"])], (4,), {"w": weights(4, 3)})
+    tensor = proto.graph.initializer[0]
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "../../etc/passwd"
+    return proto
+
+
+def _absurd() -> Any:
+    proto = model([node("MatMul", ["x", "w"])], (4,), {"w": weights(4, 3)})
+    proto.graph.initializer[0].dims[0] = 1 << 40
+    return proto
+
+
+BROKEN: dict[str, tuple[Any, str]] = {
+    "external data": (_external, "lie in other files"),
+    "absurd sizes": (lambda _: _absurd(), "is damaged|not a valid"),
+    "cycle": (
+        lambda _: model([node("Add", ["x", "b"], ["a"]), node("Relu", ["a"], ["b"])], (3,), outputs=("b",)),
+        "not a valid|nothing makes",
+    ),
+    "fixed batch": (lambda _: _fixed_batch(), "takes 8 samples at a time"),
+    "unknown sizes": (lambda _: model([node("Relu", ["x"])], ("width",)), "axes of unknown size"),
+    "no nodes": (lambda _: model([], (3,)), "holds no model"),
+    "an output from nowhere": (lambda _: model([node("Relu", ["x"], ["z"])], (3,)), "does not depend|not a valid"),
+    "a matrix that does not fit": (
+        lambda _: model([node("MatMul", ["x", "w"])], (5,), {"w": weights(4, 3)}),
+        "does not fit",
+    ),
+    "a constant bomb": (
+        lambda _: model(
+            [node("ConstantOfShape", ["s"], ["c"]), node("Add", ["x", "c"])], (3,), {"s": np.array([1 << 20, 1 << 20])}
+        ),
+        "constant result would have shape",
+    ),
+}
+
+
+def _fixed_batch() -> Any:
+    proto = model([node("Relu", ["x"])], (3,))
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 8
+    return proto
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_is_wrong_is_named(what: str, tmp_path: Path) -> None:
+    make, message = BROKEN[what]
+    with pytest.raises(ModelError, match=message) as caught:
+        lower(saved(make(tmp_path), tmp_path))
+    assert "m.onnx" in str(caught.value)
+
+
+def test_mutated_files_are_read_or_refused(tmp_path: Path) -> None:
+    whole = CASES["Conv"][0].SerializeToString()
+    rng = np.random.default_rng(3)
+    path = tmp_path / "m.onnx"
+    for _ in range(300):
+        data = bytearray(whole)
+        for at in rng.integers(0, len(data), rng.integers(1, 4)):
+            data[at] = rng.integers(0, 256)
+        path.write_bytes(bytes(data[: rng.integers(1, len(data))] if rng.random() < 0.2 else data))
+        try:
+            lower(path)
+        except ModelError as error:
+            assert str(path) in str(error)
