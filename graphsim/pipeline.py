@@ -55,16 +55,31 @@ def load_graph(path: Path, weights: Path | None = None) -> Graph:
     Raises:
         GraphError, ModelError, UsageError: the file cannot be used.
     """
-    existing(path, "a .gsim graph or a model (.h5, .keras, .json with --weights)")
+    existing(path, "a .gsim graph or a model (.h5, .keras, .onnx, .json with --weights)")
     if path.suffix == ".fold":
         raise UsageError(f"{path}: is a schedule; give the graph (.gsim) or the model that it was folded from")
     if path.suffix == ".gsim":
         from graphsim.graph.store import load
 
         return load(path)
-    from graphsim.frontends.keras import lower
-
     return lower(path, weights)
+
+
+def lower(path: Path, weights: Path | None = None) -> Graph:
+    """A graph lowered from a model file: Keras, or ONNX (``.onnx``).
+
+    Raises:
+        ModelError, UsageError: the file cannot be used.
+    """
+    if path.suffix == ".onnx":
+        from graphsim.frontends.onnx import lower as lower_onnx
+
+        if weights is not None:
+            raise UsageError(f"{path}: an ONNX file has its weights in it; leave out --weights")
+        return lower_onnx(path)
+    from graphsim.frontends.keras import lower as lower_keras
+
+    return lower_keras(path, weights)
 
 
 def make_engine(name: str, graph: Graph, schedule: Schedule, threads: int | None = None) -> Engine:

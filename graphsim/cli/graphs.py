@@ -21,7 +21,7 @@ from graphsim.pipeline import existing, load_graph
 
 
 def lower(
-    model: Annotated[Path, typer.Argument(help="Trained model: .h5, .keras, or .json with --weights.")],
+    model: Annotated[Path, typer.Argument(help="Trained model: .h5, .keras, .onnx, or .json with --weights.")],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="GSIM", help="Where the graph goes. (default: MODEL.gsim, here)"),
@@ -37,18 +37,18 @@ def lower(
 
         graphsim lower net.json --weights net_weights.h5 -o net.gsim
     """
-    from graphsim.frontends.keras import lower as lower_keras
     from graphsim.graph.store import save
+    from graphsim.pipeline import lower as lower_model
     from graphsim.report.record import graph_record
     from graphsim.report.terminal import print_graph
 
     console = console_for(json)
-    existing(model, "a model (.h5, .keras, or .json with --weights)")
+    existing(model, "a model (.h5, .keras, .onnx, or .json with --weights)")
     target = output or Path(model.stem + ".gsim")
     check_outputs(json, target)
     if target.resolve() == model.resolve():
         raise UsageError(f"{target}: would overwrite the model itself; choose another name with -o")
-    graph = lower_keras(model, weights)
+    graph = lower_model(model, weights)
     save(graph, target)
     print_graph(console, graph)
     say_place(console, "wrote", target, f" ({target.stat().st_size:,} bytes)")

@@ -101,7 +101,7 @@ def run(
         raise UsageError(f"there is no engine {engine!r}; choose one of {', '.join(pipeline.ENGINES)}")
     check_outputs(json, report=report)
     chosen_samples, chosen = _samples(dataset, samples, bits, ops, vectors, seed, model)
-    pipeline.existing(chosen, "a model (.h5, .keras, .json with --weights)")
+    pipeline.existing(chosen, "a model (.h5, .keras, .onnx, .json with --weights)")
     hardware = load_machine(machine)
     result = pipeline.run(
         chosen,
@@ -138,7 +138,7 @@ def run(
 
 
 def compare(
-    model: Annotated[Path, typer.Argument(help="Trained model: .h5, .keras, or .json with --weights.")],
+    model: Annotated[Path, typer.Argument(help="Trained model: .h5, .keras, .onnx, or .json with --weights.")],
     dataset: DatasetOption = "digits",
     bits: BitsOption = None,
     ops: OpsOption = None,
@@ -161,7 +161,7 @@ def compare(
 
     console = console_for(json)
     check_outputs(json)
-    pipeline.existing(model, "a model (.h5, .keras, .json with --weights)")
+    pipeline.existing(model, "a model (.h5, .keras, .onnx, .json with --weights)")
     chosen, _ = _samples(dataset, samples, bits, ops, vectors, 0, model)
     comparison = pipeline.compare(model, chosen, weights=weights, bar=progress_bar)
     print_comparison(console, comparison)

@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.compare.judge import Judge
+from graphsim.compare.onnx_reference import OnnxReference
 from graphsim.compare.reference import Tensor, TensorFlowReference
 from graphsim.compare.result import Comparison, Noise, OutputAgreement
 from graphsim.errors import UsageError
@@ -89,7 +90,9 @@ def compare_with_tensorflow(
     *,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Compare a run over the first samples of a dataset with TensorFlow on the same model file.
+    """Compare a run over the first samples of a dataset with the outside authority on the same model file.
+
+    That is TensorFlow for Keras models, and the reference implementation of the ``onnx`` package for ONNX.
 
     Args:
         graph: lowered from ``model`` (and ``weights``). run: of all groups (``keep="all"``).
@@ -99,8 +102,7 @@ def compare_with_tensorflow(
         ReferenceUnavailableError: TensorFlow is missing or cannot read or compute the model.
         UsageError: the run does not have the values that are needed, or is not of these samples.
     """
-    older = {group.layer for group in graph.groups if group.activation == "hard_sigmoid_v2" and group.layer}
-    reference = TensorFlowReference(model, weights, hard_sigmoid_v2=older)
+    reference = _reference(graph, Path(model), weights)
     inputs = dataset.inputs if isinstance(dataset.inputs, tuple) else (dataset.inputs,)
     images = tuple(array[: run.samples] for array in inputs)
     labels = None if dataset.labels is None else dataset.labels[: run.samples]
@@ -116,6 +118,13 @@ def compare_with_tensorflow(
     return dataclasses.replace(found, noise=streamed.noise)
 
 
+def _reference(graph: Graph, model: Path, weights: Path | str | None) -> TensorFlowReference | OnnxReference:
+    if model.suffix == ".onnx":
+        return OnnxReference(model)
+    older = {group.layer for group in graph.groups if group.activation == "hard_sigmoid_v2" and group.layer}
+    return TensorFlowReference(model, weights, hard_sigmoid_v2=older)
+
+
 def _check_inputs(graph: Graph, run: Run, images: tuple[FloatArray, ...]) -> None:
     groups = [graph.groups[number] for number in input_groups(graph)]
     if len(groups) != len(images):
@@ -129,14 +138,18 @@ def _check_inputs(graph: Graph, run: Run, images: tuple[FloatArray, ...]) -> Non
 
 
 class _Stream:
-    """What TensorFlow shows, batch after batch: first sample, how many, and their tensors.
+    """What the reference shows, batch after batch: first sample, how many, and their tensors.
 
     Attributes:
         noise: the reference against itself, on the first batch; known once that has gone by.
     """
 
     def __init__(
-        self, reference: TensorFlowReference, images: tuple[FloatArray, ...], batch: int, wanted: set[Tensor]
+        self,
+        reference: TensorFlowReference | OnnxReference,
+        images: tuple[FloatArray, ...],
+        batch: int,
+        wanted: set[Tensor],
     ) -> None:
         self._reference, self._images, self._batch, self._wanted = reference, images, batch, wanted
         self.noise: Noise | None = None
