@@ -41,10 +41,11 @@ class Calculator:
             net = self._net(model)
             if bits not in (None, net.bits):
                 raise UsageError(f"{model}: calculates with {net.bits} bits, not {bits}")
-            self._choices = [(net.bits, model, OPERATIONS)]
+            self._choices: list[tuple[int, Path | None]] = [(net.bits, model)]
+        elif bits is not None:
+            self._choices = [(bits, zoo.shipped_alu(bits)[0])]
         else:
-            found = [r.bits for r in zoo.alu_recipes()] if bits is None else [bits]
-            self._choices = [(n, *zoo.shipped_alu(n)) for n in found]
+            self._choices = [(recipe.bits, None) for recipe in zoo.alu_recipes()]
 
     def __call__(self, a: int, operation: str, b: int) -> Answers:
         """What the net makes of one calculation.
@@ -60,12 +61,14 @@ class Calculator:
 
     def _choose(self, a: int, operation: str, b: int) -> Path:
         reason = None
-        for bits, path, learnt in self._choices:
+        for bits, model in self._choices:
             reason = why_invalid(bits, a, operation, b)
-            if reason is None and operation in learnt:
+            if reason is not None:
+                continue
+            path, learnt = zoo.shipped_alu(bits) if model is None else (model, OPERATIONS)
+            if operation in learnt:
                 return path
-            if reason is None:
-                reason = f"the net of {bits} bits has not learnt {operation}; it knows {' '.join(learnt)}"
+            reason = f"the net of {bits} bits has not learnt {operation}; it knows {' '.join(learnt)}"
         raise UsageError(str(reason))
 
     def _net(self, path: Path) -> _Net:

@@ -31,6 +31,7 @@ REQUIRED = """
     agreement.first_divergence accuracy.graphsim accuracy.reference accuracy.samples
 """.split()  # noqa: SIM905
 DIGITS = str(shipped("digits"))
+ALU8 = str(shipped("alu8"))
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +149,20 @@ def test_a_schedule_of_another_graph_is_unusable(here: Path, capsys: pytest.Capt
         (["show", DIGITS, "--actor", "penguin"], "penguin"),
         (["fetch", "imagenet"], "imagenet"),
         (["train", "imagenet"], "imagenet"),
+        (["train", "digits", "--bits", "8"], "--bits: only for `graphsim train alu`"),
+        (["train", "alu", "--variant", "huge"], "there is no variant 'huge'"),
+        (["train", "alu", "--ops", "+,**"], "no operation '**'"),
+        (["train", "alu", "--export-weights", "w.h5"], "to end in .weights.h5"),
+        (["run", "--bits", "8"], "--bits: only for --dataset alu, not for digits"),
+        (["run", "--exhaustive"], "digits has none"),
+        (["run", "--dataset", "alu", "--bits", "9"], "the shipped nets calculate with 8"),
+        (["run", ALU8, "--dataset", "alu", "--bits", "15"], "choose other --bits"),
+        (["run", DIGITS, "--dataset", "alu", "--bits", "25"], "an output of 10 bits"),
+        (["alu", "22 x 33"], "'22 x 33' is not a calculation"),
+        (["alu", "5 - 6"], "5 - 6 is negative"),
+        (["alu", "5 / 0"], "undefined"),
+        (["alu", "--bits", "8", "256 + 1"], "256 is not an unsigned integer of 8 bits"),
+        (["alu", "--model", DIGITS, "1 + 1"], "is no net that calculates"),
         (["fold", DIGITS, "--machine", "line:2,memory_bytes=100"], "memory"),
         (["teleport"], "teleport"),
     ],
@@ -329,3 +344,66 @@ def test_wrong_settings_of_numba_are_named(here: Path, setting: str, engine: str
     assert done.returncode == 2
     assert "NUMBA_" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_run_of_calculations_counts_each_operation(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["run", "--dataset", "alu", "--bits", "8", "--ops", "*,and", "--samples", "40"]
+    assert main([*arguments, "--report", "out", "--json", "alu.json"]) == 0
+    shown = capsys.readouterr().out
+    assert "OP*: Ok: 20, Error: 0 -> 100.0%   reference: Ok: 20, Error: 0 -> 100.0%" in shown
+    assert len(re.findall(r"^ +\d+ (?:\*|AND) \d+ = (\d+) == \1: OK$", shown, re.MULTILINE)) == 12
+    accuracy = json.loads((here / "alu.json").read_text())["accuracy"]
+    assert (accuracy["graphsim"], accuracy["reference"], accuracy["samples"]) == (1.0, 1.0, 40)
+    assert set(accuracy["per_operation"]) == {"*", "AND"}
+    page = (here / "out" / "report.html").read_text()
+    assert 'id="answers"' in page
+    assert 'id="classes"' not in page
+
+
+def test_all_calculations_of_a_small_net_are_counted(here: Path) -> None:
+    arguments = ["run", "--dataset", "alu", "--bits", "8", "--ops", "-", "--samples", "5", "--no-reference"]
+    assert main([*arguments, "--exhaustive", "--json", "alu.json"]) == 0
+    accuracy = json.loads((here / "alu.json").read_text())["accuracy"]
+    assert accuracy["per_operation"]["-"] == {
+        "graphsim": 1.0,
+        "reference": None,
+        "samples": 256 * 257 // 2,
+        "ok": 256 * 257 // 2,
+        "error": 0,
+    }
+    assert accuracy["exhaustive"] is True
+
+
+def test_one_calculation_is_answered(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["alu", "22 * 33", "--json", "sum.json"]) == 0
+    assert capsys.readouterr().out == "22 * 33 = 726 == 726: OK\n"
+    document = json.loads((here / "sum.json").read_text())
+    assert (document["result"], document["expected"], document["ok"], document["bits"]) == (726, 726, True, 8)
+
+
+@pytest.mark.parametrize("spelling", ["5 and 12", "5AND12", " 5 & 12 "])
+def test_a_calculation_may_be_spelt_in_several_ways(spelling: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["alu", spelling]) == 0
+    assert capsys.readouterr().out == "5 AND 12 = 4 == 4: OK\n"
+
+
+def test_the_prompt_answers_until_it_is_told_to_quit() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "graphsim", "alu"],
+        input="3 + 4\n\nnonsense\n7 / 0\n200 > 3\nquit\n1 + 1\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert done.stdout == "3 + 4 = 7 == 7: OK\n200 > 3 = 255 == 255: OK\n"
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["error", "error"]
+
+
+def test_a_tiny_net_that_calculates_is_trained(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = "train alu --bits 2 --variant minimal --units 8 --depth 1 --ops +,AND --epochs 1 --tuning 0 -o made"
+    assert main([*arguments.split(), "--json", "train.json"]) == 0
+    assert "epoch   1 of 1: loss" in capsys.readouterr().out
+    document = json.loads((here / "train.json").read_text())
+    assert document["recipe"] == "alu2-minimal"
+    assert main(["run", document["h5"], "--dataset", "alu", "--bits", "2", "--ops", "+,AND", "--no-reference"]) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -74,11 +75,19 @@ class AluCourse:
                 if isinstance(layer, self._keras.layers.BatchNormalization):
                     layer.trainable = False
             self._compile(self.plan.tuning_rate)
+        self._model.optimizer.learning_rate = self._tuning_rate(number - self.plan.epochs - 1)
         return self._tune(stream)
 
     def finished(self, scores: Mapping[str, float]) -> bool:
         """Whether the whole domain is right, and by how much was asked for."""
         return self.plan.candidates == 0 and scores.get("margin", -1.0) >= self.plan.margin
+
+    def _tuning_rate(self, epoch: int) -> float:
+        """Learning rate of an epoch of tuning, from 0."""
+        falling, flat = self.plan.tuning_epochs - self.plan.tuning_flat, self.plan.tuning_flat
+        if epoch < flat or falling <= 0:
+            return self.plan.tuning_rate
+        return self.plan.tuning_rate * 0.5 * (1 + math.cos(math.pi * (epoch - flat) / falling))
 
     def _compile(self, rate: Any) -> None:
         optimizer = self._keras.optimizers.Adam(rate)
@@ -190,7 +199,8 @@ class AluCourse:
             "optimizer": (
                 f"Adam, batch {plan.batch}; {plan.epochs} epochs of {plan.steps} steps, learning rate"
                 f" {plan.learning_rate:g} falling to 0 along half a cosine; then up to {plan.tuning_epochs} epochs of"
-                f" {plan.tuning_steps} steps on the hardest calculations, {plan.tuning_rate:g}, normalisation frozen"
+                f" {plan.tuning_steps} steps on the hardest calculations, learning rate {plan.tuning_rate:g} for"
+                f" {plan.tuning_flat} epochs, then falling to 0 likewise, normalisation frozen"
             ),
             "loss": "binary cross-entropy",
         }

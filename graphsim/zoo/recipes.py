@@ -57,7 +57,8 @@ class AluRecipe:
     calculations, with a learning rate that falls from ``learning_rate`` to 0 along half a cosine. Up to
     ``tuning_epochs`` epochs follow in which batch normalisation is frozen: each looks for the ``hardest`` calculations,
     those with the smallest margins, among ``candidates`` fresh ones or in the whole domain, and trains ``tuning_steps``
-    steps on batches of which three quarters are drawn from the hardest and one quarter from all candidates. A margin is
+    steps on batches of which three quarters are drawn from the hardest and one quarter from all candidates. Its learning
+    rate is ``tuning_rate`` for ``tuning_flat`` epochs, then falls to 0 along half a cosine, epoch by epoch. A margin is
     the smallest distance of an output's logit from 0, counted negative where the bit is wrong. Tuning ends early when
     the whole domain has margins of at least ``margin``.
 
@@ -87,6 +88,7 @@ class AluRecipe:
     tuning_epochs: int
     tuning_steps: int
     tuning_rate: float
+    tuning_flat: int
     candidates: int
     hardest: int
     margin: float
@@ -127,6 +129,7 @@ _ALU8 = AluRecipe(
     tuning_epochs=60,
     tuning_steps=100,
     tuning_rate=4e-4,
+    tuning_flat=36,
     candidates=0,
     hardest=32768,
     margin=1.0,
@@ -139,9 +142,10 @@ _ALU15 = replace(
     model="alu15",
     bits=15,
     depth=6,
-    shares=(0.5, 0.5, 0.0, 3.0, 6.0, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3),
-    epochs=60,
-    tuning_epochs=20,
+    shares=(1.0, 1.0, 0.0, 3.0, 6.0, 0.3, 0.3, 0.3, 0.6, 0.6, 0.4, 0.4),
+    epochs=70,
+    tuning_epochs=0,
+    tuning_flat=0,
     candidates=400_000,
     hardest=100_000,
 )
