@@ -116,5 +116,24 @@ def test_tensorflow_measures_the_accuracy_of_the_card(name: str, request: pytest
     assert facts(name)["test accuracy"] == f"{correct / len(test):.4f} ({correct} of {len(test)})"
 
 
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_the_convolutional_net_has_the_digests_of_its_card(suffix: str) -> None:
+    path = shipped("mnist-cnn", suffix)
+    assert path.name == f"mnist_cnn{suffix}"
+    assert facts("mnist-cnn")[path.name] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_tensorflow_measures_the_accuracy_of_the_convolutional_net(suffix: str, mnist: Path) -> None:
+    test = load("mnist", "test")
+    _, keras = import_tensorflow()
+    model = keras.models.load_model(shipped("mnist-cnn", suffix), compile=False)
+    found = model.predict(test.images[..., None], batch_size=500, verbose=0).argmax(axis=1)
+    correct = int((found == test.labels).sum())
+    assert facts("mnist-cnn")["test accuracy"] == f"{correct / len(test):.4f} ({correct} of {len(test)})"
+    assert correct >= 9900
+
+
 def test_mnist_model_is_accurate_enough() -> None:
     assert float(facts("mnist")["test accuracy"].split()[0]) >= 0.975
