@@ -58,7 +58,7 @@ class AluRecipe:
     ``tuning_epochs`` epochs follow in which batch normalisation is frozen: each looks for the ``hardest`` calculations,
     those with the smallest margins, among ``candidates`` fresh ones or in the whole domain, and trains ``tuning_steps``
     steps on batches of which three quarters are drawn from the hardest and one quarter from all candidates. The
-    learning rate is then ``tuning_rate`` for ``tuning_flat`` epochs, and falls to 0 along half a cosine, epoch by epoch.
+    learning rate is then ``tuning_rate`` for ``tuning_flat`` epochs, and falls to 0 along half a cosine after that.
     A margin is the smallest distance of an output's logit from 0, counted negative where the bit is wrong. Tuning ends
     early when the whole domain has margins of at least ``margin``.
 
