@@ -94,6 +94,40 @@ def test_convolutions_along_three_axes(keras: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
+def test_transposed_convolutions(keras: Any, tmp_path: Path, suffix: str) -> None:
+    layers = keras.layers
+    convolutions = [
+        layers.Conv1DTranspose(3, 3),
+        layers.Conv1DTranspose(2, 4, strides=2, padding="same", activation="relu"),
+        layers.Conv1DTranspose(2, 2, strides=4),
+        layers.Conv1DTranspose(2, 4, strides=3, padding="same", use_bias=False),
+        layers.Conv1DTranspose(2, 3, strides=3, output_padding=1),
+        layers.Conv1DTranspose(2, 3, strides=2, padding="same", output_padding=0),
+    ]
+    agree(keras, tmp_path, (5, 4), convolutions, suffix)
+    convolutions = [
+        layers.Conv2DTranspose(3, 3, activation="softmax"),
+        layers.Conv2DTranspose(2, (3, 2), strides=2, padding="same", activation="relu"),
+        layers.Conv2DTranspose(2, (2, 3), strides=(3, 2), use_bias=False),
+        layers.Conv2DTranspose(2, 4, strides=(2, 3), padding="same", output_padding=(1, 2)),
+        layers.Conv2DTranspose(2, (3, 4), strides=2, output_padding=(0, 1)),
+    ]
+    agree(keras, tmp_path, (4, 3, 2), convolutions, suffix)
+    convolutions = [layers.Conv3DTranspose(2, 2, strides=(1, 2, 2), padding="same"), layers.Conv3DTranspose(1, 3)]
+    agree(keras, tmp_path, (2, 3, 2, 2), convolutions, suffix)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_repeating_and_transposing(keras: Any, tmp_path: Path, suffix: str) -> None:
+    layers = keras.layers
+    agree(keras, tmp_path, (4,), [layers.RepeatVector(3)], suffix)
+    agree(keras, tmp_path, (3, 2), [layers.UpSampling1D(3), layers.Permute((2, 1))], suffix)
+    chains = [layers.UpSampling2D(), layers.UpSampling2D((3, 1)), layers.Permute((3, 1, 2)), layers.Permute((1, 3, 2))]
+    agree(keras, tmp_path, (2, 3, 4), chains, suffix)
+    agree(keras, tmp_path, (2, 3, 1, 2), [layers.UpSampling3D((1, 2, 3)), layers.Permute((4, 2, 1, 3))], suffix)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
 def test_pooling(keras: Any, tmp_path: Path, suffix: str) -> None:
     layers = keras.layers
     for rank, shape in ((1, (7, 3)), (2, (5, 6, 2)), (3, (4, 5, 3, 2))):
@@ -165,6 +199,8 @@ def channels_first_cases(layers: Any) -> list[tuple[tuple[int, ...], Any]]:
         ((4, 5, 6), lambda f: layers.DepthwiseConv2D(2, depth_multiplier=2, data_format=f)),
         ((4, 5, 6), lambda f: layers.SeparableConv2D(3, 2, data_format=f)),
         ((2, 4, 3, 3), lambda f: layers.Conv3D(2, 2, data_format=f)),
+        ((4, 5, 6), lambda f: layers.Conv2DTranspose(3, 3, strides=2, padding="same", data_format=f)),
+        ((4, 3, 2), lambda f: layers.UpSampling2D((2, 3), data_format=f)),
         ((4, 5, 6), lambda f: layers.MaxPooling2D((2, 3), padding="same", data_format=f)),
         ((4, 8), lambda f: layers.AveragePooling1D(3, padding="same", data_format=f)),
         ((4, 5, 6), lambda f: layers.GlobalAveragePooling2D(data_format=f)),

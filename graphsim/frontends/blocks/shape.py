@@ -15,6 +15,20 @@ def moved(to: Builder, x: Tensor, axes: Sequence[Axis], order: Sequence[int] = (
     return y
 
 
+def transposed(to: Builder, x: Tensor, axes: Sequence[int]) -> Tensor:
+    """Axis number i of the output is axis number ``axes[i]`` of ``x``."""
+    order = sorted(range(len(axes)), key=axes.__getitem__)
+    return moved(to, x, [Axis(x.shape[axis], x.shape[axis]) for axis in axes], order)
+
+
+def repeated(size: int, times: int) -> Axis:
+    """Every element so many times, one after the other.
+
+    The one position p with o - times < p <= o that ``times`` divides is that of element o // times.
+    """
+    return Axis(size, size * times, times, base=times, pad=times - 1)
+
+
 def widened(size: int, before: int, after: int) -> Axis:
     """An axis with so many zeros before and after; negative numbers crop.
 

@@ -6,12 +6,12 @@ import functools
 from collections.abc import Callable, Sequence
 
 from graphsim.frontends.blocks.conv import Kernel, convolution
-from graphsim.frontends.blocks.spatial import Slide, along, sliding
+from graphsim.frontends.blocks.spatial import Slide, along, same_padding, sliding, transposed
 from graphsim.frontends.builder import LINEAR, Builder, RefusedError, Tensor, Unary, Weight
 from graphsim.frontends.keras import activations
 from graphsim.frontends.keras.fields import Fields
 from graphsim.frontends.keras.layers.registry import Lowering, lowers
-from graphsim.frontends.keras.layers.windows import channel_axis, channels_first, padding, slides
+from graphsim.frontends.keras.layers.windows import channel_axis, channels_first, padding, per_axis, slides
 from graphsim.frontends.keras.semantics import Semantics
 from graphsim.graph import Axis
 
@@ -62,6 +62,22 @@ class _Convolution:
 
 def _slide(size: int, slide: Slide, convolution: _Convolution) -> Axis:
     return sliding(size, slide, convolution.padding)
+
+
+def _unslide(size: int, slide: Slide, more: int | None, padding: str) -> Axis:
+    """A transposed convolution along one axis: TensorFlow's gradient of a convolution over what is made here.
+
+    ``more`` is Keras's output_padding.
+    """
+    if padding == "valid":
+        reach = max(slide.reach, slide.stride) if more is None else slide.reach + more
+        return transposed(size, slide, (size - 1) * slide.stride + reach, 0)
+    out = size * slide.stride if more is None else (size - 1) * slide.stride + slide.reach % 2 + more
+    if -(-out // slide.stride) != size:
+        raise RefusedError(
+            f"its output_padding {more} makes {out} elements of {size}, which TensorFlow does not compute"
+        )
+    return transposed(size, slide, out, same_padding(size, out, slide) // 2)
 
 
 Rule = Callable[[Fields, Semantics], Lowering]
@@ -142,7 +158,34 @@ def _separable(rank: int) -> Rule:
     return rule
 
 
+def _transpose(rank: int) -> Rule:
+    """Conv1DTranspose, Conv2DTranspose, Conv3DTranspose: what a convolution that many elements see is turned round."""
+
+    def rule(fields: Fields, semantics: Semantics) -> Lowering:
+        conv = _Convolution(fields, semantics, rank)
+        filters = fields.size("filters", "nb_filter")
+        is_stated = fields.find("output_padding") is not None
+        more = per_axis(fields, rank, "output_padding", least=0) if is_stated else (None,) * rank
+        if any(m is not None and m >= slide.stride for m, slide in zip(more, conv.slides, strict=True)):
+            raise fields.error(f"'output_padding' {more} should be less than the strides along every axis")
+        rules = [
+            functools.partial(_unslide, slide=slide, more=m, padding=conv.padding)
+            for slide, m in zip(conv.slides, more, strict=True)
+        ]
+
+        def build(to: Builder, x: Tensor) -> Tensor:
+            at = conv.channels(x)
+            kernel = to.weight("kernel", [*conv.taps, filters, x.shape[at]])
+            used = Kernel(kernel, kernel.shape, takes=rank + 1, gives=rank)
+            return conv.ending(to, x, along(x, at, rules), used, conv.bias(to, filters))
+
+        return build
+
+    return rule
+
+
 for _rank in (1, 2, 3):
+    lowers(f"Conv{_rank}DTranspose")(_transpose(_rank))
     lowers(f"Conv{_rank}D", f"Convolution{_rank}D")(_conv(_rank))
 for _rank in (1, 2):
     lowers(f"DepthwiseConv{_rank}D")(_depthwise(_rank))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from graphsim.frontends.blocks.shape import moved, widened
+from graphsim.frontends.blocks.shape import moved, repeated, transposed, widened
 from graphsim.frontends.blocks.spatial import along
-from graphsim.frontends.builder import Builder, Tensor
-from graphsim.frontends.keras.fields import Fields
+from graphsim.frontends.builder import Builder, RefusedError, Tensor
+from graphsim.frontends.keras.fields import Fields, shown
 from graphsim.frontends.keras.layers.registry import Lowering, lowers
-from graphsim.frontends.keras.layers.windows import channel_axis, channels_first, pairs
+from graphsim.frontends.keras.layers.windows import channel_axis, channels_first, pairs, per_axis
 from graphsim.frontends.keras.semantics import Semantics
+from graphsim.graph import Axis
 
 Rule = Callable[[Fields, Semantics], Lowering]
 
@@ -31,6 +32,53 @@ def _widening(rank: int, key: str, default: int, sign: int) -> Rule:
     return rule
 
 
+def _up_sampling(rank: int) -> Rule:
+    """Every element several times along every spatial axis."""
+
+    def rule(fields: Fields, semantics: Semantics) -> Lowering:
+        first = channels_first(fields)
+        how = fields.text("interpolation", default="nearest")
+        if how != "nearest":
+            raise RefusedError(f"interpolation {shown(how)} is not lowered, only 'nearest'")
+        rules = [partial(repeated, times=n) for n in per_axis(fields, rank, "size", "length", default=2)]
+
+        def build(to: Builder, x: Tensor) -> Tensor:
+            return moved(to, x, along(x, channel_axis(x, rank, first), rules))
+
+        return build
+
+    return rule
+
+
+@lowers("Permute")
+def permute(fields: Fields, semantics: Semantics) -> Lowering:
+    """The axes in another order, counted from 1."""
+    dims = fields.items("dims")
+
+    def build(to: Builder, x: Tensor) -> Tensor:
+        if any(isinstance(d, bool) for d in dims) or sorted(map(str, dims)) != sorted(
+            map(str, range(1, len(x.shape) + 1))
+        ):
+            raise to.error(f"'dims' is {shown(dims)}; it should be the numbers 1 to {len(x.shape)} in some order")
+        return transposed(to, x, [d - 1 for d in dims])
+
+    return build
+
+
+@lowers("RepeatVector")
+def repeat_vector(fields: Fields, semantics: Semantics) -> Lowering:
+    """The same vector in every step."""
+    times = fields.size("n")
+
+    def build(to: Builder, x: Tensor) -> Tensor:
+        if len(x.shape) != 1:
+            raise RefusedError(f"its input has shape {x.shape}; the layer takes a vector")
+        return moved(to, x, [Axis(1, times, stride=0), Axis(x.size, x.size)])
+
+    return build
+
+
 for _rank in (1, 2, 3):
+    lowers(f"UpSampling{_rank}D")(_up_sampling(_rank))
     lowers(f"ZeroPadding{_rank}D")(_widening(_rank, "padding", 1, 1))
     lowers(f"Cropping{_rank}D")(_widening(_rank, "cropping", 1, -1))
