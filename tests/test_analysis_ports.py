@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from test_graph_window import sizes, windows
 
 from graphsim.analysis import ports
-from graphsim.analysis.ports import Ball, EdgePort, WindowPort, as_window, prepare, products
+from graphsim.analysis.ports import Ball, EdgePort, Sums, WindowPort, as_window, prepare, products
 from graphsim.graph import Axis, Channel, Dense, Graph, Group, OneToOne, Ref, Window
 
 OFTEN = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
@@ -38,6 +38,16 @@ def ball(n_src: int, seed: int, *, with_radius: bool) -> Ball:
     return Ball(value, rng.random((2, n_src)) if with_radius else None)
 
 
+def assert_same(expected: Sums, found: Sums) -> None:
+    """Sizes may be rounded up, a little."""
+    assert found.value == pytest.approx(expected.value, rel=1e-12, abs=1e-12)
+    assert (found.scale >= expected.scale * (1 - 1e-12)).all()
+    assert (found.scale <= expected.scale * (1 + 2e-5)).all()
+    assert (found.moved is None) == (expected.moved is None)
+    if found.moved is not None and expected.moved is not None:
+        assert found.moved == pytest.approx(expected.moved, rel=1e-12, abs=1e-12)
+
+
 @OFTEN
 @given(channel=windows(), seed=st.integers(0, 2**32 - 1), terms=st.sampled_from([1, 7, 1 << 21]), radius=st.booleans())
 def test_a_window_by_its_rule_is_the_window_by_its_edges(channel: Window, seed: int, terms: int, radius: bool) -> None:
@@ -49,11 +59,7 @@ def test_a_window_by_its_rule_is_the_window_by_its_edges(channel: Window, seed: 
         patch.setattr(ports, "_TAP_BY_TAP", int(np.random.default_rng(seed).choice([0, 128])))
         expected, found = edges.sums(x), rule.sums(x)
         assert (rule.weight_sum() >= edges.weight_sum() * (1 - 1e-12)).all()
-    for a, b in zip(expected, found, strict=True):
-        if a is None or b is None:
-            assert a is b
-        else:
-            assert b == pytest.approx(a, rel=1e-12, abs=1e-12)
+    assert_same(expected, found)
     assert rule.count(x.value != 0).tolist() == edges.count(x.value != 0).tolist()
     assert rule.fan_in.tolist() == edges.fan_in.tolist()
     for step in (np.maximum, np.minimum, np.add, np.multiply):
@@ -81,9 +87,7 @@ def test_dense_and_one_to_one_have_the_rule_of_a_window(channel: Channel) -> Non
     graph = Graph("two", graph.groups, graph.channels, params)
     edges, rule = both(graph)
     x = ball(n_src, 1, with_radius=True)
-    for a, b in zip(edges.sums(x), rule.sums(x), strict=True):
-        assert a is not None
-        assert b == pytest.approx(a, rel=1e-13)
+    assert_same(edges.sums(x), rule.sums(x))
     assert rule.weight_sum() == pytest.approx(edges.weight_sum())
 
 
@@ -141,6 +145,6 @@ def test_a_large_convolution_is_never_expanded(monkeypatch: pytest.MonkeyPatch) 
         assert edges.weight is not None
         w, terms = kernel[edges.weight].astype(np.float64), x.value[0, edges.src]
         assert found.value[0, consumer] == pytest.approx(w @ terms, rel=1e-12)
-        assert found.scale[0, consumer] == pytest.approx(np.abs(w) @ np.abs(terms), rel=1e-12)
+        assert 1 <= found.scale[0, consumer] / (np.abs(w) @ np.abs(terms)) < 1 + 1e-4
         assert count[0, consumer] == len(terms)
     assert dataclasses.replace(channel, weight=None).fan_in_range(port.n_src, port.n_dst, {}) == (4 * c, 9 * c)

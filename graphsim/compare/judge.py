@@ -7,6 +7,7 @@ memory for a few groups, not for the network.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +40,8 @@ class Judge:
     ) -> None:
         self.graph, self.run, self.rounding = graph, run, Rounding(graph)
         self._progress = progress
+        #: Both sides are judged at the same time: NumPy leaves Python to others while it computes.
+        self._pool = ThreadPoolExecutor(1)
         self.shown: dict[str, FloatArray] = {}
         self._keep = frozenset(keep)
         self.tallies: dict[int, Tally] = {}
@@ -98,8 +101,9 @@ class Judge:
                     self._sink(number, values, start, stop)
             elif group.op != "source":
                 shown = reference.get(number)
+                other = self._pool.submit(self._judge, number, shown, outside, TENSORFLOW)
                 mine = self._judge(number, values, own, GRAPHSIM)
-                theirs = self._judge(number, shown, outside, TENSORFLOW)
+                theirs = other.result()
                 self._count(number, start, values, shown, mine, theirs)
             for finished in self._done[number]:
                 own.pop(finished, None)

@@ -138,7 +138,10 @@ class TensorFlowReference:
         parts: dict[Tensor, FloatArray] = {}
         for start in range(0, total, batch):
             chunk = [array[start : start + batch] for array in arrays]
-            for key, values in self._observe(chunk, wanted).items():
+            seen = self._observe(chunk, wanted)
+            if len(chunk[0]) == total:
+                parts = seen
+            for key, values in seen.items() if len(chunk[0]) < total else ():
                 kept = parts.setdefault(key, np.empty((total, *values.shape[1:]), np.float32))
                 kept[start : start + batch] = values
             if progress is not None:
@@ -197,7 +200,7 @@ class TensorFlowReference:
         def see(layer: str, number: int, which: Literal["pre", "output"], value: Any) -> None:
             key: Tensor = (layer, number, which)
             if (wanted is None or key in wanted) and hasattr(value, "numpy"):
-                seen[key] = np.asarray(value, np.float32)
+                seen[key] = np.asarray(value).astype(np.float32, copy=False)  # without a copy where it is float32
 
         def call_layer(path: str, number: int, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             before, output = self._call(path, layer, args, kwargs)
