@@ -6,11 +6,12 @@ longer until everything fits; a period of one whole iteration always does. Nothi
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 
 import numpy as np
 
-from graphsim.graph import Graph
+from graphsim.graph import Actor, Graph, Window
 from graphsim.machine import Machine
 from graphsim.schedule.schedule import Bound, Schedule
 
@@ -122,6 +123,31 @@ def _tree(machine: Machine, home: int, away: tuple[int, ...]) -> list[int]:
     return [link for link in came.values() if link in keep]
 
 
+def _lists(actor: Actor) -> set[tuple[str, tuple[int, ...]]]:
+    """What an actor reads of which param: flat elements in order, of a window as if it missed no edge."""
+    graph, group = actor.graph, actor.group
+    found = set()
+    for role, ref in group.params.items():
+        elements = np.arange(graph.params[ref.name].size).reshape(graph.params[ref.name].shape)
+        columns = elements if role == "table" else elements[None]
+        if role != "magnitude":
+            found.add((ref.name, tuple(columns[:, actor.local // ref.inner % columns.shape[1]].tolist())))
+    for c in graph.channels_into(actor.group_number):
+        if isinstance(c, Window) and c.weight is not None:
+            at = np.unravel_index(actor.local, c.consumer_shape)
+            first = c.weight_offset + sum(int(o) * axis.weight_consumer for axis, o in zip(c.axes, at, strict=True))
+            taps = itertools.product(*(range(axis.taps) for axis in c.axes))
+            strides = [axis.weight_tap for axis in c.axes]
+            found.add(
+                (c.weight.name, tuple(first + sum(t * w for t, w in zip(tap, strides, strict=True)) for tap in taps))
+            )
+        elif c.weight is not None:
+            read = c.inputs(actor.local, graph.groups[c.src].size, group.size, graph.params).weight
+            assert read is not None
+            found.add((c.weight.name, tuple(read.tolist())))
+    return found
+
+
 def _try(
     graph: Graph,
     machine: Machine,
@@ -183,11 +209,10 @@ def _try(
                 claim[here, token] = release[here, token] = start + duration
 
     hops.sort()
-    top = [0] * len(machine.nodes)
+    kept: list[set[tuple[str, tuple[int, ...]]]] = [set() for _ in machine.nodes]
     for actor in graph:
-        weighted = sum(e.weight is not None for e in actor.inputs)
-        roles = sum(role in actor.group.params for role in ("bias", "divisor", "alpha"))
-        top[node[actor.id]] += 4 * (weighted + roles)
+        kept[node[actor.id]] |= _lists(actor)
+    top = [4 * sum(len(elements) for _, elements in lists) for lists in kept]
     slots = []
     for v, token in sorted(claim):
         depth = max(1, -(-(release[v, token] - claim[v, token]) // period))

@@ -20,8 +20,8 @@ of it; sources and sinks are on the host. From this follow:
     given P, fire none of these actors; the other nodes, and the host, must have room for all of them: work and
     pigeonhole again, with fewer nodes.
 *layer links*
-    A node that fires an actor which reads all n outputs of a block makes at most P / t of them itself, t being the
-    fewest ticks that one takes; the others come over its incoming links. Again nodes with narrow links drop out.
+    A node that fires an actor which reads n outputs of one layer makes at most P / t of them itself, t being the fewest
+    ticks that one takes; the others come over its incoming links. Again nodes with narrow links drop out.
 
 The last two get weaker as P grows, so the least P that they allow is found by bisection.
 """
@@ -36,7 +36,8 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.analysis.costs import Costs
-from graphsim.graph import Dense, Graph
+from graphsim.analysis.fields import Fields
+from graphsim.graph import Channel, Dense, Graph, OneToOne, Window
 from graphsim.graph.ops import SINKS
 
 IntArray = npt.NDArray[np.int64]
@@ -244,40 +245,49 @@ def _sample_bits(graph: Graph, group: int) -> IntArray | None:
 
     Through one bundle, so that no element is counted twice; of several bundles the one that brings most.
     """
-    size, most = graph.groups[group].size, None
+    most = None
     for c in graph.channels_into(group):
         if graph.groups[c.src].op != "input":
             continue
-        n_src = graph.groups[c.src].size
         feed = graph.channels_into(c.src)[0]
         bits = min(feed.token_bits, *(out.token_bits for out in graph.channels_from(c.src)))
-        if isinstance(c, Dense):
-            read = np.full(size, n_src // c.blocks, np.int64)
-        else:
-            edges = c.expand(n_src, size, graph.params)
-            distinct = np.unique(edges.dst * n_src + edges.src) // n_src
-            read = np.bincount(distinct, minlength=size).astype(np.int64)
+        read = _distinct(graph, c)
         most = read * bits if most is None else np.maximum(most, read * bits)
     return most
 
 
+def _distinct(graph: Graph, c: Channel) -> IntArray:
+    """How many different producers each consumer of a bundle reads, int64 (consumers,)."""
+    n_src, n_dst = graph.groups[c.src].size, graph.groups[c.dst].size
+    if isinstance(c, Window):
+        return Fields(c).distinct()
+    if isinstance(c, Dense | OneToOne):
+        return c.fan_in(n_src, n_dst, graph.params)
+    edges = c.expand(n_src, n_dst, graph.params)
+    return np.bincount(np.unique(edges.dst * n_src + edges.src) // n_src, minlength=n_dst).astype(np.int64)
+
+
 def _layer_links(costs: Costs) -> list[Bound]:
-    """Of actors that read a whole block of another layer."""
+    """Of actors that read much of another layer: as much as the one that reads most."""
     graph, bounds = costs.graph, []
     for c in graph.channels:
-        if not isinstance(c, Dense) or graph.groups[c.src].op in ("source", "input"):
+        if not isinstance(c, Dense | Window) or graph.groups[c.src].op in ("source", "input"):
             continue
-        rows = graph.groups[c.src].size // c.blocks
+        read = _distinct(graph, c)
+        rows = int(read.max())
         fewest = int(costs.cases(c.src)[0].min())
         if fewest == 0 or rows < 2:
             continue
-        ticks, many = _firings(costs, [c.dst])
+        readers = np.flatnonzero(read == rows)
+        fastest = np.min([costs.ticks(c.dst, v)[readers] for v in _one_of_each_kind(costs)], axis=0)
+        ticks, many = (part[::-1].astype(np.int64) for part in np.unique(fastest, return_counts=True))
 
         def bits(period: int, rows: int = rows, fewest: int = fewest, width: int = c.token_bits) -> int:
             return max(0, rows - period // fewest) * width
 
         names = graph.groups[c.src].name, graph.groups[c.dst].name
-        what = f"a firing of {names[1]} reads all {rows:,} outputs of {names[0]}"
+        part = "all" if rows == graph.groups[c.src].size else "some"
+        what = f"a firing of {names[1]} reads {part} {rows:,} outputs of {names[0]}"
         pinned = graph.groups[c.dst].op in SINKS
         bounds.append(_solve(costs, _Demand(ticks, many, 0, bits, True, pinned, what)))
     return bounds

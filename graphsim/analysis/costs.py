@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
-from graphsim.graph import Graph
+from graphsim.graph import Dense, Graph, OneToOne, Window
 from graphsim.graph.ops import SINKS
 from graphsim.machine import Machine
 
@@ -17,18 +19,75 @@ FIRING_ROLES = ("bias", "divisor", "alpha")
 PINNED_OPS = ("source", "input", *SINKS)
 
 
-def parameter_bytes(graph: Graph, group: int) -> IntArray:
-    """Bytes of parameters that a node keeps for each actor of a group, int64 (size,).
+class Stored(NamedTuple):
+    """How actors of one group read one param: each a list of its elements, all lists alike but for where they begin.
 
-    4 for every weighted input edge and for every param that a firing reads: an actor brings its own copy wherever it
-    is placed.
+    Attributes:
+        param: its name.
+        steps: int64: elements of a list, counted from its first; a list that a window cuts short is meant whole.
+        actors: int64, local. begin: int64, parallel to it: the flat index of the first element of each one's list.
     """
-    one = graph.groups[group]
-    floats = np.full(one.size, sum(role in one.params for role in FIRING_ROLES), np.int64)
+
+    param: str
+    steps: IntArray
+    actors: IntArray
+    begin: IntArray
+
+
+def stored(graph: Graph, group: int) -> list[Stored]:
+    """The weights and params that firings of a group read: one entry for every param, port and length of list."""
+    one, params = graph.groups[group], graph.params
+    everyone, single = np.arange(one.size), np.zeros(1, np.int64)
+    found = []
+    for role in FIRING_ROLES:
+        if role in one.params:
+            ref = one.params[role]
+            found.append(Stored(ref.name, single, everyone, everyone // ref.inner % len(params[ref.name])))
+    if "table" in one.params:
+        ref = one.params["table"]
+        entries, columns = params[ref.name].shape
+        found.append(Stored(ref.name, columns * np.arange(entries), everyone, everyone // ref.inner % columns))
     for c in graph.channels_into(group):
-        if c.weight is not None:
-            floats += c.fan_in(graph.groups[c.src].size, one.size, graph.params)
-    return 4 * floats
+        if c.weight is None:
+            continue
+        name, array = c.weight.name, params[c.weight.name]
+        if isinstance(c, Dense):
+            rows, columns = array.shape
+            found.append(Stored(name, columns * np.arange(rows), everyone, everyone % columns))
+        elif isinstance(c, OneToOne):
+            found.append(Stored(name, single, everyone, everyone // c.weight.inner % len(array)))
+        elif isinstance(c, Window):
+            steps, begin = single, single + c.weight_offset
+            for axis in c.axes:
+                steps = (steps[:, None] + axis.weight_tap * np.arange(axis.taps)).reshape(-1)
+                begin = (begin[:, None] + axis.weight_consumer * np.arange(axis.consumers)).reshape(-1)
+            found.append(Stored(name, steps, everyone, begin))
+        else:
+            length = c.fan_in(graph.groups[c.src].size, one.size, params)
+            first = np.cumsum(length) - length
+            for k in np.unique(length[length > 0]).tolist():
+                at = np.flatnonzero(length == k)
+                found.append(Stored(name, np.arange(k), at, first[at]))
+    return found
+
+
+def parameter_bytes(graph: Graph, node: npt.NDArray[np.int32], nodes: int) -> IntArray:
+    """Bytes of parameters on each of so many nodes when actor a is on ``node[a]``, int64 (nodes,).
+
+    4 for every element of every list of weights or params that a firing there reads. Actors that read the same list of
+    the same param (the positions of a filter) share one copy of it; it is kept whole, whatever a border cuts off.
+    """
+    lists: dict[tuple[str, bytes], list[IntArray]] = {}
+    for number in range(len(graph.groups)):
+        for s in stored(graph, number):
+            there = node[graph.first[number] + s.actors]
+            key = np.unique(s.begin * nodes + there)
+            lists.setdefault((s.param, s.steps.tobytes()), []).append(key)
+    total = np.zeros(nodes, np.int64)
+    for (_, steps), keys in lists.items():
+        key = keys[0] if len(keys) == 1 else np.unique(np.concatenate(keys))
+        total += 4 * (len(steps) // 8) * np.bincount(key % nodes, minlength=nodes)
+    return total
 
 
 class Costs:
@@ -36,7 +95,8 @@ class Costs:
 
     Attributes:
         kind: int64 (nodes,): the kind of each node; -1 for switches.
-        bytes: for each group, int64 (size,): bytes of parameters of each actor.
+        bytes: for each group, int64 (size,): bytes of parameters that each actor reads.
+        whole: for each group: bytes of parameters that a node keeps if it fires all of the group.
         pinned: numbers of the groups that sit on the host.
         free: numbers of the other groups.
     """
@@ -54,7 +114,15 @@ class Costs:
                 examples.append(spec)
             self.kind[v] = kinds[key]
         self.kinds = len(kinds)
-        self.bytes = [parameter_bytes(graph, g) for g in range(len(graph.groups))]
+        self.bytes: list[IntArray] = []
+        self.whole: list[int] = []
+        for number, group in enumerate(graph.groups):
+            need, whole = np.zeros(group.size, np.int64), 0
+            for s in stored(graph, number):
+                need[s.actors] += 4 * len(s.steps)
+                whole += 4 * len(s.steps) * len(np.unique(s.begin))
+            self.bytes.append(need)
+            self.whole.append(whole)
         self._case: list[IntArray] = []
         self._price: list[IntArray] = []
         for number in range(len(graph.groups)):
@@ -64,6 +132,10 @@ class Costs:
             self._price.append(np.array([[spec.ticks(w) for w in work] for spec in examples], np.int64))
         self.pinned = [i for i, g in enumerate(graph.groups) if g.op in PINNED_OPS]
         self.free = [i for i, g in enumerate(graph.groups) if g.op not in PINNED_OPS]
+
+    def range_bytes(self, group: int, begin: int, end: int) -> int:
+        """Bytes of parameters that actors ``begin`` .. ``end - 1`` of a group need on one node, at most."""
+        return min(int(self.bytes[group][begin:end].sum()), self.whole[group])
 
     def ticks(self, group: int, node: int) -> IntArray:
         """Ticks of a firing of each actor of a group on a node, int64 (size,)."""

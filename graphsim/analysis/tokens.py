@@ -1,4 +1,4 @@
-"""Tokens of a graph and who needs them where: found bundle by bundle, never by listing the edges of a dense bundle.
+"""Tokens of a graph and who needs them where: found bundle by bundle, never by listing edges that follow a rule.
 
 Tokens 0 .. actors - 1 are the outputs of the actors; the token from a source to the k-th input actor (over all input
 groups, in id order) is ``actors + k``.
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from graphsim.graph import Dense, Graph, OneToOne
+from graphsim.analysis.fields import Fields
+from graphsim.graph import Channel, Dense, Graph, OneToOne, Window
 
 IntArray = npt.NDArray[np.int64]
 
@@ -65,37 +66,47 @@ class Readers:
 def readers(graph: Graph, node: npt.NDArray[np.int32], nodes: int) -> Readers:
     """The nodes that read each token when actor a is on ``node[a]`` of a machine with ``nodes`` nodes.
 
-    Needs a bit per token and node of one group at a time, and 4 bytes per (token, node) pair that is found.
+    Needs 12 bytes per (token, node) pair that is found, 4 of them to keep; where edges follow a rule, none is listed.
     """
     counts = np.zeros(graph.actor_count, np.int64)
     found: list[npt.NDArray[np.int32]] = []
-    width = -(-nodes // 8)
     for number, group in enumerate(graph.groups):
         channels = graph.channels_from(number)
         if group.op == "source" or not channels:
             continue
-        mask = np.zeros((group.size, width), np.uint8)
-        for c in channels:
-            size = graph.groups[c.dst].size
-            there = node[graph.first[c.dst] : graph.first[c.dst + 1]]
-            if isinstance(c, Dense):
-                rows = np.zeros((c.blocks, nodes), np.bool_)
-                rows[np.repeat(np.arange(c.blocks), size // c.blocks), there] = True
-                mask.reshape(c.blocks, -1, width)[:] |= np.packbits(rows, axis=1)[:, None, :]
-            elif isinstance(c, OneToOne):
-                mask[np.arange(size), there >> 3] |= (128 >> (there & 7)).astype(np.uint8)
-            else:
-                edges = c.expand(group.size, size, graph.params)
-                pair = np.unique(edges.src * nodes + there[edges.dst])
-                src, at = np.divmod(pair, nodes)
-                np.bitwise_or.at(mask, (src, at >> 3), (128 >> (at & 7)).astype(np.uint8))
-        first = int(graph.first[number])
-        step = max(1, (1 << 24) // nodes)
-        for begin in range(0, group.size, step):
-            bits = np.unpackbits(mask[begin : begin + step], axis=1, count=nodes)
-            counts[first + begin : first + begin + len(bits)] = bits.sum(axis=1, dtype=np.int64)
-            found.append(np.nonzero(bits)[1].astype(np.int32))
+        keys = [_read_where(graph, c, node[graph.first[c.dst] : graph.first[c.dst + 1]], nodes) for c in channels]
+        key = keys[0] if len(keys) == 1 else np.unique(np.concatenate(keys))
+        token, there = np.divmod(key, nodes)
+        counts[graph.first[number] : graph.first[number + 1]] = np.bincount(token, minlength=group.size)
+        found.append(there.astype(np.int32))
     inputs = input_actors(graph)
     found.append(node[inputs].astype(np.int32))
     ptr = np.concatenate([[0], np.cumsum(np.concatenate([counts, np.ones(len(inputs), np.int64)]))]).astype(np.int64)
     return Readers(ptr, np.concatenate(found))
+
+
+def _read_where(graph: Graph, c: Channel, there: npt.NDArray[np.int32], nodes: int) -> IntArray:
+    """(producer, node) pairs of one bundle as ``producer * nodes + node``, ascending, each once; ``there``: of each
+    consumer.
+    """
+    n_src, n_dst = graph.groups[c.src].size, graph.groups[c.dst].size
+    if isinstance(c, OneToOne):
+        return np.arange(n_src) * nodes + there
+    if isinstance(c, Dense):
+        # The nodes of each block, and a copy of them for each of its producers.
+        block, at = np.divmod(np.unique(np.arange(n_dst) // (n_dst // c.blocks) * nodes + there), nodes)
+        rows, many = n_src // c.blocks, np.bincount(block, minlength=c.blocks)
+        first = np.repeat(np.cumsum(many) - many, rows)
+        many = np.repeat(many, rows)
+        offset = np.arange(int(many.sum())) - np.repeat(np.cumsum(many) - many, many)
+        return np.repeat(np.arange(n_src), many) * nodes + at[np.repeat(first, many) + offset]
+    if isinstance(c, Window):
+        fields = Fields(c)
+        field, at = np.divmod(np.unique(fields.of * nodes + there), nodes)
+        listed, offsets = fields.outline(field)
+        outline = np.unique(listed.producer * nodes + np.repeat(at, np.diff(listed.begin)))
+        if len(offsets) == 1:
+            return outline
+        return np.sort((outline[:, None] + offsets * nodes).reshape(-1))
+    edges = c.expand(n_src, n_dst, graph.params)
+    return np.unique(edges.src * nodes + there[edges.dst])

@@ -92,23 +92,26 @@ def greedy(costs: Costs) -> Placement:
     heaps = [[(int(load[v]), v) for v in nodes.tolist() if costs.kind[v] == kind] for kind in range(costs.kinds)]
     for heap in heaps:
         heapq.heapify(heap)
+    kept: dict[tuple[int, int], int] = {}
     for group, local in actors:
-        need = int(costs.bytes[group][local])
+        each = int(costs.bytes[group][local])
         ends = []
         for kind, heap in enumerate(heaps):
-            while heap and room[heap[0][1]] < need:
+            while heap and room[heap[0][1]] < min(each, costs.whole[group] - kept.get((group, heap[0][1]), 0)):
                 heapq.heappop(heap)
             if heap:
                 ends.append((heap[0][0] + int(price[group][kind, local]), heap[0][1], kind))
         if not ends:
             raise PlacementError(
-                f"{graph.actor(int(graph.first[group]) + local).name} has {need:,} bytes of parameters, and no node "
+                f"{graph.actor(int(graph.first[group]) + local).name} has {each:,} bytes of parameters, and no node "
                 f"has that much memory left; use more nodes or more memory_bytes"
             )
         end, v, kind = min(ends)
         heapq.heapreplace(heaps[kind], (end, v))
         load[v] = end
-        room[v] -= need
+        before = kept.get((group, v), 0)
+        kept[group, v] = min(before + each, costs.whole[group])
+        room[v] -= kept[group, v] - before
         placement[int(graph.first[group]) + local] = v
     return _refined(costs, placement, int(load.max()))
 

@@ -120,7 +120,7 @@ class _Pouring:
         host = list(nodes).index(costs.machine.host)
         for group in costs.pinned:
             self.load[host] += int(costs.ticks(group, costs.machine.host).sum())
-            self.room[host] -= int(costs.bytes[group].sum())
+            self.room[host] -= costs.range_bytes(group, 0, costs.graph.groups[group].size)
 
     def close(self, node: int) -> None:
         """Deal nothing more out to a node."""
@@ -139,7 +139,7 @@ class _Pouring:
         """Put a layer on one node, or on few in this order, none loaded beyond ``top``. False: it does not fit."""
         size = self.costs.graph.groups[group].size
         ticks = [self.costs.ticks(group, int(v)) for v in self.nodes]
-        need = int(self.costs.bytes[group].sum())
+        need = self.costs.range_bytes(group, 0, size)
         counts = np.zeros(len(self.nodes), np.int64)
         for i in order:
             if self.load[i] + int(ticks[i].sum()) <= top and need <= self.room[i]:
@@ -151,7 +151,7 @@ class _Pouring:
         for i in order:
             dearest = int(ticks[i].max())
             fits = left if dearest == 0 else (top - int(self.load[i])) // dearest
-            if greatest:
+            if greatest and self.room[i] < self.costs.whole[group]:
                 fits = min(fits, int(self.room[i]) // greatest)
             counts[i] = min(left, max(0, fits))
             left -= int(counts[i])
@@ -168,7 +168,7 @@ class _Pouring:
         for i in np.flatnonzero(counts):
             end = begin + int(counts[i])
             self.load[i] += int(self.costs.ticks(group, int(self.nodes[i]))[begin:end].sum())
-            self.room[i] -= int(self.costs.bytes[group][begin:end].sum())
+            self.room[i] -= self.costs.range_bytes(group, begin, end)
             begin = end
 
     def _level(self, group: int) -> IntArray:
@@ -176,13 +176,13 @@ class _Pouring:
         size = self.costs.graph.groups[group].size
         ticks = np.array([self.costs.ticks(group, int(v))[0] for v in self.nodes], np.int64)
         each = int(self.costs.bytes[group][0])
-        limit = np.minimum(np.maximum(self.room, 0) // each if each else np.full(len(ticks), size), size)
+        room = np.maximum(self.room, 0)
+        limit = np.where(room >= self.costs.whole[group], size, np.minimum(room // max(each, 1), size))
         if int(limit.sum()) < size:
             raise self._full(group)
 
         def fits(level: int) -> IntArray:
-            room = np.maximum(level - self.load, 0)
-            counts = np.where(ticks == 0, size, room // np.maximum(ticks, 1))
+            counts = np.where(ticks == 0, size, np.maximum(level - self.load, 0) // np.maximum(ticks, 1))
             counts = np.where(self.load > level, 0, counts)
             return np.asarray(np.minimum(counts, limit), np.int64)
 
@@ -212,7 +212,8 @@ class _Pouring:
                 if load > level or room < 0:
                     continue
                 end = int(np.searchsorted(total, total[at] + level - load, side="right")) - 1
-                end = min(end, int(np.searchsorted(bytes_sum, bytes_sum[at] + room, side="right")) - 1)
+                if room < self.costs.whole[group]:
+                    end = min(end, int(np.searchsorted(bytes_sum, bytes_sum[at] + room, side="right")) - 1)
                 counts[i] = end - at
                 at = end
             return counts
@@ -226,7 +227,7 @@ class _Pouring:
         return fill(high)
 
     def _full(self, group: int) -> PlacementError:
-        need, have = int(self.costs.bytes[group].sum()), int(np.maximum(self.room, 0).sum())
+        need, have = self.costs.range_bytes(group, 0, len(self.costs.bytes[group])), int(np.maximum(self.room, 0).sum())
         name = self.costs.graph.groups[group].name
         return PlacementError(
             f"{name} has {need:,} bytes of parameters; the {len(self.nodes)} nodes have {have:,} bytes left for them, "

@@ -10,8 +10,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from graphsim.analysis.fields import Fields
 from graphsim.analysis.tokens import Readers, input_actors
-from graphsim.graph import Channel, Dense, Graph, OneToOne
+from graphsim.graph import Channel, Dense, Graph, OneToOne, Window
 
 IntArray = npt.NDArray[np.int64]
 
@@ -41,39 +42,28 @@ class _Direct:
         np.maximum.at(last, self.pair, end)
 
 
-class _Shared:
-    """Consumers that sit on one node and belong to one block read the same pairs.
+class _Cases:
+    """Consumers that read the same pairs are one case.
 
-    Case i is one block on one node: its pairs are ``pair[begin[i]:begin[i + 1]]``; consumer j belongs to ``case[j]``.
+    Case i reads ``pair[begin[i]:begin[i + 1]]``, one at least; consumer j belongs to ``case[j]``, -1 where it reads
+    nothing.
     """
 
     def __init__(self, pair: IntArray, begin: IntArray, case: IntArray) -> None:
-        self.pair, self.begin, self.case = pair, begin, case
+        kept = np.diff(begin) > 0
+        self.pair, self.begin = pair, begin[:-1][kept]
+        self.size = np.diff(begin)[kept]
+        self.case = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1)[case]
 
     def ready(self, arrival: IntArray) -> IntArray:
-        found: IntArray = np.maximum.reduceat(arrival[self.pair], self.begin[:-1])[self.case]
+        latest = np.maximum.reduceat(arrival[self.pair], self.begin) if len(self.begin) else self.begin
+        found: IntArray = np.append(latest, 0)[self.case]
         return found
 
     def release(self, end: IntArray, last: IntArray) -> None:
-        ends = np.zeros(len(self.begin) - 1, np.int64)
+        ends = np.zeros(len(self.begin) + 1, np.int64)
         np.maximum.at(ends, self.case, end)
-        last[self.pair] = np.maximum(last[self.pair], np.repeat(ends, np.diff(self.begin)))
-
-
-class _Listed:
-    """Edge by edge: edges ``begin[i]`` to ``begin[i + 1]`` go to consumer ``consumer[i]`` and read ``pair``."""
-
-    def __init__(self, pair: IntArray, begin: IntArray, consumer: IntArray, size: int) -> None:
-        self.pair, self.begin, self.consumer, self.size = pair, begin, consumer, size
-
-    def ready(self, arrival: IntArray) -> IntArray:
-        found = np.zeros(self.size, np.int64)
-        if len(self.consumer):
-            found[self.consumer] = np.maximum.reduceat(arrival[self.pair], self.begin[:-1])
-        return found
-
-    def release(self, end: IntArray, last: IntArray) -> None:
-        np.maximum.at(last, self.pair, np.repeat(end[self.consumer], np.diff(self.begin)))
+        np.maximum.at(last, self.pair, np.repeat(ends[:-1], self.size))
 
 
 class Pairs:
@@ -119,9 +109,16 @@ class Pairs:
             order = np.argsort(which, kind="stable")
             begin = np.searchsorted(which[order], np.arange(len(cases) + 1))
             wanted = np.arange(size) // (size // c.blocks) * self.nodes + there
-            return _Shared(pair[order], begin, np.searchsorted(cases, wanted))
+            return _Cases(pair[order], begin, np.searchsorted(cases, wanted))
+        if isinstance(c, Window):
+            fields = Fields(c)
+            spots, case = np.unique(fields.of * self.nodes + there, return_inverse=True)
+            field, at = np.divmod(spots, self.nodes)
+            listed = fields.listed(field)
+            pair = self.find(src + listed.producer, np.repeat(at, np.diff(listed.begin)))
+            return _Cases(pair, listed.begin, case.reshape(-1))
         edges = c.expand(producers.size, size, graph.params)
         order = np.argsort(edges.dst, kind="stable")
         dst = edges.dst[order]
-        begin = np.flatnonzero(np.r_[True, dst[1:] != dst[:-1], True]) if len(dst) else np.zeros(1, np.int64)
-        return _Listed(self.find(src + edges.src[order], there[dst]), begin, dst[begin[:-1]], size)
+        begin = np.searchsorted(dst, np.arange(size + 1))
+        return _Cases(self.find(src + edges.src[order], there[dst]), begin, np.arange(size))

@@ -45,9 +45,12 @@ class Schedule:
     ``slot_node``, ``slot_token``, byte address ``slot_address`` of the first of ``slot_depth`` copies. Iteration n
     uses copy ``n mod depth``, at address + (n mod depth) * bytes of the token (bits rounded up to bytes). A slot is
     claimed when the token's first frame arrives (hop start + 1 + latency) or its firing ends, and free once the last
-    local consumer's firing has ended and the last hop from here has been sent. Every node keeps the parameters of its
-    actors in bytes ``0 .. parameter bytes - 1`` (:func:`parameter_bytes`); slots lie above, each in bytes of its own. A
-    token that nobody reads needs no slot where it is made. Sorted by (node, token).
+    local consumer's firing has ended and the last hop from here has been sent. A token that nobody reads needs no slot
+    where it is made. Sorted by (node, token).
+
+    Parameters. Every node keeps those of its actors in bytes ``0 .. parameter bytes - 1`` (:func:`parameter_bytes`):
+    each list of weights once, however many actors there read it, so that all positions of a filter share it. Slots lie
+    above, each in bytes of its own.
 
     Attributes (all arrays read-only):
         graph_digest: :attr:`Graph.digest` of the graph.
@@ -91,8 +94,9 @@ def durations(graph: Graph, machine: Machine, node: npt.NDArray[np.int32]) -> In
         first = int(graph.first[number])
         fan_in = graph.fan_in(number)
         placed = node[first : first + group.size]
-        pairs, inverse = np.unique(np.stack([fan_in, placed]), axis=1, return_inverse=True)
-        ticks = [machine.nodes[int(v)].ticks(graph.work_of(number, int(k))) for k, v in pairs.T]
+        pairs, inverse = np.unique(fan_in * len(machine.nodes) + placed, return_inverse=True)
+        cases = (divmod(pair, len(machine.nodes)) for pair in pairs.tolist())
+        ticks = [machine.nodes[v].ticks(graph.work_of(number, k)) for k, v in cases]
         result[first : first + group.size] = np.asarray(ticks, np.int64)[inverse.reshape(-1)]
     return result
 

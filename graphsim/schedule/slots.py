@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from graphsim.analysis.costs import Costs
+from graphsim.analysis.costs import Costs, parameter_bytes
 from graphsim.analysis.tokens import token_bits
 from graphsim.errors import InfeasibleError
 from graphsim.schedule.timing import Times, Timing, carried
@@ -54,9 +54,7 @@ def allot(costs: Costs, timing: Timing, times: Times, period: int) -> Slots:
     depth = np.maximum(1, -(-(free - claim) // period))
     where, token = np.divmod(pair, tokens)
     size = depth * -(-bits[token] // 8)
-    base = np.zeros(nodes, np.int64)
-    for group in range(len(graph.groups)):
-        np.add.at(base, node[graph.first[group] : graph.first[group + 1]], costs.bytes[group])
+    base = parameter_bytes(graph, node, nodes)
     before = np.cumsum(size) - size
     first = np.searchsorted(where, np.arange(nodes))
     begin = np.append(before, before[-1] + size[-1] if len(size) else 0)[first]

@@ -4,19 +4,20 @@ It believes nothing. From graph, machine and schedule alone it derives what ever
 token when, when each token gets there and how long it must stay, and it compares that with what the schedule says.
 It shares no code with the planner: only the :class:`Schedule` encoding, whose docstring is the law it enforces.
 
-Everything is done in bulk: a dense bundle is reduced to (node, token) pairs without ever listing its edges.
+Everything is done in bulk: dense and window bundles are reduced to (node, token) pairs without listing their edges.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from graphsim.graph import Dense, Graph
+from graphsim.graph import Dense, Graph, OneToOne, Window
 from graphsim.schedule.schedule import Schedule
 
 IntArray = npt.NDArray[np.int64]
@@ -572,6 +573,9 @@ def _needs(facts: _Facts) -> _Needs:
             pair = (nodes[:, None] * facts.tokens + token).ravel()
             parts.append(_Needs(pair, np.repeat(spots.first, rows) + delay, np.repeat(spots.last, rows) + delay))
             continue
+        if isinstance(c, Window):
+            parts.append(_window_needs(facts, c, maker, reader, delay))
+            continue
         edges = c.expand(*sizes, graph.params)
         actor = reader + edges.dst
         token = facts.token_of_input(actor) if graph.groups[c.src].op == "source" else maker + edges.src
@@ -579,6 +583,47 @@ def _needs(facts: _Facts) -> _Needs:
         parts.append(_gather(pair, facts.start[actor] + delay, facts.end[actor] + delay))
     empty = np.empty(0, np.int64)
     return _gather(*(np.concatenate([empty, *(part[i] for part in parts)]) for i in range(3)))
+
+
+#: Combinations of a place and taps that are looked at together.
+_AT_ONCE = 1 << 22
+
+
+def _window_needs(facts: _Facts, c: Window, maker: int, reader: int, delay: int) -> _Needs:
+    """What a window reads: consumers on one node at one place of the window need the same tokens and are merged first.
+
+    A consumer's place is its coordinates but for those along which the window does not move.
+    """
+    axes, shape = c.axes, tuple(axis.consumers for axis in c.axes)
+    actors = slice(reader, reader + math.prod(shape))
+    moves = [axis.consumers if axis.stride else 1 for axis in axes]
+    place = np.zeros(shape, np.int64)
+    for number, (axis, extent) in enumerate(zip(axes, moves, strict=True)):
+        at = np.arange(axis.consumers).reshape([-1 if i == number else 1 for i in range(len(axes))])
+        place = place * extent + (at if axis.stride else 0)
+    nodes = len(facts.machine.nodes)
+    spots = _gather(place.ravel() * nodes + facts.node[actors], facts.start[actors], facts.end[actors])
+    step = dict.fromkeys(range(len(axes)), 1)  # how far apart producers are along an axis
+    inner = 1
+    for number in reversed(c.order or range(len(axes))):
+        step[number], inner = inner, inner * axes[number].producers
+    parts = []
+    chunk = max(1, _AT_ONCE // math.prod(axis.taps for axis in axes))
+    for low in range(0, len(spots.pair), chunk):
+        some = _Needs(*(column[low : low + chunk] for column in spots))
+        places, node = np.divmod(some.pair, nodes)
+        row, token = np.arange(len(places)), np.full(len(places), maker)
+        for number in reversed(range(len(axes))):
+            axis = axes[number]
+            places, o = np.divmod(places, moves[number])
+            position = o[row, None] * axis.stride + np.arange(axis.taps) * axis.dilation - axis.pad
+            hit, tap = np.nonzero(
+                (position % axis.base == 0) & (position >= 0) & (position // axis.base < axis.producers)
+            )
+            token = token[hit] + position[hit, tap] // axis.base * step[number]
+            row = row[hit]
+        parts.append(_gather(node[row] * facts.tokens + token, some.first[row] + delay, some.last[row] + delay))
+    return _gather(*(np.concatenate([part[i] for part in parts]) for i in range(3)))
 
 
 class _Held(NamedTuple):
@@ -728,15 +773,53 @@ def _check_memory(facts: _Facts, found: _Findings) -> None:
 
 
 def _parameter_bytes(facts: _Facts) -> IntArray:
-    """Bytes of parameters on every node: 4 per weighted edge and per param of the actors that are placed there."""
-    graph, total = facts.graph, np.zeros(len(facts.machine.nodes), np.int64)
-    for number, group in enumerate(graph.groups):
-        floats = np.full(group.size, sum(role in group.params for role in FIRING_ROLES), np.int64)
-        for c in graph.channels_into(number):
-            if c.weight is not None:
-                floats += c.fan_in(graph.groups[c.src].size, group.size, graph.params)
-        np.add.at(total, facts.node[graph.first[number] : graph.first[number + 1]], FLOAT_BYTES * floats)
+    """Bytes of parameters on every node: 4 per element of every list of weights or params that firings there read.
+
+    A list is known by its param, its first element and the steps from there on; actors on one node that read the same
+    list need it once. A window's list is that of a consumer that misses no edge.
+    """
+    graph, nodes = facts.graph, len(facts.machine.nodes)
+    lists: dict[tuple[str, bytes], list[IntArray]] = {}
+    for number in range(len(graph.groups)):
+        node = facts.node[graph.first[number] : graph.first[number + 1]]
+        for param, steps, first in _read_lists(graph, number):
+            pairs = np.where(first >= 0, first * nodes + node, -1)
+            lists.setdefault((param, steps.tobytes()), []).append(pairs[pairs >= 0])
+    total = np.zeros(nodes, np.int64)
+    for (_, form), parts in lists.items():
+        copies = np.bincount(np.unique(np.concatenate(parts)) % nodes, minlength=nodes)
+        total += FLOAT_BYTES * np.frombuffer(form, np.int64).size * copies
     return total
+
+
+def _read_lists(graph: Graph, number: int) -> Iterator[tuple[str, IntArray, IntArray]]:
+    """(param, steps, first element of each actor's list or -1) of everything that firings of a group read."""
+    group = graph.groups[number]
+    local = np.arange(group.size)
+    for role, ref in group.params.items():
+        if role in FIRING_ROLES:
+            yield ref.name, np.zeros(1, np.int64), local // ref.inner % graph.params[ref.name].size
+        elif role == "table":
+            entries, columns = graph.params[ref.name].shape
+            yield ref.name, np.arange(entries) * columns, local // ref.inner % columns
+    for c in graph.channels_into(number):
+        if c.weight is None:
+            continue
+        weight, size = graph.params[c.weight.name], graph.groups[c.src].size
+        if isinstance(c, OneToOne):
+            yield c.weight.name, np.zeros(1, np.int64), local // c.weight.inner % weight.size
+        elif isinstance(c, Dense):
+            yield c.weight.name, np.arange(weight.shape[0]) * weight.shape[1], local % weight.shape[1]
+        elif isinstance(c, Window):
+            tap = np.indices([axis.taps for axis in c.axes]).reshape(len(c.axes), -1)
+            at = np.indices([axis.consumers for axis in c.axes]).reshape(len(c.axes), -1)
+            steps = np.array([axis.weight_tap for axis in c.axes]) @ tap
+            yield c.weight.name, steps, np.array([axis.weight_consumer for axis in c.axes]) @ at + c.weight_offset
+        else:  # every edge has a weight of its own
+            edges = c.fan_in(size, group.size, graph.params)
+            first = np.cumsum(edges) - edges
+            for length in np.unique(edges[edges > 0]):
+                yield c.weight.name, np.arange(length), np.where(edges == length, first, -1)
 
 
 def _check_bounds(facts: _Facts, found: _Findings) -> None:

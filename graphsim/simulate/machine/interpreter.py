@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from graphsim.graph.ops import ACTIVATIONS, OPS, argmax, sparsemax
+from graphsim.graph.ops import ACTIVATIONS, OPS, argmax, dot, lookup, select, sparsemax
 from graphsim.simulate.machine.program import (
     ACTIVATION,
     AT,
@@ -22,6 +22,7 @@ from graphsim.simulate.machine.program import (
     COUNT,
     EMPTY,
     END,
+    ENTRIES,
     FIRE,
     HAS_BIAS,
     HAS_DIVISOR,
@@ -41,6 +42,8 @@ from graphsim.simulate.machine.program import (
     SOURCE_FIRE,
     STAGE,
     STRIDE,
+    TABLE,
+    TERM,
     TOKEN,
     WHO,
     WRITE,
@@ -52,6 +55,7 @@ FAILED_EVENT, FAILED_PERIOD, FAILED_TAG, FAILED_FOUND, FAILED_CELL = range(5)
 
 _LINEAR, _SUM, _MEAN = (OP_CODES[op] for op in ("linear", "sum", "mean"))
 _ARGMAX, _COLLECT, _SPARSEMAX = (OP_CODES[op] for op in ("argmax", "collect", "sparsemax"))
+_DOT, _SELECT, _LOOKUP = (OP_CODES[op] for op in ("dot", "select", "lookup"))
 
 # Words, cells and places in transit are unsigned, so that indexing need not look for negative numbers.
 _EMPTY, _VALUE_BITS, _HALF = np.uint64(EMPTY), np.uint64(2**32 - 1), np.uint64(32)
@@ -59,7 +63,7 @@ _ONE, _TWO, _NEXT_TAG = np.uint64(1), np.uint64(2), np.uint64(2**32)
 #: Which half of a word, seen as two float32, is the value.
 _VALUE = np.uint64(0 if sys.byteorder == "little" else 1)
 
-_argmax, _sparsemax = native(argmax), native(sparsemax)
+_argmax, _sparsemax, _dot, _select, _lookup = (native(f) for f in (argmax, sparsemax, dot, select, lookup))
 
 
 def _choose(head: str, cases: dict[int, tuple[Callable[..., Any], str]], otherwise: str) -> Callable[..., Any]:
@@ -134,8 +138,8 @@ def _gather(
     """
     k = np.int64(0)
     for s in range(actor[SEGMENT], actor[SEGMENT_END]):
-        w = segments[s, 2]
         for r in range(segments[s, 0], segments[s, 1]):
+            w = segments[s, 2] + np.int64(runs[r, TERM])
             count, stride, size = np.uint64(runs[r, COUNT]), np.uint64(runs[r, STRIDE]), np.uint64(runs[r, SIZE])
             cell = runs[r, CELL] + rings[row + runs[r, RING]] * size
             tag = (number + runs[r, TOKEN]) << _HALF
@@ -144,9 +148,8 @@ def _gather(
                 return -1
             for i in range(count):
                 x = values[(cell + i * stride) * _TWO + _VALUE]
-                if w >= 0:
-                    x = weights[w] * x
-                    w += 1
+                if segments[s, 2] >= 0:
+                    x = weights[w + np.int64(i)] * x
                 out[k] = x
                 k += 1
     return k
@@ -163,8 +166,8 @@ def _weighted_sum(
     acc, terms = np.float32(0), np.int64(0)
     for s in range(actor[SEGMENT], actor[SEGMENT_END]):
         first = segments[s, 2]
-        w = np.uint64(max(first, 0))
         for r in range(segments[s, 0], segments[s, 1]):
+            w = np.uint64(max(first, 0)) + np.uint64(runs[r, TERM])
             count, stride, size = np.uint64(runs[r, COUNT]), np.uint64(runs[r, STRIDE]), np.uint64(runs[r, SIZE])
             cell = runs[r, CELL] + rings[row + runs[r, RING]] * size
             tag = (number + runs[r, TOKEN]) << _HALF
@@ -180,7 +183,6 @@ def _weighted_sum(
                 x = values[(cell + i * stride) * _TWO + _VALUE]
                 if x != 0:
                     acc += weights[w + i] * x
-            w += count
     result[0] = acc
     return terms
 
@@ -211,6 +213,12 @@ def _fire(
         acc = scratch[0]
         if op == _SPARSEMAX:
             acc = _sparsemax(scratch[: max(k, 0)])
+        elif op == _DOT:
+            acc = _dot(scratch[: max(k, 0) // 2], scratch[max(k, 0) // 2 : max(k, 0)])
+        elif op == _SELECT:
+            acc = _select(scratch[0], scratch[1], scratch[2])
+        elif op == _LOOKUP:
+            acc = _lookup(weights[actor[TABLE] : actor[TABLE] + actor[ENTRIES]], scratch[0])
         else:
             for i in range(1, k):
                 acc = _step(op, acc, scratch[i])

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from graphsim.analysis.fields import Fields
 from graphsim.analysis.tokens import input_actors, token_bits, token_makers
 from graphsim.errors import SimulationError
-from graphsim.graph import Channel, Dense, Graph
+from graphsim.graph import Channel, Dense, Graph, Window
 from graphsim.graph.ops import ACTIVATIONS, OPS, SINKS
 from graphsim.schedule.schedule import Schedule, durations, parameter_bytes
 
@@ -22,9 +23,11 @@ CLAIM, WRITE, END, SOURCE_END, CHECK, READ, FIRE, SOURCE_FIRE = range(8)
 #: Columns of the event table.
 KIND, STAGE, WHO, AT, AT_RING, LENGTH, MOVED = range(7)
 #: Columns of the run table, and, from MOVED on, of the event table.
-CELL, STRIDE, TOKEN, COUNT, RING, SIZE = range(6)
+CELL, STRIDE, TOKEN, COUNT, RING, SIZE, TERM = range(7)
 #: Columns of the actor table.
-OP, ACTIVATION, SEGMENT, SEGMENT_END, WIDTH, HAS_BIAS, HAS_DIVISOR, OUT, OUT_STRIDE = range(9)
+(
+    OP, ACTIVATION, SEGMENT, SEGMENT_END, WIDTH, HAS_BIAS, HAS_DIVISOR, TABLE, ENTRIES, OUT, OUT_STRIDE, COLUMNS,
+) = range(12)  # fmt: skip
 
 #: Ops and activations as the interpreter knows them.
 OP_CODES = {op: code for code, op in enumerate(OPS)}
@@ -52,12 +55,15 @@ class Program:
     which nothing has been written, or is just being written by a hop of several ticks, is ``EMPTY``. A token of
     several cells is in each of them.
 
-    Runs. A list of tokens in a node's memory is a list of runs, rows ``[cell, stride, first token, count, ring,
-    size]``: token ``first + i`` of iteration n is in ``size`` cells from ``cell + i * stride + (n mod depth) * size``
+    Runs. A list of tokens in a node's memory is a list of runs, rows ``[cell, stride, first token, count, ring, size,
+    term]``: token ``first + i`` of iteration n is in ``size`` cells from ``cell + i * stride + (n mod depth) * size``
     on, where ``depth = depths[ring]``. Tokens that cannot be there are runs in ``NO_SLOT`` or ``ON_PARAMETERS``, cells
-    that are never written.
+    that are never written. ``term`` is what the run's first token is of its operands: where a window is cut off at a
+    border, terms are left out.
 
-    Segments. An actor's operands, port by port: rows ``[first run, end run, first weight]`` (-1: no weights).
+    Segments. An actor's operands, port by port: rows ``[first run, end run, weight of term 0]`` (-1: no weights).
+
+    Tables. An actor of op lookup chooses from ``entries`` elements of ``weights`` from ``table`` on.
 
     Transit. Values on their way: results of firings that have not ended, parcels on links. An event's are the
     ``length`` values from ``at + (n mod depth) * length`` on, where ``depth = depths[at ring]``.
@@ -104,7 +110,7 @@ def compile_program(graph: Graph, schedule: Schedule) -> Program:
         SimulationError: the schedule keeps more memory or more iterations in flight than this engine holds.
     """
     memory = _Memory(graph, schedule)
-    actors = np.zeros((graph.actor_count, 9), np.int64)
+    actors = np.zeros((graph.actor_count, COLUMNS), np.int64)
     runs, segments, weights = _operands(graph, schedule, memory, actors)
     arguments, bias, divisor = _describe(graph, actors)
     line = _Timeline()
@@ -124,7 +130,7 @@ def compile_program(graph: Graph, schedule: Schedule) -> Program:
         event_tick=event_tick,
         tokens=memory.tokens,
         depths=np.array(memory.depths, np.int64),
-        runs=runs.astype(np.uint32),
+        runs=runs,
         segments=segments,
         weights=weights,
         actors=actors,
@@ -157,9 +163,7 @@ class _Memory:
         bits = token_bits(graph)
         self.tokens = len(bits)
         size = -(-bits[s.slot_token] // 8)
-        parameters = np.zeros(nodes, np.int64)
-        for number in range(len(graph.groups)):
-            np.add.at(parameters, s.node[graph.first[number] : graph.first[number + 1]], parameter_bytes(graph, number))
+        parameters = parameter_bytes(graph, s.node, nodes)
         address = s.slot_address - parameters[s.slot_node]
         unit = max(1, int(np.gcd.reduce(np.concatenate([address, size]))))
         top = np.zeros(nodes, np.int64)
@@ -187,8 +191,13 @@ class _Memory:
         found: Int64Array = numbers[which.reshape(-1)]
         return found
 
-    def runs(self, node: Int64Array, token: Int64Array, ptr: Int64Array) -> tuple[Int64Array, Int64Array]:
-        """The runs of lists of tokens, where list i is entries ``ptr[i]:ptr[i + 1]``; and where each list's begin."""
+    def runs(
+        self, node: Int64Array, token: Int64Array, ptr: Int64Array, term: Int64Array
+    ) -> tuple[Int64Array, Int64Array]:
+        """The runs of lists of tokens, where list i is entries ``ptr[i]:ptr[i + 1]``; and where each list's begin.
+
+        ``term`` is what each token is of its list; tokens of one run have consecutive ones.
+        """
         cell, size, depth = np.full_like(token, NO_SLOT), np.ones_like(token), np.ones_like(token)
         if len(self.pair):
             pair = node * self.tokens + token
@@ -198,20 +207,23 @@ class _Memory:
             cell[kept], size[kept], depth[kept] = self.cell[at], self.size[at], self.slot_depth[at]
         joins = np.zeros(len(token), np.bool_)
         joins[1:] = (cell[:-1] >= FIRST_CELL) & (cell[1:] == (cell + depth * size)[:-1]) & (np.diff(token) == 1)
-        joins[1:] &= (np.diff(depth) == 0) & (np.diff(size) == 0)
+        joins[1:] &= (np.diff(depth) == 0) & (np.diff(size) == 0) & (np.diff(term) == 1)
         joins[ptr[:-1][np.diff(ptr) > 0]] = False
         first = np.flatnonzero(~joins)
         count = np.diff(np.append(first, len(token)))
-        columns = [cell, depth * size, token, self.ring(depth), size]
-        cell, stride, token, ring, size = (column[first] for column in columns)
-        return np.stack([cell, stride, token, count, ring, size], axis=1), np.searchsorted(first, ptr)
+        columns = [cell, depth * size, token, self.ring(depth), size, term]
+        cell, stride, token, ring, size, term = (column[first] for column in columns)
+        return np.stack([cell, stride, token, count, ring, size, term], axis=1), np.searchsorted(first, ptr)
 
 
 def _operands(
     graph: Graph, schedule: Schedule, memory: _Memory, actors: Int64Array
-) -> tuple[Int64Array, Int64Array, FloatArray]:
-    """The runs and segments of every actor, whose columns SEGMENT and SEGMENT_END are filled in, and the weights."""
-    runs: list[Int64Array] = [np.empty((0, 6), np.int64)]
+) -> tuple[UInt32Array, Int64Array, FloatArray]:
+    """The runs and segments of every actor, and the weights.
+
+    Fills in the columns SEGMENT, SEGMENT_END, TABLE and ENTRIES of the actor table.
+    """
+    runs: list[UInt32Array] = [np.empty((0, 7), np.uint32)]
     segments: list[Int64Array] = []
     weights: list[FloatArray] = [np.empty(0, np.float32)]
     run_count = segment_count = weight_count = 0
@@ -223,7 +235,7 @@ def _operands(
         for port, channel in enumerate(channels):
             found, spans = _operand_runs(graph, channel, node[first : first + group.size], memory)
             rows[:, port, :2] = run_count + spans
-            runs.append(found)
+            runs.append(found.astype(np.uint32))
             run_count += len(found)
             offsets, values = _operand_weights(graph, channel)
             rows[:, port, 2] = -1 if values is None else offsets + weight_count
@@ -235,6 +247,14 @@ def _operands(
         actors[first : first + group.size, SEGMENT_END] = at[1:]
         segments.append(rows.reshape(-1, 3))
         segment_count += group.size * len(channels)
+        if "table" in group.params:
+            ref = group.params["table"]
+            table = graph.params[ref.name].astype(np.float32, copy=False)
+            column = np.arange(group.size) // ref.inner % table.shape[1]
+            actors[first : first + group.size, TABLE] = weight_count + column * len(table)
+            actors[first : first + group.size, ENTRIES] = len(table)
+            weights.append(np.ascontiguousarray(table.T).reshape(-1))
+            weight_count += table.size
     return np.concatenate(runs), np.concatenate(segments), np.concatenate(weights)
 
 
@@ -249,13 +269,23 @@ def _operand_runs(graph: Graph, channel: Channel, node: Int64Array, memory: _Mem
         spots, which = np.unique(block * len(memory.node_cell) + node, return_inverse=True)
         block, at = np.divmod(spots, len(memory.node_cell))
         token = (maker + block * rows)[:, None] + np.arange(rows)
-        runs, bounds = memory.runs(np.repeat(at, rows), token.ravel(), rows * np.arange(len(spots) + 1))
+        ptr = rows * np.arange(len(spots) + 1)
+        runs, bounds = memory.runs(np.repeat(at, rows), token.ravel(), ptr, np.tile(np.arange(rows), len(spots)))
+        return runs, np.stack([bounds[:-1], bounds[1:]], axis=1)[which.reshape(-1)]
+    if isinstance(channel, Window):
+        fields = Fields(channel)
+        spots, which = np.unique(fields.of * len(memory.node_cell) + node, return_inverse=True)
+        field, at = np.divmod(spots, len(memory.node_cell))
+        listed = fields.listed(field)
+        at = np.repeat(at, np.diff(listed.begin))
+        runs, bounds = memory.runs(at, maker + listed.producer, listed.begin, listed.term)
         return runs, np.stack([bounds[:-1], bounds[1:]], axis=1)[which.reshape(-1)]
     edges = channel.expand(*sizes, graph.params)
     token = maker + edges.src
     if graph.groups[channel.src].op == "source":
         token = _element(graph, int(graph.first[channel.dst]) + edges.dst)
-    runs, bounds = memory.runs(node[edges.dst], token, _bounds(channel.fan_in(*sizes, graph.params)))
+    fan_in = channel.fan_in(*sizes, graph.params)
+    runs, bounds = memory.runs(node[edges.dst], token, _bounds(fan_in), _ramp(fan_in))
     return runs, np.stack([bounds[:-1], bounds[1:]], axis=1)
 
 
@@ -273,6 +303,14 @@ def _operand_weights(graph: Graph, channel: Channel) -> tuple[Int64Array | int, 
     if isinstance(channel, Dense):
         rows, columns = values.shape
         return rows * (np.arange(sizes[1], dtype=np.int64) % columns), np.ascontiguousarray(values.T).reshape(-1)
+    if isinstance(channel, Window):
+        # Filter after filter, each with all its taps.
+        taps, first = np.zeros(1, np.int64), np.zeros(1, np.int64) + channel.weight_offset
+        for axis in channel.axes:
+            taps = (taps[:, None] + axis.weight_tap * np.arange(axis.taps)).reshape(-1)
+            first = (first[:, None] + axis.weight_consumer * np.arange(axis.consumers)).reshape(-1)
+        filters, which = np.unique(first, return_inverse=True)
+        return len(taps) * which.reshape(-1), values.reshape(-1)[(filters[:, None] + taps).reshape(-1)]
     edges = channel.expand(*sizes, graph.params)
     assert edges.weight is not None
     return _bounds(channel.fan_in(*sizes, graph.params))[:-1], values.reshape(-1)[edges.weight]
@@ -363,14 +401,14 @@ class _Timeline:
         count = count[order]
         token = np.concatenate([m.token for m in self.moves])[np.repeat(begin, count) + _ramp(count)]
         node = np.repeat(np.concatenate([m.node for m in self.moves])[order], count)
-        runs, bounds = memory.runs(node, token, _bounds(count))
+        runs, bounds = memory.runs(node, token, _bounds(count), _ramp(count))
 
         # One row per run, at least one per event; a run's values in transit follow those of the runs before it.
         rows = np.maximum(np.diff(bounds), 1)
         event, part = np.repeat(order, rows), _ramp(rows)
-        moved = np.zeros((len(event), 6), np.int64)
+        moved = np.zeros((len(event), TERM), np.int64)
         full = np.repeat(np.diff(bounds) > 0, rows)
-        moved[full] = runs
+        moved[full] = runs[:, :TERM]
         before = np.cumsum(moved[:, COUNT]) - moved[:, COUNT]
         before -= np.repeat(before[part == 0], rows)
         at, depth, length = (
