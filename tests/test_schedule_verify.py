@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from graphs import mlp
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutations import CASES, changed, hops_of, valid
 from schedules import simple_schedule
@@ -30,6 +30,7 @@ def test_a_valid_schedule_is_accepted(name: str, pack: int) -> None:
     assert verdict.ok
 
 
+@settings(deadline=None)
 @given(graphs(max_actors=40), st.sampled_from(MACHINES), st.integers(1, 4), st.integers(0, 99))
 def test_valid_schedules_of_random_graphs_are_accepted(graph: Graph, name: str, pack: int, seed: int) -> None:
     verdict = verify(graph, simple_schedule(graph, load_machine(name), pack=pack, seed=seed))
@@ -142,6 +143,7 @@ def test_a_hop_may_start_at_the_tick_its_parcel_is_there_and_not_before() -> Non
             assert verify(graph, early).kinds & {"hop early", "encoding"}
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 9),
     st.lists(
