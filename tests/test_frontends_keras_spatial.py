@@ -111,6 +111,8 @@ def test_transposed_convolutions(keras: Any, tmp_path: Path, suffix: str) -> Non
         layers.Conv2DTranspose(2, (2, 3), strides=(3, 2), use_bias=False),
         layers.Conv2DTranspose(2, 4, strides=(2, 3), padding="same", output_padding=(1, 2)),
         layers.Conv2DTranspose(2, (3, 4), strides=2, output_padding=(0, 1)),
+        layers.Conv2DTranspose(2, 3, dilation_rate=2),
+        layers.Conv2DTranspose(2, 2, dilation_rate=(1, 3), padding="same"),
     ]
     agree(keras, tmp_path, (4, 3, 2), convolutions, suffix)
     convolutions = [layers.Conv3DTranspose(2, 2, strides=(1, 2, 2), padding="same"), layers.Conv3DTranspose(1, 3)]
@@ -164,6 +166,52 @@ def test_padding_and_cropping(keras: Any, tmp_path: Path, suffix: str) -> None:
         suffix,
     )
     agree(keras, tmp_path, (3, 4, 3, 1), [layers.ZeroPadding3D((1, 0, 2)), layers.Cropping3D(1)], suffix)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_normalisation_by_a_samples_own_statistics(keras: Any, tmp_path: Path, suffix: str) -> None:
+    layers = keras.layers
+    chains = [
+        layers.LayerNormalization(),
+        layers.LayerNormalization(axis=1, epsilon=1e-5),
+        layers.LayerNormalization(axis=2, center=False),
+        layers.LayerNormalization(scale=False, center=False),
+        layers.LayerNormalization(rms_scaling=True),
+        layers.RMSNormalization(),
+        layers.GroupNormalization(2),
+        layers.GroupNormalization(1, center=False),
+        layers.GroupNormalization(-1, scale=False),
+        layers.GroupNormalization(4, epsilon=1e-5),
+        layers.GroupNormalization(3, axis=1),
+        layers.UnitNormalization(),
+        layers.UnitNormalization(axis=2),
+        [layers.Dense(5), layers.LayerNormalization()],
+    ]
+    agree(keras, tmp_path, (3, 2, 4), chains, suffix)
+    agree(keras, tmp_path, (6,), [layers.LayerNormalization(), layers.RMSNormalization()], suffix)
+    # Keras multiplies by the scale along the last axis, whichever axes it normalises.
+    agree(keras, tmp_path, (4, 3, 4), [layers.RMSNormalization(axis=1)], suffix)
+
+
+def test_normalisation_along_several_axes(keras: Any, tmp_path: Path) -> None:
+    """Keras 3.15 forgets the axes when it reads ``.h5``, so that there the graph is held against that of ``.keras``."""
+    layers = keras.layers
+    chains = [
+        layers.LayerNormalization(axis=[1, 3], center=False),
+        layers.LayerNormalization(axis=(1, 2, 3), scale=False),
+        layers.LayerNormalization(axis=[-1, 2], rms_scaling=True),
+        layers.RMSNormalization(axis=[2, 3]),
+        layers.UnitNormalization(axis=[1, 2]),
+    ]
+    model = side_by_side(keras, (3, 2, 4), chains)
+    graph = assert_within_bounds(saved(model, tmp_path, ".keras"), samples(3, 2, 4, count=2))
+    assert lowered(model, tmp_path, ".h5").digest == graph.digest
+
+
+def test_a_vector_of_zeros_stays_one_when_it_is_scaled_to_a_unit(keras: Any, tmp_path: Path) -> None:
+    graph = lowered(side_by_side(keras, (3,), [keras.layers.UnitNormalization(name="unit")]), tmp_path, ".keras")
+    run = ReferenceEngine(graph).run(np.array([[0, 0, 0], [3, 0, -4]], np.float32))
+    np.testing.assert_allclose(run.values["unit"], [[0, 0, 0], [0.6, 0, -0.8]], rtol=1e-6)
 
 
 def test_a_lenet_stores_each_kernel_once_and_lists_no_edges(keras: Any, tmp_path: Path) -> None:

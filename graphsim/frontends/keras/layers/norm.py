@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from graphsim.frontends.blocks.norm import Over, Varying, scaled_by_root, standardised, unit
 from graphsim.frontends.builder import Builder, Derivation, FloatArray, RefusedError, Tensor, Weight, positive_axis
 from graphsim.frontends.keras.fields import Fields
 from graphsim.frontends.keras.layers.registry import Lowering, lowers
 from graphsim.frontends.keras.semantics import Semantics
+from graphsim.graph import Ref
 
 #: float32 roundings that lie between Keras's batch normalisation and the graph's weight and bias, which were derived in
 #: float64 and rounded once. Keras computes inv = gamma * rsqrt(variance + epsilon), then x * inv + (beta - mean * inv).
@@ -136,5 +138,104 @@ def normalization(fields: Fields, semantics: Semantics) -> Lowering:
             y = to.group("sum", x.shape, params={"bias": bias, "divisor": divisor}, observes="output")
             to.one_to_one(x, y)
         return y
+
+    return build
+
+
+# -- by what a sample itself has ------------------------------------------------------------------------------------
+
+
+def _axes(fields: Fields) -> list[Any]:
+    """The axes of a layer's config, one or several, as they are written."""
+    axis = fields.find("axis")
+    return axis if isinstance(axis, list) and axis else [-1 if axis is None or axis == [] else axis]
+
+
+class _Learnt:
+    """The weights gamma and beta of a normalisation, in the order in which Keras makes them."""
+
+    def __init__(self, fields: Fields) -> None:
+        self.has_scale = fields.flag("scale", default=True)
+        self.has_center = fields.flag("center", default=True)
+
+    def gamma(self, to: Builder, shape: list[int], axes: list[int], name: str = "gamma") -> Varying | None:
+        return Varying(to.weight(name, shape), tuple(axes)) if self.has_scale else None
+
+    def beta(self, to: Builder, shape: list[int], over: list[int], view: Sequence[int]) -> Ref | None:
+        if not self.has_center:
+            return None
+        beta = to.weight("beta", shape)
+        return to.spread("betas", lambda of: of(beta), over, view)
+
+
+@lowers("LayerNormalization", mask="pass")
+def layer_normalization(fields: Fields, semantics: Semantics) -> Lowering:
+    """Mean 0 and variance 1 along axes, then times gamma, plus beta."""
+    axes, learnt = _axes(fields), _Learnt(fields)
+    epsilon = fields.number("epsilon", default=1e-3)
+    by_root = fields.flag("rms_scaling", default=False)
+    if by_root:
+        learnt.has_scale = True
+
+    def build(to: Builder, x: Tensor) -> Tensor:
+        found = [positive_axis(axis, len(x.shape)) for axis in axes]
+        along, shape = sorted(set(found)), [x.shape[axis] for axis in found]
+        over = Over(x.shape, frozenset(along))
+        gamma = learnt.gamma(to, shape, along)
+        if by_root:
+            return scaled_by_root(to, x, over, epsilon, gamma, centred=True)
+        varying = [n if axis in along else 1 for axis, n in enumerate(x.shape)]
+        return standardised(to, x, over, epsilon, gamma, learnt.beta(to, shape, varying, x.shape))
+
+    return build
+
+
+@lowers("RMSNormalization", mask="pass")
+def rms_normalization(fields: Fields, semantics: Semantics) -> Lowering:
+    """Mean square 1 along axes, then times scale, which Keras aligns with the last axes, whichever they are."""
+    axes, epsilon = _axes(fields), fields.number("epsilon", default=1e-6)
+
+    def build(to: Builder, x: Tensor) -> Tensor:
+        along = sorted({positive_axis(axis, len(x.shape)) for axis in axes})
+        shape = [x.shape[axis] for axis in along]
+        scale = to.weight("scale", shape)
+        last = range(len(x.shape) - len(shape), len(x.shape))
+        if any(n not in (1, x.shape[axis]) for n, axis in zip(shape, last, strict=True)):
+            raise RefusedError(f"its scale of shape {tuple(shape)} does not fit the last axes of {x.shape}")
+        varying = tuple(axis for n, axis in zip(shape, last, strict=True) if n > 1)
+        return scaled_by_root(to, x, Over(x.shape, frozenset(along)), epsilon, Varying(scale, varying), centred=False)
+
+    return build
+
+
+@lowers("GroupNormalization", mask="pass")
+def group_normalization(fields: Fields, semantics: Semantics) -> Lowering:
+    """Mean 0 and variance 1 over all elements of a group of channels, then times gamma, plus beta."""
+    groups, axis = fields.integer("groups", default=32), fields.integer("axis", default=-1)
+    epsilon, learnt = fields.number("epsilon", default=1e-3), _Learnt(fields)
+
+    def build(to: Builder, x: Tensor) -> Tensor:
+        at = positive_axis(axis, len(x.shape))
+        depth = x.shape[at]
+        count = depth if groups == -1 else groups
+        if count < 1 or depth % count:
+            raise RefusedError(f"its input has {depth} channels, which cannot be divided into {count} groups")
+        view = (*x.shape[:at], count, depth // count, *x.shape[at + 1 :])
+        over = Over(view, frozenset(i for i in range(len(view)) if i != at))
+        gamma = learnt.gamma(to, [depth], [at, at + 1])
+        varying = [n if i in (at, at + 1) else 1 for i, n in enumerate(view)]
+        return standardised(to, x, over, epsilon, gamma, learnt.beta(to, [depth], varying, view))
+
+    return build
+
+
+@lowers("UnitNormalization", mask="pass")
+def unit_normalization(fields: Fields, semantics: Semantics) -> Lowering:
+    """Sum of squares 1 along axes. Keras 2 bounded the sum from below by 1e-12, Keras 3 its root's inverse by 1e12."""
+    axes, least = _axes(fields), 1e-12 if semantics.major < 3 else 0.0
+
+    def build(to: Builder, x: Tensor) -> Tensor:
+        along = frozenset(positive_axis(axis, len(x.shape)) for axis in axes)
+        return unit(to, x, Over(x.shape, along), least=float(np.float32(least)))
 
     return build

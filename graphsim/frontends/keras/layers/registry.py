@@ -93,14 +93,13 @@ def _register(names: Sequence[str], made: Callable[[Any], Rule]) -> Callable[[_R
 
 
 _KNOWN_TEXT = """
-AdditiveAttention Attention AugMix AutoContrast Bidirectional CategoryEncoding CenterCrop Conv1DTranspose
-Conv2DTranspose Conv3DTranspose ConvLSTM1D ConvLSTM2D ConvLSTM3D CuDNNGRU CuDNNLSTM CutMix Deconvolution2D
-Discretization Dot EinsumDense Embedding FlaxLayer GRU GRUCell GroupNormalization GroupQueryAttention HashedCrossing
-Hashing Highway IntegerLookup JaxLayer LSTM LSTMCell LayerNormalization LocallyConnected1D LocallyConnected2D
-Masking MaxoutDense MelSpectrogram MultiHeadAttention Permute RMSNormalization RNN RandomBrightness RandomContrast
-RandomCrop RandomFlip RandomHeight RandomRotation RandomTranslation RandomWidth RandomZoom RepeatVector Resizing
-SimpleRNN SimpleRNNCell SpectralNormalization StackedRNNCells StringLookup TextVectorization TFSMLayer
-TimeDistributed TimeDistributedDense TorchModuleWrapper UnitNormalization UpSampling1D UpSampling2D UpSampling3D
+AdditiveAttention Attention AugMix AutoContrast Bidirectional CategoryEncoding CenterCrop ConvLSTM1D ConvLSTM2D
+ConvLSTM3D CuDNNGRU CuDNNLSTM CutMix Deconvolution2D Discretization Dot EinsumDense Embedding FlaxLayer GRU GRUCell
+GroupQueryAttention HashedCrossing Hashing Highway IntegerLookup JaxLayer LSTM LSTMCell LocallyConnected1D
+LocallyConnected2D Masking MaxoutDense MelSpectrogram MultiHeadAttention RNN RandomBrightness RandomContrast
+RandomCrop RandomFlip RandomHeight RandomRotation RandomTranslation RandomWidth RandomZoom Resizing SimpleRNN
+SimpleRNNCell SpectralNormalization StackedRNNCells StringLookup TextVectorization TFSMLayer TimeDistributed
+TimeDistributedDense TorchModuleWrapper
 """
 #: Layers of Keras that have no rule yet, so that a refusal can tell them from classes that Keras does not have.
 KNOWN = frozenset(_KNOWN_TEXT.split())
