@@ -4,8 +4,10 @@ The model is walked layer by layer, eagerly, with Keras's own layer objects, wei
 operations in the same order as ``model(x)`` makes them (a test holds the two equal to the last bit). Where a layer
 applies an activation at its end, the tensor before it is seen as well.
 
-Observed tensors are named as groups name them (:class:`graphsim.graph.Group`): layer, call, and "pre" or "output".
-Layers of a model inside the model are named ``outer/inner``. ``call`` numbers the calls of a shared layer, from 0, in
+Observed tensors are named as groups name them (:class:`graphsim.graph.Group`): layer, call, and what of the layer:
+"pre" (before its activation), "output", and of a layer with several outputs "output:1" and so on for the others.
+Operations (keras.ops) of a functional model are calls like any other, named as the model names them. Layers of a model
+inside the model are named ``outer/inner``. ``call`` numbers the calls of a shared layer, from 0, in
 the order in which the model was put together; where a model that calls a layer n times is itself called again, its
 m-th call has the layer's calls from ``m * n`` on.
 """
@@ -19,7 +21,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import h5py
 import numpy as np
@@ -30,7 +32,7 @@ from graphsim.zoo.quiet import import_tensorflow
 
 FloatArray = npt.NDArray[np.float32]
 #: Layer, call, and which of its tensors.
-Tensor = tuple[str, int, Literal["pre", "output"]]
+Tensor = tuple[str, int, str]
 #: Called with the number of samples done so far.
 Progress = Callable[[int], None]
 
@@ -69,7 +71,9 @@ class TensorFlowReference:
         self.path = Path(path)
         self.notes: tuple[str, ...] = ()
         self._model = self._load(None if weights is None else Path(weights))
-        policies = {layer.dtype_policy.compute_dtype for _, layer in self._layers(self._model, "")}
+        inputs = self._keras.layers.InputLayer
+        layers = [layer for _, layer in self._layers(self._model, "") if not isinstance(layer, inputs)]
+        policies = {layer.dtype_policy.compute_dtype for layer in layers}
         if policies - {"float32"}:
             found = ", ".join(sorted(policies - {"float32"}))
             raise ReferenceUnavailableError(
@@ -197,15 +201,15 @@ class TensorFlowReference:
     def _observe(self, arrays: list[FloatArray], wanted: Collection[Tensor] | None) -> dict[Tensor, FloatArray]:
         seen: dict[Tensor, FloatArray] = {}
 
-        def see(layer: str, number: int, which: Literal["pre", "output"], value: Any) -> None:
+        def see(layer: str, number: int, which: str, value: Any) -> None:
             key: Tensor = (layer, number, which)
             if (wanted is None or key in wanted) and hasattr(value, "numpy"):
                 seen[key] = np.asarray(value).astype(np.float32, copy=False)  # without a copy where it is float32
 
         def call_layer(path: str, number: int, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            before, output = self._call(path, layer, args, kwargs)
-            see(path, number, "pre", before)
-            see(path, number, "output", output)
+            shown, output = self._call(path, layer, args, kwargs)
+            for which, value in shown.items():
+                see(path, number, which, value)
             return output
 
         with self._computing():
@@ -227,6 +231,8 @@ class TensorFlowReference:
                 return self._packed(self._walk(layer, f"{path}/", number, flat, call_layer))
             return call_layer(path, number, layer, args, kwargs)
 
+        # As Keras does: numbers of classes, for an Embedding, are integers to the model.
+        inputs = [self._keras.ops.cast(value, tensor.dtype) for value, tensor in zip(inputs, model.inputs, strict=True)]
         if isinstance(model, self._keras.Sequential):
             value = inputs[0]
             for layer in model.layers:
@@ -239,22 +245,28 @@ class TensorFlowReference:
             values |= {id(tensor): value for tensor, value in zip(node.outputs, outputs, strict=True)}
         return [values[id(tensor)] for tensor in model.outputs]
 
-    def _call(self, path: str, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-        """The tensor before the layer's activation (None where it is not to be seen) and the layer's output."""
+    def _call(self, path: str, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+        """What a call of a layer shows, by name, and its output."""
         layers, linear = self._keras.layers, self._keras.activations.linear
         activation = getattr(layer, "activation", None)
         ends_with_it = isinstance(layer, (layers.Dense, layers.EinsumDense, *_convolutions(layers)))
         if path in self._older and isinstance(layer, layers.Activation):
-            return None, self.hard_sigmoid_v2(args[0])
+            output = self.hard_sigmoid_v2(args[0])
+            return {"output": output}, output
         if not ends_with_it or activation is None or activation is linear:
             output = layer(*args, **kwargs)
-            return (output if ends_with_it else None), output
+            first, *others = self._keras.tree.flatten(output)
+            named = {f"output:{i}": tensor for i, tensor in enumerate(others, 1)}
+            return {"output": first} | ({"pre": first} if ends_with_it else {}) | named, output
         layer.activation = linear
         try:
             before = layer(*args, **kwargs)
         finally:
             layer.activation = activation
-        return before, self.hard_sigmoid_v2(before) if path in self._older else activation(before)
+        output = self.hard_sigmoid_v2(before) if path in self._older else activation(before)
+        if (mask := getattr(before, "_keras_mask", None)) is not None:
+            output._keras_mask = mask  # Keras hands it on from tensor to tensor
+        return {"pre": before, "output": output}, output
 
     def hard_sigmoid_v2(self, x: Any) -> Any:
         """Keras 2's ``backend.hard_sigmoid``: clip(0.2 x + 0.5, 0, 1), in its operations."""
