@@ -142,6 +142,11 @@ case(
 )
 case("Transpose", [node("Transpose", ["x"], perm=[0, 3, 1, 2])], (2, 3, 4))
 case("Concat", [node("Relu", ["x"], ["r"]), node("Concat", ["x", "r"], axis=2)], (2, 3))
+_STATISTICS = {"g": weights(3), "b": weights(3), "m": weights(3), "v": np.abs(weights(3)) + np.float32(0.1)}
+case("BatchNormalization", [node("BatchNormalization", ["x", "g", "b", "m", "v"])], (3, 2, 2), _STATISTICS)
+_NORM = {"g": weights(4), "b": weights(4)}
+case("LayerNormalization", [node("LayerNormalization", ["x", "g", "b"])], (3, 4), _NORM)
+case("LayerNormalization over two axes", [node("LayerNormalization", ["x", "g"], axis=1)], (3, 4), {"g": weights(3, 4)})
 _SLICES = {"s": np.array([1, -1]), "e": np.array([5, -6]), "a": np.array([1, 2]), "t": np.array([2, -2])}
 case("Slice", [node("Slice", ["x", "s", "e", "a", "t"])], (6, 5), _SLICES)
 case("Split", [node("Split", ["x", "n"], ["y", "z"], axis=2)], (2, 5), {"n": np.array([2, 3])}, outputs=("y", "z"))

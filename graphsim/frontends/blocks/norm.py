@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from graphsim.frontends.builder import Builder, Stored, Tensor, Unary, Weight
+from graphsim.frontends.builder import Builder, FloatArray, Stored, Tensor, Unary, Weight
 from graphsim.graph import Axis, Ref
 
 SQUARE, RSQRT = Unary("square"), Unary("rsqrt")
@@ -65,6 +65,61 @@ class Over:
             for i, (n, step) in enumerate(zip(onto, steps, strict=True))
         ]
         to.window(y, x, axes, port, weight=None if scale is None else scale.stored)
+
+
+#: float32 roundings that lie between Keras's batch normalisation and the graph's weight and bias, which were derived in
+#: float64 and rounded once. Keras computes inv = gamma * rsqrt(variance + epsilon), then x * inv + (beta - mean * inv).
+#: In units of 2^-24, relative to |x inv| + |mean inv| + |beta|: variance + epsilon 1/2 (the root halves it), rsqrt 4
+#: (2 ulp; 3 measured), gamma 1, mean * inv 1, beta - that 1, the final sum 1; the weight or bias as stored 1: 9.5.
+BATCH_NORM_ROUNDINGS = 10
+
+
+class Statistics(NamedTuple):
+    """What batch normalisation has learnt of every channel, float32; None for a scale of 1 and an offset of 0."""
+
+    gamma: FloatArray | None
+    beta: FloatArray | None
+    mean: FloatArray
+    variance: FloatArray
+
+
+def by_statistics(
+    to: Builder,
+    x: Tensor,
+    channels: int,
+    statistics: Callable[[Callable[[Weight], FloatArray]], Statistics],
+    epsilon: float,
+) -> Tensor:
+    """(x - mean) gamma / sqrt(variance + epsilon) + beta along axis ``channels``, one actor per element.
+
+    As x weight + bias, both derived from the statistics in float64 and rounded once.
+    """
+    over = [size if i == channels else 1 for i, size in enumerate(x.shape)]
+
+    def derive(of: Callable[[Weight], FloatArray]) -> tuple[Any, Any, Any]:
+        found = statistics(of)
+        spread = found.variance.astype(np.float64) + epsilon
+        if spread.min() <= 0:
+            raise to.error(f"its moving_variance has an element of {found.variance.min()}, whose root cannot be taken")
+        scale = (1.0 if found.gamma is None else found.gamma.astype(np.float64)) / np.sqrt(spread)
+        return scale, found.mean * scale, 0.0 if found.beta is None else found.beta.astype(np.float64)
+
+    def scale(of: Callable[[Weight], FloatArray]) -> FloatArray:
+        return derive(of)[0].astype(np.float32)  # type: ignore[no-any-return]
+
+    def bias(of: Callable[[Weight], FloatArray]) -> FloatArray:
+        _, moved, offset = derive(of)
+        return (offset - moved).astype(np.float32)  # type: ignore[no-any-return]
+
+    def magnitude(of: Callable[[Weight], FloatArray]) -> FloatArray:
+        _, moved, offset = derive(of)
+        rounded: FloatArray = (np.abs(offset) + np.abs(moved)).astype(np.float32)
+        return np.nextafter(rounded, np.float32(np.inf))
+
+    params = {role: to.spread(role, rule, over, x.shape) for role, rule in (("bias", bias), ("magnitude", magnitude))}
+    y = to.group("linear", x.shape, params=params, extra_roundings=BATCH_NORM_ROUNDINGS, observes="output")
+    to.one_to_one(x, y, weight=to.spread("scale", scale, over, x.shape))
+    return y
 
 
 def mean(to: Builder, x: Tensor, over: Over) -> Tensor:

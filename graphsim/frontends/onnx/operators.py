@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.frontends.blocks.conv import Kernel, convolution
+from graphsim.frontends.blocks.norm import Over, Statistics, Varying, by_statistics, standardised
 from graphsim.frontends.blocks.pool import pooling, whole
 from graphsim.frontends.blocks.spatial import Slide, along, padded, sliding, transposed
 from graphsim.frontends.builder import Array, Builder, RefusedError, Tensor, Unary
@@ -383,6 +384,39 @@ def global_pool(to: Builder, call: Call) -> Sequence[Value]:
     x = sample(call.tensor(0))
     op = "max" if call.node.op == "GlobalMaxPool" else "mean"
     return [batched(pooling(to, x, whole(x, range(1, len(x.shape))), op))]  # type: ignore[arg-type]
+
+
+# -- normalisation ----------------------------------------------------------------------------------------------------
+
+
+@operator("BatchNormalization")
+def batch_normalization(to: Builder, call: Call) -> Sequence[Value]:
+    """By the statistics that it has learnt."""
+    if call.integer("training_mode", 0):
+        raise RefusedError("it is in training mode")
+    found = Statistics(*(call.floats(i) for i in range(1, 5)))
+    return [batched(by_statistics(to, sample(call.tensor(0)), 0, lambda of: found, call.number("epsilon", 1e-5)))]
+
+
+@operator("LayerNormalization")
+def layer_normalization(to: Builder, call: Call) -> Sequence[Value]:
+    """Over all axes from one on."""
+    if len([name for name in call.node.outputs if name]) > 1:
+        raise RefusedError("its further outputs, the statistics, are not lowered")
+    x = sample(call.tensor(0))
+    rank = len(x.shape)
+    axis = call.integer("axis", -1) % (rank + 1) - 1
+    if axis < 0:
+        raise RefusedError("it normalises over the batch axis")
+    axes = tuple(range(axis, rank))
+    gamma, beta = (
+        to.constant(name, np.broadcast_to(call.floats(i), x.shape[axis:]).reshape(-1)) if call.given(i) else None
+        for name, i in (("gamma", 1), ("beta", 2))
+    )
+    over = Over(x.shape, frozenset(axes))
+    scale = None if gamma is None else Varying(gamma, axes)
+    offset = None if beta is None else Ref(beta.param)
+    return [batched(standardised(to, x, over, call.number("epsilon", 1e-5), scale, offset))]
 
 
 # -- moving elements --------------------------------------------------------------------------------------------------

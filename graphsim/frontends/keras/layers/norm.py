@@ -7,18 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from graphsim.frontends.blocks.norm import Over, Varying, scaled_by_root, standardised, unit
+from graphsim.frontends.blocks.norm import Over, Statistics, Varying, by_statistics, scaled_by_root, standardised, unit
 from graphsim.frontends.builder import Builder, Derivation, FloatArray, RefusedError, Tensor, Weight, positive_axis
 from graphsim.frontends.keras.fields import Fields
 from graphsim.frontends.keras.layers.registry import Lowering, lowers
 from graphsim.frontends.keras.semantics import Semantics
 from graphsim.graph import Ref
-
-#: float32 roundings that lie between Keras's batch normalisation and the graph's weight and bias, which were derived in
-#: float64 and rounded once. Keras computes inv = gamma * rsqrt(variance + epsilon), then x * inv + (beta - mean * inv).
-#: In units of 2^-24, relative to |x inv| + |mean inv| + |beta|: variance + epsilon 1/2 (the root halves it), rsqrt 4
-#: (2 ulp; 3 measured), gamma 1, mean * inv 1, beta - that 1, the final sum 1; the weight or bias as stored 1: 9.5.
-BATCH_NORM_ROUNDINGS = 10
 
 
 @lowers("BatchNormalization", mask="pass")
@@ -35,40 +29,18 @@ def batch_normalization(fields: Fields, semantics: Semantics) -> Lowering:
 
     def build(to: Builder, x: Tensor) -> Tensor:
         at = positive_axis(axis, len(x.shape))
-        over = [size if i == at else 1 for i, size in enumerate(x.shape)]
         shape = [x.shape[at]]
         gamma = to.weight("gamma", shape) if has_scale else None
         beta = to.weight("beta", shape) if has_center else None
         mean = to.weight("moving_mean", shape, trainable=False)
         variance = to.weight("moving_variance", shape, trainable=False)
 
-        def derive(of: Callable[[Weight], FloatArray]) -> tuple[Any, Any, Any]:
-            spread = of(variance).astype(np.float64) + epsilon
-            if spread.min() <= 0:
-                raise to.error(
-                    f"its moving_variance has an element of {of(variance).min()}, whose root cannot be taken"
-                )
-            scale = (1.0 if gamma is None else of(gamma).astype(np.float64)) / np.sqrt(spread)
-            return scale, of(mean) * scale, 0.0 if beta is None else of(beta).astype(np.float64)
+        def statistics(of: Callable[[Weight], FloatArray]) -> Statistics:
+            return Statistics(
+                None if gamma is None else of(gamma), None if beta is None else of(beta), of(mean), of(variance)
+            )
 
-        def scale(of: Callable[[Weight], FloatArray]) -> FloatArray:
-            return derive(of)[0].astype(np.float32)  # type: ignore[no-any-return]
-
-        def bias(of: Callable[[Weight], FloatArray]) -> FloatArray:
-            _, moved, offset = derive(of)
-            return (offset - moved).astype(np.float32)  # type: ignore[no-any-return]
-
-        def magnitude(of: Callable[[Weight], FloatArray]) -> FloatArray:
-            _, moved, offset = derive(of)
-            rounded: FloatArray = (np.abs(offset) + np.abs(moved)).astype(np.float32)
-            return np.nextafter(rounded, np.float32(np.inf))
-
-        params = {
-            role: to.spread(role, rule, over, x.shape) for role, rule in (("bias", bias), ("magnitude", magnitude))
-        }
-        y = to.group("linear", x.shape, params=params, extra_roundings=BATCH_NORM_ROUNDINGS, observes="output")
-        to.one_to_one(x, y, weight=to.spread("scale", scale, over, x.shape))
-        return y
+        return by_statistics(to, x, at, statistics, epsilon)
 
     return build
 
