@@ -41,6 +41,7 @@ class Archive:
         config: the architecture; None where the file has weights only.
         version: the Keras version that the file says wrote it; "" where it does not say.
         weights: the HDF5 file with the weights; None for a JSON file.
+        backend: "theano", "tensorflow" ...: what computed when the file was written; "" where it does not say.
     """
 
     file: str
@@ -48,6 +49,7 @@ class Archive:
     config: Fields | None
     version: str
     weights: Hdf5 | None
+    backend: str = ""
 
 
 def open_archive(path: Path) -> Archive:
@@ -72,7 +74,9 @@ def open_archive(path: Path) -> Archive:
         if size > MAX_BYTES:
             raise ModelError(f"{file}: has {size:,} bytes; an architecture in JSON has at most {MAX_BYTES:,}")
         config = parse(path.read_bytes().removeprefix(b"\xef\xbb\xbf"), file, "the file")
-        return Archive(file, "JSON", config, config.text("keras_version", default=""), None)
+        return Archive(
+            file, "JSON", config, config.text("keras_version", default=""), None, config.text("backend", default="")
+        )
     if not head:
         raise ModelError(f"{file}: is empty")
     hint = "; it looks like a pickle, and pickles are never loaded" if head[:1] == b"\x80" else ""
@@ -83,10 +87,11 @@ def _open_hdf5(path: Path, file: str) -> Archive:
     weights = Hdf5(path, file)
     text = weights.texts("", "model_config")
     config = parse(text[0], file, "attribute 'model_config'") if text else None
-    version = next(
-        (found[0] for group in ("", "model_weights") if (found := weights.texts(group, "keras_version"))), ""
-    )
-    return Archive(file, "HDF5", config, version, weights)
+
+    def stated(attribute: str) -> str:
+        return next((found[0] for group in ("", "model_weights") if (found := weights.texts(group, attribute))), "")
+
+    return Archive(file, "HDF5", config, stated("keras_version"), weights, stated("backend"))
 
 
 def _open_zip(path: Path, file: str, size: int) -> Archive:

@@ -71,6 +71,7 @@ def _lower(archive: Archive, second: Archive | None, name: str) -> Graph:
         reason = "only Sequential and Functional models say in their files how their layers are connected"
         raise UnsupportedLayerError(file, [(class_name, f"is a model of a class of its own; {reason}")])
     model = read_model(entry)
+    semantics = replace(semantics, backend=(archive if second is None else second).backend or archive.backend)
     lowerer = _Lowerer(file, semantics)
     lowerer.check(model)
     outputs = lowerer.build(model)

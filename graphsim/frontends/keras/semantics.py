@@ -6,6 +6,8 @@ the Keras that wrote the file computed, and records in the graph's notes which o
 What differs between Keras 1, 2 and 3 among the layers that are lowered:
 
 * ``hard_sigmoid``: Keras 1 and 2 clip(0.2 x + 0.5, 0, 1); Keras 3 relu6(x + 3) / 6.
+* Convolutions on Theano are true ones: their kernels are stored the other way round than TensorFlow's. Keras 1 stores
+  kernels with the filters first where the channels are first.
 * ``BatchNormalization`` of Keras 1 calls its moving variance ``running_std``; it is a variance all the same.
 """
 
@@ -37,11 +39,13 @@ class Semantics:
         version: as the file has it, e.g. "2.4.0"; "" where it does not say.
         major: 1, 2 or 3.
         evidence: how ``major`` is known.
+        backend: what computed below Keras when the weights were written, in small letters; "" where no file says.
     """
 
     version: str
     major: int
     evidence: str
+    backend: str = ""
 
     def notes(self) -> dict[str, str]:
         """For the graph's notes."""

@@ -1,4 +1,9 @@
-"""Convolutions."""
+"""Convolutions.
+
+Keras on Theano computes true convolutions, with every kernel turned round, and pads "same" by half a kernel in front.
+Keras 1 stores the kernel of a Convolution1D with an axis of one element, and where the channels are first, stores
+kernels filters first. Source: ``preprocess_weights_for_loading`` in keras/engine/saving.py of Keras 2.2.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +11,10 @@ import functools
 from collections.abc import Callable, Sequence
 
 from graphsim.frontends.blocks.conv import Kernel, convolution
-from graphsim.frontends.blocks.spatial import Slide, along, same_padding, sliding, transposed
+from graphsim.frontends.blocks.spatial import Slide, along, padded, same_padding, sliding, transposed
 from graphsim.frontends.builder import LINEAR, Builder, RefusedError, Tensor, Unary, Weight
 from graphsim.frontends.keras import activations
-from graphsim.frontends.keras.fields import Fields
+from graphsim.frontends.keras.fields import Fields, shown
 from graphsim.frontends.keras.layers.registry import Lowering, lowers
 from graphsim.frontends.keras.layers.windows import channel_axis, channels_first, padding, per_axis, slides
 from graphsim.frontends.keras.semantics import Semantics
@@ -20,13 +25,38 @@ class _Convolution:
     """What the configs of all convolutions have in common."""
 
     def __init__(self, fields: Fields, semantics: Semantics, rank: int, *, causal: bool = False) -> None:
-        self.fields, self.rank = fields, rank
+        self.fields, self.rank, self.semantics = fields, rank, semantics
         self.slides = slides(fields, rank)
         self.taps = [slide.taps for slide in self.slides]
         self.padding = padding(fields, causal=causal)
         self.first = channels_first(fields)
         self.has_bias = fields.flag("use_bias", "bias", default=True)
         self.activation = activations.read(fields, semantics)
+        self.is_theano = semantics.backend == "theano"
+        if semantics.major == 1 and not semantics.backend and self.first and max(self.taps) > 1:
+            raise RefusedError(
+                "the file is by Keras 1 and does not say whether it ran on Theano, which turns kernels round; write"
+                " 'theano' or 'tensorflow' into the attribute 'backend' of the file with the weights"
+            )
+
+    def kernel(self, to: Builder, depth: int, filters: int) -> Kernel:
+        """The kernel of ``depth`` input channels (of a group) and of all filters, in the layout of the file."""
+        if self.semantics.major == 1 and not self.semantics.backend and max(self.taps) > 1:
+            to.notes["kernels"] = "taken as TensorFlow's, since their channels are last; Theano's are turned round"
+        if self.semantics.major > 1:
+            shape, takes, gives = (*self.taps, depth, filters), self.rank, self.rank + 1
+        elif self.rank == 1:
+            shape, takes, gives = (*self.taps, 1, depth, filters), 2, 3
+        elif self.first:
+            shape, takes, gives = (filters, depth, *self.taps), 1, 0
+        else:
+            shape, takes, gives = (*self.taps, depth, filters), self.rank, self.rank + 1
+        return Kernel(to.weight("kernel", shape), shape, takes, gives, self.is_theano)
+
+    def refuse(self, what: str) -> None:
+        """For layers of which it is not known what Keras on Theano stored."""
+        if self.is_theano or (self.semantics.major == 1 and self.first):
+            raise RefusedError(f"{what} of Keras on Theano, or by Keras 1 with channels first, are not lowered")
 
     def channels(self, x: Tensor) -> int:
         """The axis of the channels of ``x``."""
@@ -61,6 +91,11 @@ class _Convolution:
 
 
 def _slide(size: int, slide: Slide, convolution: _Convolution) -> Axis:
+    if convolution.is_theano and convolution.padding == "same":
+        if slide.dilation > 1:
+            raise RefusedError("a dilated convolution of Keras on Theano with padding 'same' is not lowered")
+        before, out = slide.taps // 2, -(-size // slide.stride)
+        return padded(size, slide, before, (out - 1) * slide.stride + slide.taps - size - before)
     return sliding(size, slide, convolution.padding)
 
 
@@ -83,6 +118,33 @@ def _unslide(size: int, slide: Slide, more: int | None, padding: str) -> Axis:
 Rule = Callable[[Fields, Semantics], Lowering]
 
 
+@lowers("Deconvolution2D")
+def deconvolution(fields: Fields, semantics: Semantics) -> Lowering:
+    """Keras 1's transposed convolution, whose config states the shape of its output, batch axis and all."""
+    conv = _Convolution(fields, semantics, 2)
+    conv.refuse("transposed convolutions")
+    filters, shape = fields.size("nb_filter", "filters"), fields.items("output_shape")
+    sizes = [n for i, n in enumerate(shape) if i in (1, 2)]
+    if len(shape) != 4 or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in sizes):
+        raise fields.error(f"'output_shape' is {shown(shape)}; it should be the batch's size and three more")
+
+    def stated(size: int, slide: Slide, out: int) -> Axis:
+        window = sliding(out, slide, conv.padding)
+        if window.consumers != size:
+            raise RefusedError(f"it makes {out} elements of {size}, which its window and strides do not")
+        return transposed(size, slide, out, window.pad)
+
+    rules = [functools.partial(stated, slide=slide, out=n) for slide, n in zip(conv.slides, sizes, strict=True)]
+
+    def build(to: Builder, x: Tensor) -> Tensor:
+        at = conv.channels(x)
+        kernel = to.weight("kernel", [*conv.taps, x.shape[at], filters])
+        used = Kernel(kernel, kernel.shape, takes=2, gives=3)
+        return conv.ending(to, x, along(x, at, rules), used, conv.bias(to, filters))
+
+    return build
+
+
 def _conv(rank: int) -> Rule:
     """Conv1D, Conv2D, Conv3D: over all channels, or over those of a group."""
 
@@ -97,9 +159,8 @@ def _conv(rank: int) -> Rule:
             depth = x.shape[conv.channels(x)]
             if depth % groups:
                 raise RefusedError(f"its input has {depth} channels, which cannot be divided into {groups} groups")
-            kernel = to.weight("kernel", [*conv.taps, depth // groups, filters])
-            used = Kernel(kernel, kernel.shape, takes=rank, gives=rank + 1)
-            return conv.ending(to, x, conv.axes(x), used, conv.bias(to, filters), groups)
+            kernel = conv.kernel(to, depth // groups, filters)
+            return conv.ending(to, x, conv.axes(x), kernel, conv.bias(to, filters), groups)
 
         return build
 
@@ -118,6 +179,7 @@ def _depthwise(rank: int) -> Rule:
 
     def rule(fields: Fields, semantics: Semantics) -> Lowering:
         conv = _Convolution(fields, semantics, rank)
+        conv.refuse("depthwise convolutions")
         multiplier = fields.integer("depth_multiplier", default=1)
         name = "kernel" if semantics.major == 3 else "depthwise_kernel"
         if multiplier < 1:
@@ -138,6 +200,7 @@ def _separable(rank: int) -> Rule:
 
     def rule(fields: Fields, semantics: Semantics) -> Lowering:
         conv = _Convolution(fields, semantics, rank, causal=rank == 1)
+        conv.refuse("depthwise convolutions")
         filters = fields.size("filters", "nb_filter")
         multiplier = fields.integer("depth_multiplier", default=1)
         if multiplier < 1:
@@ -159,10 +222,11 @@ def _separable(rank: int) -> Rule:
 
 
 def _transpose(rank: int) -> Rule:
-    """Conv1DTranspose, Conv2DTranspose, Conv3DTranspose: what a convolution that many elements see is turned round."""
+    """Conv1DTranspose, Conv2DTranspose, Conv3DTranspose: to every element from those whose window would see it."""
 
     def rule(fields: Fields, semantics: Semantics) -> Lowering:
         conv = _Convolution(fields, semantics, rank)
+        conv.refuse("transposed convolutions")
         filters = fields.size("filters", "nb_filter")
         is_stated = fields.find("output_padding") is not None
         more = per_axis(fields, rank, "output_padding", least=0) if is_stated else (None,) * rank

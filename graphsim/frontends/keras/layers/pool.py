@@ -8,7 +8,7 @@ from typing import Literal
 
 from graphsim.frontends.blocks.pool import pooling, whole
 from graphsim.frontends.blocks.spatial import Slide, along, sliding
-from graphsim.frontends.builder import Builder, Tensor
+from graphsim.frontends.builder import Builder, RefusedError, Tensor
 from graphsim.frontends.keras.fields import Fields
 from graphsim.frontends.keras.layers.registry import Lowering, lowers
 from graphsim.frontends.keras.layers.windows import channel_axis, channels_first, padding, per_axis, spatial_axes
@@ -26,6 +26,8 @@ def _pooling(rank: int, op: Op) -> Rule:
         is_stated = fields.find("strides", "stride") is not None
         strides = per_axis(fields, rank, "strides", "stride") if is_stated else sizes
         name, first = padding(fields), channels_first(fields)
+        if name == "same" and semantics.backend == "theano":
+            raise RefusedError("pooling of Keras on Theano with padding 'same' is not lowered")
         rules = [
             partial(sliding, slide=Slide(size, stride), padding=name)
             for size, stride in zip(sizes, strides, strict=True)
