@@ -12,7 +12,9 @@ import h5py
 import numpy as np
 import pytest
 
+from graphsim import pipeline
 from graphsim.datasets import load
+from graphsim.machine import load_machine
 from graphsim.zoo import shipped
 from graphsim.zoo.card import read_facts
 from graphsim.zoo.quiet import import_tensorflow
@@ -133,6 +135,17 @@ def test_tensorflow_measures_the_accuracy_of_the_convolutional_net(suffix: str, 
     correct = int((found == test.labels).sum())
     assert facts("mnist-cnn")["test accuracy"] == f"{correct / len(test):.4f} ({correct} of {len(test)})"
     assert correct >= 9900
+
+
+@pytest.mark.slow
+def test_the_convolutional_net_runs_on_a_torus_and_agrees_with_tensorflow(mnist: Path) -> None:
+    dataset, machine = load("mnist", limit=6), load_machine("torus:8x8")
+    result = pipeline.run(shipped("mnist-cnn"), dataset, machine, engine="machine")
+    assert result.verdict.ok
+    assert result.comparison is not None
+    assert result.comparison.ok, result.comparison.first_divergence
+    assert result.comparison.argmax_agreement == 1.0
+    assert result.comparison.neurons_checked == 6 * (24 * 24 * 8 + 12 * 12 * 8 + 8 * 8 * 16 + 4 * 4 * 16 + 10 + 10)
 
 
 def test_mnist_model_is_accurate_enough() -> None:
