@@ -2,8 +2,9 @@
 
 ``graphs()`` draws graphs with Dense (with blocks), OneToOne, Table and Csr bundles, weighted and not, groups with
 several ports, reductions, softmax, shared params, biases and divisors per actor or per inner block, activations with
-fixed and with per-actor arguments, several sources and sinks, and actors that nobody consumes. All rates are one to
-one and there are no initial tokens unless ``rates=True``, which is for tests of structure: such a graph is valid, not
+fixed and with per-actor arguments, several sources and sinks, and actors that nobody consumes; with ``windows=True``
+also Window bundles (of any rule, in any layout of weights) and the ops dot, select and lookup. All rates are one to one
+and there are no initial tokens unless ``rates=True``, which is for tests of structure: such a graph is valid, not
 necessarily consistent.
 
 ``samples(graph)`` draws inputs for it.
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
 
-from graphsim.graph import Channel, Csr, Dense, Graph, Group, OneToOne, Ref, Table
+from graphsim.graph import Axis, Channel, Csr, Dense, Graph, Group, OneToOne, Ref, Table, Window
 
 #: Activations that keep finite values finite, with arguments (log, exp, roots and squares do not).
 ACTIVATION_ARGS: dict[str, tuple[float, ...]] = {
@@ -58,7 +59,8 @@ ACTIVATION_ARGS: dict[str, tuple[float, ...]] = {
 class _Builder:
     """Grows a graph group by group; every method keeps it valid."""
 
-    def __init__(self, draw: st.DrawFn, max_group: int, activations: Sequence[str]) -> None:
+    def __init__(self, draw: st.DrawFn, max_group: int, activations: Sequence[str], windows: bool) -> None:
+        self.windows = windows
         self.draw, self.max_group, self.activations = draw, max_group, tuple(activations)
         self.rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1), label="seed"))
         self.groups: list[Group] = []
@@ -134,7 +136,11 @@ class _Builder:
         n_src, n_dst = self.groups[src].size, self.groups[dst].size
         kinds = ["table"] if single else ["dense", "dense", "table", "csr"]
         kinds += ["one_to_one"] * (n_src == n_dst) + ["dense"] * (single and n_src == 1)
+        kinds += ["window"] * 3 * self.windows
         kind = self.draw(st.sampled_from(kinds), label="kind")
+        if kind == "window":
+            starved = port > 0 or self.groups[dst].op in ("linear", "sum")
+            return self.window(src, dst, port, weighted=weighted, single=single, starved=starved)
         if kind == "one_to_one":
             return OneToOne(src=src, dst=dst, port=port, weight=self.periodic(n_dst) if weighted else None)
         if kind == "dense":
@@ -153,6 +159,96 @@ class _Builder:
         csr = self.rng.integers(0, n_src, int(indptr[-1])).astype(np.int32)
         weight = Ref(self.param(csr.shape)) if weighted else None
         return Csr(src=src, dst=dst, port=port, indptr=self.add_param(indptr), index=self.add_param(csr), weight=weight)
+
+    def window(self, src: int, dst: int, port: int, *, weighted: bool, single: bool, starved: bool) -> Channel:
+        """A window bundle, like a convolution's or any other.
+
+        Args:
+            single: with exactly one edge per consumer. starved: consumers may have no edge.
+        """
+        n_src, n_dst = self.groups[src].size, self.groups[dst].size
+        draw = self.draw
+        count = draw(st.integers(1, 3), label="axes")
+        producers, consumers = (_split(draw, n, count) for n in (n_src, n_dst))
+        axes = []
+        for p, c in zip(producers, consumers, strict=True):
+            kind = "single" if single else draw(st.sampled_from(["any", "all", "single", "slide"]), label="axis")
+            if kind == "single":
+                axes.append(self.single_axis(p, c))
+            elif kind == "all":
+                axes.append(Axis(p, c, taps=p, stride=0, pad=0))
+            elif kind == "slide":
+                taps = draw(st.integers(1, 3), label="taps")
+                axes.append(
+                    Axis(p, c, taps, max(1, p // c), draw(st.integers(1, 2)), 1, draw(st.integers(0, taps - 1)))
+                )
+            else:
+                taps, base = draw(st.integers(1, 3), label="taps"), draw(st.integers(1, 2), label="base")
+                stride, dilation = draw(st.integers(-1, 2), label="stride"), draw(st.sampled_from([-1, 0, 1, 2]))
+                axes.append(Axis(p, c, taps, stride, dilation, base, draw(st.integers(-2, 2), label="pad")))
+        order = tuple(draw(st.permutations(range(count)), label="order"))
+        found = Window(src=src, dst=dst, port=port, axes=tuple(axes), order=order if order != (*range(count),) else ())
+        least, most = found.fan_in_range(n_src, n_dst, {})
+        if most < 1 or (least < 1 and not starved):
+            axes = [self.single_axis(p, c) for p, c in zip(producers, consumers, strict=True)]
+            found = dataclasses.replace(found, axes=tuple(axes))
+        return self.with_kernel(found) if weighted else found
+
+    def single_axis(self, producers: int, consumers: int) -> Axis:
+        """One edge per consumer: an axis as it is, backwards, a slice, or a broadcast."""
+        if producers < consumers:
+            return Axis(producers, consumers, stride=0, pad=-self.draw(st.integers(0, producers - 1), label="chosen"))
+        if self.draw(st.booleans(), label="backwards"):
+            return Axis(producers, consumers, stride=-1, pad=1 - producers)
+        return Axis(producers, consumers, pad=-self.draw(st.integers(0, producers - consumers), label="from"))
+
+    def with_kernel(self, window: Window) -> Window:
+        """Weights in some layout: of the taps, and of the consumers along some axes, in any order, some backwards."""
+        strides = {(i, "weight_tap"): axis.taps for i, axis in enumerate(window.axes)}
+        for i, axis in enumerate(window.axes):
+            if self.draw(st.booleans(), label="weights differ"):
+                strides[i, "weight_consumer"] = axis.consumers
+        axes, step, offset = list(window.axes), 1, 0
+        for i, role in self.draw(st.permutations(list(strides)), label="layout"):
+            flipped = self.draw(st.integers(0, 4), label="flipped") == 0
+            axes[i] = axes[i]._replace(**{role: -step if flipped else step})
+            offset += (strides[i, role] - 1) * step if flipped else 0
+            step *= strides[i, role]
+        return dataclasses.replace(window, axes=tuple(axes), weight=Ref(self.param((step,))), weight_offset=offset)
+
+    def dot(self) -> None:
+        """Sums of products over two ports with as many edges: windows with equal taps, or dense blocks, or tables."""
+        number = self.group("dot", self.shape(), plain=True)
+        k = self.draw(st.integers(1, 4), label="k")
+        for port in range(2):
+            src = self.pick()
+            n_src, n_dst = self.groups[src].size, self.groups[number].size
+            if self.draw(st.booleans(), label="table"):
+                index = self.rng.integers(0, n_src, (n_dst, k)).astype(np.int32)
+                self.channels.append(Table(src=src, dst=number, port=port, index=self.add_param(index)))
+            else:
+                axes = (Axis(1, 1, k, stride=0, dilation=0), self.single_axis(n_src, n_dst))
+                axes = axes if self.draw(st.booleans(), label="taps first") else axes[::-1]
+                self.channels.append(Window(src=src, dst=number, port=port, axes=axes))
+        self.values.append(number)
+
+    def select(self) -> None:
+        """A choice between two values per actor."""
+        number = self.group("select", self.shape(), plain=True)
+        for port in range(3):
+            self.channels.append(self.channel(self.pick(), number, port, weighted=False, single=True))
+        self.values.append(number)
+
+    def lookup(self) -> None:
+        """A table for all actors, or one for each of some; its input is now and then out of range, or no number."""
+        number = self.group("lookup", self.shape(), plain=True)
+        self.channels.append(self.channel(self.pick(), number, 0, weighted=False, single=True))
+        size = self.groups[number].size
+        inner = self.draw(st.sampled_from(_divisors(size)), label="inner")
+        columns = self.draw(st.sampled_from(_divisors(size // inner)), label="columns")
+        table = Ref(self.param((self.draw(st.integers(1, 4), label="entries"), columns)), inner)
+        self.groups[number] = dataclasses.replace(self.groups[number], params={"table": table})
+        self.values.append(number)
 
     def source(self) -> None:
         number = len(self.groups)
@@ -219,6 +315,15 @@ class _Builder:
             self.channels.append(Dense(src=number, dst=sink))
 
 
+def _split(draw: st.DrawFn, size: int, count: int) -> list[int]:
+    """A size as a product of so many extents."""
+    extents = []
+    for _ in range(count - 1):
+        extents.append(draw(st.sampled_from(_divisors(size)), label="extent"))
+        size //= extents[-1]
+    return [*extents, size]
+
+
 def _divisors(n: int) -> list[int]:
     return [d for d in range(1, n + 1) if n % d == 0]
 
@@ -231,6 +336,7 @@ def graphs(
     max_group: int = 12,
     activations: Sequence[str] = tuple(ACTIVATION_ARGS),
     rates: bool = False,
+    windows: bool = False,
 ) -> Graph:
     """A random valid graph.
 
@@ -239,16 +345,17 @@ def graphs(
         max_layers: layers between inputs and sinks; a softmax counts as one layer of four groups.
         max_group: actors per group.
         activations: names to draw from.
+        windows: also draw window bundles, and the ops dot, select and lookup.
         rates: also draw production and consumption rates, initial tokens (on forward channels) and token widths.
     """
-    b = _Builder(draw, max_group, activations)
+    b = _Builder(draw, max_group, activations, windows)
     for _ in range(draw(st.integers(1, 2), label="sources")):
         b.source()
     for _ in range(draw(st.integers(1, max_layers), label="layers")):
         if b.actors >= max_actors:
             break
-        layer = draw(st.sampled_from(["fold", "fold", "fold", "pairwise", "softmax"]), label="layer")
-        {"fold": b.fold, "pairwise": b.pairwise, "softmax": b.softmax}[layer]()
+        layers = [b.fold, b.fold, b.fold, b.pairwise, b.softmax] + [b.fold, b.dot, b.select, b.lookup] * windows
+        draw(st.sampled_from(layers), label="layer")()
     b.sinks()
     channels = b.channels
     if rates:

@@ -31,9 +31,9 @@ from graphsim.simulate.lanes.program import Program
 Way = Literal["auto", "skip", "dense"]
 _WAYS: tuple[Way, ...] = ("auto", "skip", "dense")
 
-#: A block's values are to stay in a core's L2 cache, and scratch is to stay far below a machine's memory (bytes).
+#: A block's values are to stay in a core's L2 cache, or at least those that are alive at a time near it (bytes).
 _CACHE = 384 << 10
-_SCRATCH = 256 << 20
+_ROOM = 8 << 20
 #: Samples per block.
 _LEAST, _MOST = 24, 480
 #: Edges below which a second thread costs more time than it saves.
@@ -53,15 +53,19 @@ class Ways:
 class _Workspace:
     """One thread's memory: rows of values that the run does not keep, scratch for sums, and counts."""
 
-    def __init__(self, widths: IntArray, block: int, steps: int, room: tuple[int, ...]) -> None:
-        sizes = [int(w) * block * 4 for w in widths] + list(room)
+    def __init__(self, program: Program, block: int, room: tuple[int, ...]) -> None:
+        local = program.local[program.local > 0]
+        sizes = [program.row * block * 4, *(local * 4).tolist(), *room]
         starts = np.concatenate([[0], np.cumsum([-(-size // 64) * 64 + 64 for size in sizes])])
         self._memory = np.empty(int(starts[-1]) + 64, np.uint8)
-        addresses = (self._memory.ctypes.data + 63) // 64 * 64 + starts[:-1]
-        self.at = np.zeros((len(widths), 2), np.int64)
-        self.values = addresses[: len(widths)].astype(np.int64)
-        self.room = addresses[len(widths) :].astype(np.int64)
-        self.counts = np.zeros((steps, 2), np.int64)
+        addresses = ((self._memory.ctypes.data + 63) // 64 * 64 + starts[:-1]).astype(np.int64)
+        self.at = np.zeros((len(program.place), 3), np.int64)
+        self.values = np.zeros_like(self.at)
+        self.values[:, 0] = addresses[0] + program.place * block * 4
+        self.values[program.local > 0, 0] = addresses[1 : 1 + len(local)]
+        self.values[:, 2] = program.local > 0
+        self.room = addresses[1 + len(local) :]
+        self.counts = np.zeros((len(program.steps), 2), np.int64)
         self.addresses = self.at.ctypes.data, self.room.ctypes.data, self.counts.ctypes.data
 
 
@@ -92,13 +96,19 @@ class LanesEngine:
             raise SimulationError(f"{threads} threads; the lanes engine needs at least one")
         self.graph = graph
         self.threads = threads or _cores()
-        self._way = _WAYS.index(way)
         self._execute = execute.execute
-        self._program = program = Program(graph, loops)
+        self._program = program = Program(graph, loops, sums.ROWS, _WAYS.index(way))
         row = sum(int(w) * 4 for w, g in zip(program.widths, graph.groups, strict=True) if g.op != "source")
-        self._block = max(1, min(max(_LEAST, min(_MOST, _CACHE // row // _LEAST * _LEAST)), _SCRATCH // row))
+        block = max(_LEAST, min(_MOST, _CACHE // row // _LEAST * _LEAST))
+        self._block = max(1, min(block, _ROOM // max(1, program.row * 4)))
         self._rows = [int(width) * 4 for width in program.widths]
-        self._room = (*sums.room(program.summed_terms), program.scratch * 4)
+        self._room = (
+            *sums.room(program.summed_terms),
+            program.offsets * 16,
+            program.patches * 4,
+            program.most_ports * 8,
+            program.scratch * 4,
+        )
         self._records = program.steps.ctypes.data, len(program.steps), program.ports.ctypes.data
         self._shapes = [(g.name, (*g.shape, *token_shape(graph, i))) for i, g in enumerate(graph.groups)]
         self._feeds = [(source, graph.channels_from(source)[0].dst) for source in graph.sources]
@@ -147,12 +157,12 @@ class LanesEngine:
         try:
             space = self._idle.pop()
         except IndexError:
-            space = _Workspace(self._program.widths, self._block, len(self._program.steps), self._room)
-        space.at[:, 0], space.at[:, 1], space.counts[:] = space.values, 0, 0
+            space = _Workspace(self._program, self._block, self._room)
+        space.at[:], space.counts[:] = space.values, 0
         for group, address, row in where:
-            space.at[group] = address, row
+            space.at[group] = address, row, 0
         at, room, ways = space.addresses
-        self._execute(*self._records, at, len(space.at), room, ways, first, last, self._block, self._way)
+        self._execute(*self._records, at, len(space.at), room, ways, first, last, self._block)
         with self._lock:
             counts += space.counts
         self._idle.append(space)

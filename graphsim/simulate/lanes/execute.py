@@ -1,7 +1,7 @@
 """The interpreter: one native call runs a program over a range of samples, block by block.
 
-All groups of the graph are done for one block of samples before the next block, so that values stay in the cache. A
-group's rows of a block lie one behind the other.
+All groups of the graph are done for one block of samples before the next block, and all steps of a chain for one unit
+before the next, so that values stay in the cache. A group's rows of a block lie one behind the other.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import numpy as np
 from numba import carray  # type: ignore[attr-defined]
 
 from graphsim.graph.ops import OPS
-from graphsim.simulate.lanes.program import FOLD, INPUT, MATRIX, PORT, STEP, SUM, WHOLE
-from graphsim.simulate.lanes.sums import accumulate, copy, fill, floats
-from graphsim.simulate.lanes.tiles import call4, call6, pointer
+from graphsim.simulate.lanes.program import ELEMENT, INPUT, MATRIX, PATCHES, PORT, STEP, WHOLE
+from graphsim.simulate.lanes.sums import copy, floats
+from graphsim.simulate.lanes.tiles import ask8, ask10, call4, call5, call6, call8, pointer
+from graphsim.simulate.lanes.walk import SOURCES, TERMS
 from graphsim.simulate.native import entry, jit_call, native
 
 _STEP_BYTES, _PORT_BYTES = STEP.itemsize, PORT.itemsize
@@ -24,7 +25,7 @@ _divide: Any = native(OPS["divide"].step)
 
 @jit_call
 def _periodic(parameter: Any, out: int, count: int, divide: bool) -> None:
-    """Add a parameter to rows, or divide them by it."""
+    """Add a parameter to values, or divide them by it."""
     inner, length = parameter.inner, parameter.length
     p = floats(parameter.address, length)
     for first in range(0, count, inner * length):
@@ -38,70 +39,109 @@ def _periodic(parameter: Any, out: int, count: int, divide: bool) -> None:
                     v[j] = _divide(v[j], p[i]) if divide else _add(v[j], p[i])
 
 
-@entry(f"void({', '.join(['int64'] * 11)})")
+@jit_call
+def _fold(
+    step: Any, ports: int, where: Any, start: int, out: int, begin: int, end: int, rooms: int, counts: Any
+) -> None:
+    """A step's ports, one after the other, for actors begin .. end - 1 of a block's rows; ``counts`` as in execute."""
+    for p in range(step.first_port, step.last_port):
+        record = ports + p * _PORT_BYTES
+        port = carray(pointer(record), 1, PORT)[0]
+        fresh = np.int64(p == step.first_port)
+        x = where[port.source, 0] + start * where[port.source, 1] - where[port.source, 2] * begin * 4
+        if port.kind == MATRIX:
+            first, blocks, columns = begin // port.columns, (end - begin) // port.columns, port.columns
+            from_x, to, weights = x + first * port.terms * 4, out + begin * 4, port.weight.address
+            given = (from_x, blocks, port.terms, weights, to, columns, columns, fresh, rooms, port.way)
+            counts[0] += ask10(port.accumulate, given)
+            counts[1] += blocks
+        elif port.sum != 0:
+            counts[0] += ask8(port.sum, (record, x, out, step.size, begin, end, fresh, rooms))
+            counts[1] += (end - begin) // port.columns * np.int64(port.kind == PATCHES)
+        else:
+            call8(port.function, (record, x, out, step.size, begin, end, fresh, rooms))
+
+
+@jit_call
+def _element(
+    record: int, step: Any, ports: int, where: Any, start: int, out: int, begin: int, end: int, room: Any
+) -> None:
+    """The same for an op on one term per port: the terms of every port are laid out first."""
+    terms, n = room[TERMS], end - begin
+    for p in range(step.first_port, step.last_port):
+        port_record = ports + p * _PORT_BYTES
+        port = carray(pointer(port_record), 1, PORT)[0]
+        x = where[port.source, 0] + start * where[port.source, 1]
+        to = terms + ((p - step.first_port) * n - begin) * 4
+        call8(port.function, (port_record, x, to, step.size, begin, end, np.int64(1), room.ctypes.data))
+    call5(step.function, (record, terms, out + begin * 4, begin, n))
+
+
+@entry(f"void({', '.join(['int64'] * 10)})")
 def execute(
     steps: int,
     step_count: int,
     ports: int,
     at: int,
     groups: int,
-    room: int,
+    rooms: int,
     skipped: int,
     first: int,
     last: int,
     block: int,
-    way: int,
 ) -> None:
     """Run samples first .. last - 1.
 
     Args:
         steps, ports: addresses of the program's records.
-        at: address of int64 (groups, 2): where the rows of sample 0 lie, and bytes from sample to sample (0 for
-            values that live only as long as their block).
-        room: address of 5 addresses of scratch: the four of :func:`graphsim.simulate.lanes.sums.room`, and one for
-            Program.scratch.
+        at: address of int64 (groups, 3): where the rows of sample 0 lie, bytes from sample to sample (0 for values that
+            live only as long as their block), and 1 where only one unit lies there, else 0.
+        rooms: address of 8 addresses of scratch, see :mod:`graphsim.simulate.lanes.walk`.
         skipped: address of int64 (steps, 2): rows of weighted sums done by skipping zeros, and all, are added here.
         block: samples per block.
-        way: of weighted sums: AUTO, SKIP or DENSE.
     """
-    where = carray(pointer(at), (groups, 2), np.int64)
+    where = carray(pointer(at), (groups, 3), np.int64)
     counts = carray(pointer(skipped), (step_count, 2), np.int64)
-    r = carray(pointer(room), 5, np.int64)
-    scratch = (r[0], r[1], r[2], r[3], r[4])
+    room = carray(pointer(rooms), 8, np.int64)
+    sources = carray(pointer(room[SOURCES]), 1 << 40, np.int64)
     for start in range(first, last, block):
         rows = min(block, last - start)
-        for s in range(step_count):
-            record = steps + s * _STEP_BYTES
-            step = carray(pointer(record), 1, STEP)[0]
-            size, count = step.size, rows * step.size
-            out = where[step.group, 0] + start * where[step.group, 1]
-            fresh = step.kind == SUM
-            for p in range(step.first_port, step.last_port):
-                port_record = ports + p * _PORT_BYTES
-                port = carray(pointer(port_record), 1, PORT)[0]
-                x = where[port.source, 0] + start * where[port.source, 1]
-                if step.kind == INPUT:
-                    if x != out:
-                        copy(out, count, x, count, 1, count)
-                elif port.kind == MATRIX:
-                    blocks = rows * (size // port.columns)
-                    weights = port.weight.address
-                    done = accumulate(x, blocks, port.terms, weights, out, port.columns, fresh, scratch, way)
-                    counts[s, 0] += done
-                    counts[s, 1] += blocks
-                elif step.kind == WHOLE:
-                    call6(port.function, (record, port_record, x, out, rows, scratch[4]))
-                else:
-                    if fresh:
-                        fill(out, count)
-                    first_term = np.int64(step.kind == FOLD and p == step.first_port)
-                    call6(port.function, (port_record, x, out, rows, size, first_term))
-                fresh = False
-            if step.count.address != 0:
-                _periodic(step.count, out, count, True)
-            if step.bias.address != 0:
-                _periodic(step.bias, out, count, False)
-            if step.divisor.address != 0:
-                _periodic(step.divisor, out, count, True)
-            if step.activation != 0:
-                call4(step.activation, (record, out, count, scratch[4]))
+        head = 0
+        while head < step_count:
+            chain = carray(pointer(steps + head * _STEP_BYTES), 1, STEP)[0]
+            whole = rows * chain.size
+            unit = chain.unit if chain.unit else whole
+            for begin in range(0, whole, unit):
+                end = min(begin + unit, whole)
+                for s in range(head, head + chain.chain):
+                    record = steps + s * _STEP_BYTES
+                    step = carray(pointer(record), 1, STEP)[0]
+                    out = where[step.group, 0] + start * where[step.group, 1]
+                    if step.kind == INPUT:
+                        port = carray(pointer(ports + step.first_port * _PORT_BYTES), 1, PORT)[0]
+                        x = where[port.source, 0] + start * where[port.source, 1]
+                        if x != out:
+                            copy(out, whole, x, whole, 1, whole)
+                    elif step.kind == ELEMENT:
+                        _element(record, step, ports, where, start, out, begin, end, room)
+                        continue
+                    elif step.kind == WHOLE:
+                        for p in range(step.first_port, step.last_port):
+                            port = carray(pointer(ports + p * _PORT_BYTES), 1, PORT)[0]
+                            sources[p - step.first_port] = where[port.source, 0] + start * where[port.source, 1]
+                        first_port = ports + step.first_port * _PORT_BYTES
+                        call6(step.function, (record, first_port, room[SOURCES], out, rows, rooms))
+                        continue
+                    else:
+                        out -= where[step.group, 2] * begin * 4
+                        _fold(step, ports, where, start, out, begin, end, rooms, counts[s])
+                    to, n = out + begin * 4, end - begin
+                    if step.count.address != 0:
+                        _periodic(step.count, to, n, True)
+                    if step.bias.address != 0:
+                        _periodic(step.bias, to, n, False)
+                    if step.divisor.address != 0:
+                        _periodic(step.divisor, to, n, True)
+                    if step.activation != 0:
+                        call4(step.activation, (record, to, n, room[TERMS]))
+            head += chain.chain

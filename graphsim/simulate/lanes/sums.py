@@ -13,6 +13,9 @@ of a block pass over them.
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from numba import carray  # type: ignore[attr-defined]
@@ -27,11 +30,12 @@ from graphsim.simulate.lanes.tiles import (
     dense_narrow,
     dense_tall,
     dense_wide,
+    list_narrow,
     pointer,
     skip_narrow,
     skip_wide,
 )
-from graphsim.simulate.native import jit, jit_call
+from graphsim.simulate.native import address, jit, jit_call
 
 #: Samples per block, terms per slab: 28 KiB of a panel's weights (a term's number in its slab must fit a byte).
 ROWS = 96
@@ -41,6 +45,9 @@ NARROW_SLAB = 2 * SLAB
 #: gain less from skipping, because a sample's few sums wait for each other.
 DENSITY, NARROW_DENSITY = 0.6, 0.2
 TRIED = 8
+#: Samples that sums over lists of producers take side by side, and below how many one after the other is faster.
+BATCH = NARROW
+FEW = 4
 AUTO, SKIP, DENSE = 0, 1, 2
 
 
@@ -64,9 +71,9 @@ def room(terms: int) -> tuple[int, int, int, int]:
 
 
 @jit
-def floats(address: int, count: int) -> npt.NDArray[np.float32]:
+def floats(at: int, count: int) -> npt.NDArray[np.float32]:
     """``count`` floats at an address, as an array."""
-    return carray(pointer(address), count, np.float32)
+    return carray(pointer(at), count, np.float32)
 
 
 def _places(terms: int) -> int:
@@ -82,7 +89,7 @@ def _compress(x: int, begin: int, end: int, terms: int, slab: int, room: tuple[i
     """Of samples begin .. end - 1, the inputs that are not zero, and where each slab's start. Returns their number."""
     slabs = (terms + slab - 1) // slab
     places = _places_native(terms)
-    _, values, chosen, starts, _ = room
+    values, chosen, starts = room[1], room[2], room[3]
     start = carray(pointer(starts), (end, slabs + 1), np.int64)
     found = 0
     for r in range(begin, end):
@@ -115,7 +122,7 @@ def _compress(x: int, begin: int, end: int, terms: int, slab: int, room: tuple[i
 @jit_call
 def _skip_slab(rows: int, s: int, terms: int, slab: int, width: int, weights: int, room: tuple[int, ...]) -> None:
     """Add the terms of slab ``s`` that _compress found."""
-    sums, values, chosen, starts, _ = room
+    sums, values, chosen, starts = room[0], room[1], room[2], room[3]
     slabs, places = (terms + slab - 1) // slab, _places_native(terms)
     start = carray(pointer(starts), (rows, slabs + 1), np.int64)
     for r in range(rows):
@@ -128,10 +135,10 @@ def _skip_slab(rows: int, s: int, terms: int, slab: int, width: int, weights: in
 
 
 @jit_call
-def _dense_slab(x: int, rows: int, x_row: int, count: int, width: int, weights: int, sums: int) -> None:
-    """Add ``count`` terms."""
+def _dense_slab(x: int, rows: int, x_row: int, count: int, width: int, used: int, weights: int, sums: int) -> None:
+    """Add ``count`` terms to the first ``used`` sums of a panel."""
     tall = rows // TALL * TALL
-    for column in range(0, width, NARROW):
+    for column in range(0, used, NARROW):
         for r in range(0, tall, TALL):
             at = sums + (r * WIDE + column) * 4
             dense_tall(at, WIDE * 4, weights + column * 4, width * 4, x + r * x_row, x_row, count)
@@ -142,7 +149,6 @@ def _dense_slab(x: int, rows: int, x_row: int, count: int, width: int, weights: 
             dense_narrow(sums + r * WIDE * 4, 0, weights, NARROW * 4, x + r * x_row, 0, count)
 
 
-@jit_call
 def accumulate(
     x: int,
     rows: int,
@@ -150,26 +156,30 @@ def accumulate(
     weights: int,
     out: int,
     neurons: int,
-    fresh: bool,
-    room: tuple[int, ...],
+    out_row: int,
+    fresh: int,
+    scratch: int,
     way: int,
 ) -> int:
     """``out[r] += x[r] @ weights`` for all rows, or ``out[r] = +0 + x[r] @ weights`` if ``fresh``.
 
     Args:
-        x, out: addresses of rows of ``terms`` and ``neurons`` floats, one behind the other.
+        x: address of rows of ``terms`` floats, one behind the other.
+        out: address of rows of ``neurons`` floats, ``out_row`` floats apart.
         weights: address of the packed weights.
-        room: addresses of scratch, see :func:`room`.
+        scratch: address of the addresses of scratch, see :func:`room`.
         way: AUTO, SKIP or DENSE.
 
     Returns:
         How many of the rows were done by skipping.
     """
+    given = carray(pointer(scratch), 4, np.int64)
+    room = (given[0], given[1], given[2], given[3])
     slab, density = (SLAB, DENSITY) if neurons > NARROW else (NARROW_SLAB, NARROW_DENSITY)
     skipped = 0
     for top in range(0, rows, ROWS):
         n = min(ROWS, rows - top)
-        first_x, first_out = x + top * terms * 4, out + top * neurons * 4
+        first_x, first_out = x + top * terms * 4, out + top * out_row * 4
         skip = way != DENSE
         if skip:
             tried = min(TRIED, n) if way == AUTO else 0
@@ -185,15 +195,15 @@ def accumulate(
             if fresh:
                 fill(room[0], n * WIDE)
             else:
-                copy(room[0], WIDE, first_out + column * 4, neurons, n, used)
+                copy(room[0], WIDE, first_out + column * 4, out_row, n, used)
             for first in range(0, terms, slab):
                 count = min(slab, terms - first)
                 if skip:
                     _skip_slab(n, first // slab, terms, slab, width, panel, room)
                 else:
-                    _dense_slab(first_x + first * 4, n, terms * 4, count, width, panel, room[0])
+                    _dense_slab(first_x + first * 4, n, terms * 4, count, width, used, panel, room[0])
                 panel += count * width * 4
-            copy(first_out + column * 4, neurons, room[0], WIDE, n, used)
+            copy(first_out + column * 4, out_row, room[0], WIDE, n, used)
     return skipped
 
 
@@ -212,3 +222,60 @@ def fill(out: int, count: int) -> None:
     a = floats(out, count)
     for i in range(count):
         a[i] = np.float32(0)
+
+
+@cache
+def accumulate_address() -> int:
+    """Address of :func:`accumulate` as native code."""
+    return address(f"int64({', '.join(['int64'] * 10)})", accumulate)
+
+
+@jit_call
+def accumulate_lists(port: Any, x: int, out: int, size: int, rows: int, fresh: int, room: int) -> None:
+    """Add the weighted sums of a SPARSE port to all actors of ``rows`` samples: samples side by side.
+
+    Args:
+        room: address of scratch for BATCH samples of producers and of sums.
+    """
+    sums = room + port.size * BATCH * 4
+    for top in range(0, rows, BATCH):
+        n = min(BATCH, rows - top)
+        first_x, first_out = x + top * port.size * 4, out + top * size * 4
+        _transpose_in(room, first_x, port.size, n)
+        if fresh:
+            fill(sums, size * BATCH)
+        else:
+            _transpose_in(sums, first_out, size, n)
+        begin = np.int64(0)
+        for j in range(size):
+            end = begin + port.terms
+            if port.indptr != 0:
+                end = carray(pointer(port.indptr), size + 1, np.int64)[j + 1]
+            weights, index = port.weight.address + begin * 4, port.index + begin * 4
+            list_narrow(sums + j * BATCH * 4, room, BATCH * 4, weights, index, end - begin)
+            begin = end
+        _transpose_out(first_out, sums, size, n)
+
+
+@jit_call
+def _transpose_in(to: int, source: int, count: int, rows: int) -> None:
+    """Of ``rows`` samples of ``count`` floats, the i-th of all samples together, padded with zeros to BATCH."""
+    a = carray(pointer(to), (count, BATCH), np.float32)
+    b = carray(pointer(source), (rows, count), np.float32)
+    if rows < BATCH:
+        fill(to, count * BATCH)
+    for i in range(0, count, 16):
+        for r in range(rows):
+            for k in range(i, min(i + 16, count)):
+                a[k, r] = b[r, k]
+
+
+@jit_call
+def _transpose_out(to: int, source: int, count: int, rows: int) -> None:
+    """The reverse."""
+    a = carray(pointer(to), (rows, count), np.float32)
+    b = carray(pointer(source), (count, BATCH), np.float32)
+    for i in range(0, count, 16):
+        for r in range(rows):
+            for k in range(i, min(i + 16, count)):
+                a[r, k] = b[k, r]

@@ -112,17 +112,19 @@ dense_tall, dense_wide, dense_narrow = (
 )
 
 
-def _skip(vectors: int) -> Any:
+def _skip(vectors: int, unroll: int, number: ir.IntType) -> Any:
     def typed(context: Any, acc: Any, weights: Any, row: Any, values: Any, chosen: Any, count: Any) -> Any:
         def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
             acc, weights, row, values, chosen, count = args
             tile = _Tile(builder, 1, vectors, acc, _int(0))
-            with cgutils.for_range(builder, builder.udiv(count, _int(UNROLL))) as loop:
-                for i in range(UNROLL):
-                    at = builder.add(builder.mul(loop.index, _int(UNROLL)), _int(i))
-                    number = builder.zext(_load(builder, builder.add(chosen, at), _I8, 1), _I64)
+            size = number.width // 8
+            with cgutils.for_range(builder, builder.udiv(count, _int(unroll))) as loop:
+                for i in range(unroll):
+                    at = builder.add(builder.mul(loop.index, _int(unroll)), _int(i))
+                    where = builder.add(chosen, builder.mul(at, _int(size)))
+                    term = builder.zext(_load(builder, where, number, size), _I64)
                     value = _splat(builder, builder.add(values, builder.mul(at, _int(4))))
-                    tile.accumulate([value], builder.add(weights, builder.mul(number, row)))
+                    tile.accumulate([value], builder.add(weights, builder.mul(term, row)))
             tile.store()
             return context.get_dummy_value()
 
@@ -133,7 +135,9 @@ def _skip(vectors: int) -> Any:
 
 #: ``skip(acc, weights, row, values, chosen, count)``: one sample, ``count`` terms (a multiple of UNROLL): the e-th is
 #: ``values[e]`` times row ``chosen[e]`` (a byte) of the weights.
-skip_wide, skip_narrow = _skip(WIDE // LANES), _skip(NARROW // LANES)
+skip_wide, skip_narrow = _skip(WIDE // LANES, UNROLL, _I8), _skip(NARROW // LANES, UNROLL, _I8)
+#: The same with numbers of four bytes, and any ``count``.
+list_narrow = _skip(NARROW // LANES, 1, _I32)
 
 
 @intrinsic
@@ -189,20 +193,21 @@ def pointer(context: Any, address: Any) -> Any:
     return types.voidptr(types.int64), emit
 
 
-def _call(parameters: int) -> Any:
-    """An intrinsic that calls a native function through its address with int64 arguments; nothing comes back."""
+def _call(parameters: int, result: Any) -> Any:
+    """An intrinsic that calls a native function through its address with int64 arguments."""
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        kind = ir.FunctionType(ir.VoidType(), [_I64] * parameters)
+        kind = ir.FunctionType(ir.VoidType() if result == types.void else _I64, [_I64] * parameters)
         arguments = cgutils.unpack_tuple(builder, args[1], parameters)
-        builder.call(builder.inttoptr(args[0], kind.as_pointer()), arguments)
-        return context.get_dummy_value()
+        value = builder.call(builder.inttoptr(args[0], kind.as_pointer()), arguments)
+        return context.get_dummy_value() if result == types.void else value
 
     def typed(context: Any, function: Any, arguments: Any) -> Any:
-        return types.void(types.int64, types.UniTuple(types.int64, parameters)), emit
+        return result(types.int64, types.UniTuple(types.int64, parameters)), emit
 
     return intrinsic(typed)
 
 
-#: ``call4(address, (a, b, c, d))`` and ``call6(address, (a, b, c, d, e, f))``.
-call4, call6 = _call(4), _call(6)
+#: ``call4(address, (a, b, c, d))`` and so on; nothing comes back but, from ``ask5`` and so on, an int64.
+call4, call5, call6, call8 = (_call(parameters, types.void) for parameters in (4, 5, 6, 8))
+ask5, ask8, ask10 = (_call(parameters, types.int64) for parameters in (5, 8, 10))
