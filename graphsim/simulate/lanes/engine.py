@@ -34,8 +34,9 @@ _WAYS: tuple[Way, ...] = ("auto", "skip", "dense")
 #: A block's values are to stay in a core's L2 cache, or at least those that are alive at a time near it (bytes).
 _CACHE = 384 << 10
 _ROOM = 8 << 20
-#: Samples per block.
-_LEAST, _MOST = 24, 480
+#: Samples per block: not fewer, as weights are read once per block; a multiple of this; not more.
+_STEP = 24
+_LEAST, _MOST = 96, 480
 #: Edges below which a second thread costs more time than it saves.
 _WORTH_A_THREAD = 4_000_000
 #: Ranges of samples per thread.
@@ -99,7 +100,7 @@ class LanesEngine:
         self._execute = execute.execute
         self._program = program = Program(graph, loops, sums.ROWS, _WAYS.index(way))
         row = sum(int(w) * 4 for w, g in zip(program.widths, graph.groups, strict=True) if g.op != "source")
-        block = max(_LEAST, min(_MOST, _CACHE // row // _LEAST * _LEAST))
+        block = max(_LEAST, min(_MOST, _CACHE // row // _STEP * _STEP))
         self._block = max(1, min(block, _ROOM // max(1, program.row * 4)))
         self._rows = [int(width) * 4 for width in program.widths]
         self._room = (
@@ -138,21 +139,18 @@ class LanesEngine:
             values[name] = kept_values = np.empty((n, *shape), np.float32)
             where.append((group, kept_values.ctypes.data, self._rows[group]))
         counts = np.zeros((len(self._program.steps), 2), np.int64)
-        threads = max(1, min(self.threads, self._program.edges * n // _WORTH_A_THREAD, -(-n // self._block)))
-        if n <= self._block and progress is None:
-            self._run_span(where, 0, n, counts)
+        least = min(_STEP, self._block)
+        threads = max(1, min(self.threads, self._program.edges * n // _WORTH_A_THREAD, -(-n // least)))
+        block = min(self._block, max(least, -(-n // threads)))
+        if n <= block and progress is None:
+            self._run_span(where, 0, n, block, counts)
         else:
-            _share(self._spans(n, threads), lambda span: self._run_span(where, *span, counts), threads, progress)
+            spans = _spans(n, block, threads)
+            _share(spans, lambda span: self._run_span(where, *span, block, counts), threads, progress)
         self._counts = counts
         return Run(self.name, n, values, None, time.perf_counter() - began)
 
-    def _spans(self, n: int, threads: int) -> list[tuple[int, int]]:
-        """Ranges of whole blocks, a few per thread, so that a thread that is held up does not hold up the others."""
-        blocks = -(-n // self._block)
-        size = self._block * max(1, blocks // (threads * _SPANS))
-        return [(first, min(first + size, n)) for first in range(0, n, size)]
-
-    def _run_span(self, where: list[tuple[int, int, int]], first: int, last: int, counts: IntArray) -> None:
+    def _run_span(self, where: list[tuple[int, int, int]], first: int, last: int, block: int, counts: IntArray) -> None:
         """Run a range of samples in this thread. ``where``: groups with rows of their own, address, bytes per row."""
         try:
             space = self._idle.pop()
@@ -162,7 +160,7 @@ class LanesEngine:
         for group, address, row in where:
             space.at[group] = address, row, 0
         at, room, ways = space.addresses
-        self._execute(*self._records, at, len(space.at), room, ways, first, last, self._block)
+        self._execute(*self._records, at, len(space.at), room, ways, first, last, block)
         with self._lock:
             counts += space.counts
         self._idle.append(space)
@@ -176,6 +174,13 @@ class LanesEngine:
             for group, (skipped, total) in zip(groups, self._counts, strict=True)
             if total
         }
+
+
+def _spans(n: int, block: int, threads: int) -> list[tuple[int, int]]:
+    """Ranges of whole blocks, a few per thread, so that a thread that is held up does not hold up the others."""
+    blocks = -(-n // block)
+    size = block * max(1, blocks // (threads * _SPANS))
+    return [(first, min(first + size, n)) for first in range(0, n, size)]
 
 
 def _share(
