@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.errors import ModelError
-from graphsim.graph import Axis, Channel, Csr, Dense, Group, OneToOne, Ref, Table, Window
+from graphsim.graph import Axis, Channel, Dense, Group, OneToOne, Ref, Table, Window
 from graphsim.graph.ops import SINKS
 
 #: More actors than this are refused; ResNet-50 has 11 million.
@@ -241,30 +241,14 @@ class Builder:
         self.derived[name] = (self.layer, lambda _: index().reshape(dst.size, fan_in).astype(np.int32))
         self.channels.append(Table(src=src.group, dst=dst.group, port=port, index=name))
 
-    def csr(
-        self, src: Tensor, dst: Tensor, edges: int, index: Callable[[], npt.NDArray[np.intp]], port: int = 0
-    ) -> None:
-        """To each element of ``dst`` at most one element of ``src``: ``index()`` lists it, or -1, (dst.size,)."""
-        self._count_edges(dst.size + edges)
-        name = f"{self.groups[dst.group].name}/index{port}"
-
-        def ends(_: object) -> Array:
-            return np.concatenate([np.zeros(1, np.int64), np.cumsum(index() >= 0, dtype=np.int64)])
-
-        def producers(_: object) -> Array:
-            found = index()
-            return found[found >= 0].astype(np.int32)
-
-        self.derived[f"{name}.ends"] = (self.layer, ends)
-        self.derived[name] = (self.layer, producers)
-        self.channels.append(Csr(src=src.group, dst=dst.group, port=port, indptr=f"{name}.ends", index=name))
-
     def elements(self, src: Tensor, dst: Tensor, port: int = 0) -> None:
         """To each element of ``dst`` the element of ``src`` that NumPy's broadcasting gives it."""
         if src.size == dst.size:
             self.one_to_one(src, dst, port)
             return
-        self.table(src, dst, 1, lambda: np.broadcast_to(np.arange(src.size).reshape(src.shape), dst.shape), port)
+        shape = (1,) * (len(dst.shape) - len(src.shape)) + src.shape
+        axes = [Axis(n, m, stride=0 if n == 1 else 1) for n, m in zip(shape, dst.shape, strict=True)]
+        self.window(src, dst, axes, port)
 
     def _count_edges(self, edges: int) -> None:
         self._edges += edges

@@ -2,69 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from graphsim.frontends.blocks.reduce import Over, Varying
 from graphsim.frontends.builder import Builder, FloatArray, Stored, Tensor, Unary, Weight
-from graphsim.graph import Axis, Ref
+from graphsim.graph import Ref
 
 SQUARE, RSQRT = Unary("square"), Unary("rsqrt")
-
-
-class Varying(NamedTuple):
-    """A param that varies along some axes of a tensor, whose elements it has in C order."""
-
-    stored: Weight | Stored
-    axes: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Over:
-    """Some axes of a tensor, along which statistics are taken.
-
-    Attributes:
-        shape: of the tensor; a view of it that has as many elements will do.
-        axes: along which elements are folded to one.
-    """
-
-    shape: tuple[int, ...]
-    axes: frozenset[int]
-
-    @property
-    def kept(self) -> tuple[int, ...]:
-        """The shape with 1 for every axis that is folded."""
-        return tuple(1 if i in self.axes else n for i, n in enumerate(self.shape))
-
-    def down(self, to: Builder, x: Tensor, y: Tensor, port: int = 0) -> None:
-        """All elements along the axes to the one of ``y``."""
-        to.window(x, y, [Axis(n, 1, taps=n) if i in self.axes else Axis(n, n) for i, n in enumerate(self.shape)], port)
-
-    def up(
-        self,
-        to: Builder,
-        y: Tensor,
-        x: Tensor,
-        port: int = 0,
-        *,
-        scale: Varying | None = None,
-        onto: Sequence[int] = (),
-    ) -> None:
-        """The one element of ``y`` to every element along the axes (of ``onto``, if not of the whole shape)."""
-        onto = tuple(onto) or self.shape
-        kept = y.shape
-        step = 1
-        steps = [0] * len(onto)
-        for axis in reversed(() if scale is None else scale.axes):
-            steps[axis] = step
-            step *= self.shape[axis]
-        axes = [
-            Axis(kept[i], n, stride=0 if kept[i] == 1 else 1, weight_consumer=step)
-            for i, (n, step) in enumerate(zip(onto, steps, strict=True))
-        ]
-        to.window(y, x, axes, port, weight=None if scale is None else scale.stored)
 
 
 #: float32 roundings that lie between Keras's batch normalisation and the graph's weight and bias, which were derived in

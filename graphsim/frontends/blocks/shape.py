@@ -8,17 +8,22 @@ from graphsim.frontends.builder import Builder, RefusedError, Tensor
 from graphsim.graph import Axis
 
 
-def moved(to: Builder, x: Tensor, axes: Sequence[Axis], order: Sequence[int] = ()) -> Tensor:
-    """One edge, or none and the value 0, to every element; ``order`` of the axes in ``x``, see the window bundle."""
-    y = to.group("sum", [axis.consumers for axis in axes], observes="output")
+def moved(
+    to: Builder, x: Tensor, axes: Sequence[Axis], order: Sequence[int] = (), shape: Sequence[int] | None = None
+) -> Tensor:
+    """One edge, or none and the value 0, to every element; ``order`` of the axes in ``x``, see the window bundle.
+
+    The axes' consumers are the output's ``shape`` unless it is stated.
+    """
+    y = to.group("sum", [axis.consumers for axis in axes] if shape is None else shape, observes="output")
     to.window(x, y, axes, order=order)
     return y
 
 
-def transposed(to: Builder, x: Tensor, axes: Sequence[int]) -> Tensor:
-    """Axis number i of the output is axis number ``axes[i]`` of ``x``."""
+def transposed(to: Builder, x: Tensor, axes: Sequence[int], shape: Sequence[int] | None = None) -> Tensor:
+    """Axis number i of the output is axis number ``axes[i]`` of ``x``; or the elements in that order, in ``shape``."""
     order = sorted(range(len(axes)), key=axes.__getitem__)
-    return moved(to, x, [Axis(x.shape[axis], x.shape[axis]) for axis in axes], order)
+    return moved(to, x, [Axis(x.shape[axis], x.shape[axis]) for axis in axes], order, shape)
 
 
 def repeated(size: int, times: int) -> Axis:
@@ -38,3 +43,16 @@ def widened(size: int, before: int, after: int) -> Axis:
     if size + before + after < 1:
         raise RefusedError(f"it crops {-before} and {-after} elements off an axis of {size}")
     return Axis(size, size + before + after, pad=before)
+
+
+def joined(to: Builder, xs: Sequence[Tensor], axis: int) -> Tensor:
+    """Tensors one behind the other along an axis; each is a port that feeds its part of the actors."""
+    total = sum(x.shape[axis] for x in xs)
+    shape = [total if i == axis else n for i, n in enumerate(xs[0].shape)]
+    y = to.group("sum", shape, observes="output")
+    before = 0
+    for port, x in enumerate(xs):
+        axes = [Axis(n, m, pad=before if i == axis else 0) for i, (n, m) in enumerate(zip(x.shape, shape, strict=True))]
+        to.window(x, y, axes, port)
+        before += x.shape[axis]
+    return y

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from graphsim.frontends.blocks.reduce import Over
 from graphsim.frontends.builder import LINEAR, Builder, RefusedError, Tensor, Unary, positive_axis
 from graphsim.frontends.keras.fields import Fields, shown
 from graphsim.frontends.keras.semantics import Semantics
+from graphsim.graph import Axis
 
 #: Activations of each element by itself, with the defaults of their arguments.
 UNARY: dict[str, Unary] = {
@@ -171,84 +172,51 @@ def along(to: Builder, x: Tensor, activation: Activation) -> Tensor:
     return _sparsemax(to, x, axes)
 
 
-class _Reduction:
-    """The channels of a reduction of ``x`` over axes and of the broadcast back, in C order of the axes kept."""
-
-    def __init__(self, to: Builder, x: Tensor, axes: Sequence[int]) -> None:
-        self.to, self.shape = to, x.shape
-        self.kept = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
-        self.rows = math.prod(self.kept)
-        self.length = x.size // self.rows
-        # Reduced axes at the end are blocks of neighbours, which need no table.
-        self.is_blocks = math.prod(x.shape[axes[0] :]) == self.length
-        self.axes = tuple(axes)
-        self.is_all = self.rows == 1
-
-    def down(self, x: Tensor, reduced: Tensor) -> None:
-        if self.is_blocks:
-            self.to.dense(x, reduced, blocks=self.rows)
-        else:
-            self.to.table(x, reduced, self.length, self._members)
-
-    def up(self, reduced: Tensor, y: Tensor, port: int) -> None:
-        if self.is_blocks:
-            self.to.dense(reduced, y, port, blocks=self.rows)
-        else:
-            self.to.table(reduced, y, 1, self._owners, port)
-
-    def _members(self) -> npt.NDArray[np.intp]:
-        index = np.arange(math.prod(self.shape)).reshape(self.shape)
-        return np.moveaxis(index, self.axes, range(-len(self.axes), 0)).reshape(self.rows, self.length)
-
-    def _owners(self) -> npt.NDArray[np.intp]:
-        return np.broadcast_to(np.arange(self.rows).reshape(self.kept), self.shape).reshape(-1, 1)
-
-
 def _softmax(to: Builder, x: Tensor, axes: Sequence[int]) -> Tensor:
     """exp(x - max) / sum(exp(x - max))."""
-    over = _Reduction(to, x, axes)
+    over = Over(x.shape, frozenset(axes))
     greatest = to.group("max", over.kept, suffix="max")
-    over.down(x, greatest)
+    over.down(to, x, greatest)
     exp = to.group("subtract", x.shape, suffix="exp", activation=Unary("exp"))
     to.one_to_one(x, exp, 0)
-    over.up(greatest, exp, 1)
+    over.up(to, greatest, exp, 1)
     total = to.group("sum", over.kept, suffix="sum")
-    over.down(exp, total)
+    over.down(to, exp, total)
     y = to.group("divide", x.shape, suffix="softmax", observes="output")
     to.one_to_one(exp, y, 0)
-    over.up(total, y, 1)
-    return Tensor(y.group, y.shape, classes=over.is_all and x.size > 1)
+    over.up(to, total, y, 1)
+    return Tensor(y.group, y.shape, classes=over.rows == 1 and x.size > 1)
 
 
 def _log_softmax(to: Builder, x: Tensor, axes: Sequence[int]) -> Tensor:
     """(x - max) - log(sum(exp(x - max)))."""
-    over = _Reduction(to, x, axes)
+    over = Over(x.shape, frozenset(axes))
     greatest = to.group("max", over.kept, suffix="max")
-    over.down(x, greatest)
+    over.down(to, x, greatest)
     shifted = to.group("subtract", x.shape, suffix="shift")
     to.one_to_one(x, shifted, 0)
-    over.up(greatest, shifted, 1)
+    over.up(to, greatest, shifted, 1)
     exp = to.group("sum", x.shape, suffix="exp", activation=Unary("exp"))
     to.one_to_one(shifted, exp)
     total = to.group("sum", over.kept, suffix="log", activation=Unary("log"))
-    over.down(exp, total)
+    over.down(to, exp, total)
     y = to.group("subtract", x.shape, suffix="log_softmax", observes="output")
     to.one_to_one(shifted, y, 0)
-    over.up(total, y, 1)
-    return Tensor(y.group, y.shape, classes=over.is_all and x.size > 1)
+    over.up(to, total, y, 1)
+    return Tensor(y.group, y.shape, classes=over.rows == 1 and x.size > 1)
 
 
 def _sparsemax(to: Builder, x: Tensor, axes: Sequence[int]) -> Tensor:
     """max(x - tau, 0), where tau makes the outputs sum to 1."""
-    over = _Reduction(to, x, axes)
+    over = Over(x.shape, frozenset(axes))
     if not over.is_blocks:
         raise RefusedError("its sparsemax is not along the last axis")
     to.notes["sparsemax"] = SPARSEMAX_NOTE
     tau = to.group("sparsemax", over.kept, suffix="tau")
-    over.down(x, tau)
+    over.down(to, x, tau)
     y = to.group("subtract", x.shape, suffix="sparsemax", activation=UNARY["relu"], observes="output")
     to.one_to_one(x, y, 0)
-    over.up(tau, y, 1)
+    over.up(to, tau, y, 1)
     return y
 
 
@@ -258,13 +226,12 @@ def _glu(to: Builder, x: Tensor, axis: int) -> Tensor:
         raise RefusedError(f"its glu halves an axis of odd size {x.shape[axis]}")
     half = tuple(size // 2 if i == axis else size for i, size in enumerate(x.shape))
 
-    def part(number: int) -> npt.NDArray[np.intp]:
-        index = np.arange(x.size).reshape(x.shape)
-        return np.split(index, 2, axis)[number]
+    def part(number: int) -> list[Axis]:
+        return [Axis(n, n // 2, pad=-number * n // 2) if i == axis else Axis(n, n) for i, n in enumerate(x.shape)]
 
     gate = to.group("sum", half, suffix="gate", activation=UNARY["sigmoid"])
-    to.table(x, gate, 1, lambda: part(1))
+    to.window(x, gate, part(1))
     y = to.group("product", half, suffix="glu", observes="output")
-    to.table(x, y, 1, lambda: part(0), 0)
+    to.window(x, y, part(0))
     to.one_to_one(gate, y, 1)
     return y

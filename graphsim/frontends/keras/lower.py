@@ -239,10 +239,13 @@ def _calling(rule: Rule, layer: Layer, semantics: Semantics) -> Calling:
             raise RefusedError(f"the operation {layer.class_name} is not lowered yet; use the layer in its place")
         if extra:
             raise RefusedError(f"it is called with {', '.join(extra)}, which is not lowered")
+        xs = x if isinstance(x, list) else [x]
+        wrong = next((value for value in xs if not isinstance(value, Tensor)), None)
+        if wrong is not None or not xs or None in xs:
+            raise RefusedError(f"it is called on {shown(wrong)}, which is not a tensor")
         if single is None:
             assert many is not None
-            return many(to, x)
-        xs = x if isinstance(x, list) else [x]
+            return many(to, xs)
         if len(xs) != 1:
             raise RefusedError(f"it is called on {len(xs)} tensors; a {layer.class_name} layer takes one")
         y = single(to, xs[0])

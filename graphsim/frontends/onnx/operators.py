@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.frontends.blocks.conv import Kernel, convolution
-from graphsim.frontends.blocks.norm import Over, Statistics, Varying, by_statistics, standardised
+from graphsim.frontends.blocks.norm import Statistics, by_statistics, standardised
 from graphsim.frontends.blocks.pool import pooling, whole
+from graphsim.frontends.blocks.reduce import Over, Varying
 from graphsim.frontends.blocks.spatial import Slide, along, padded, sliding, transposed
 from graphsim.frontends.builder import Array, Builder, RefusedError, Tensor, Unary
 from graphsim.frontends.keras import activations

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
+from graphsim.frontends.blocks.shape import joined, transposed
 from graphsim.frontends.builder import (
     Builder,
     RefusedError,
@@ -68,9 +68,7 @@ def flatten(fields: Fields, semantics: Semantics) -> Lowering:
     def build(to: Builder, x: Tensor) -> Tensor:
         if not channels_first or len(x.shape) < 2 or x.shape[0] == 1 or x.size == x.shape[0]:
             return x.reshaped([x.size])
-        y = to.group("sum", [x.size], observes="output")
-        to.table(x, y, 1, lambda: np.moveaxis(np.arange(x.size).reshape(x.shape), 0, -1))
-        return y
+        return transposed(to, x, [*range(1, len(x.shape)), 0], [x.size])
 
     return build
 
@@ -182,21 +180,7 @@ def concatenate(fields: Fields, semantics: Semantics) -> Merging:
         others = {(*x.shape[:at], *x.shape[at + 1 :]) for x in xs}
         if len(others) != 1 or any(len(x.shape) != rank for x in xs):
             raise to.error(f"its inputs of shapes {', '.join(str(x.shape) for x in xs)} differ in more than axis {at}")
-        shape = list(xs[0].shape)
-        shape[at] = sum(x.shape[at] for x in xs)
-        y = to.group("sum", shape, observes="output")
-        start = 0
-        for port, x in enumerate(xs):
-
-            def index(x: Tensor = x, start: int = start) -> np.ndarray[Any, np.dtype[np.intp]]:
-                found = np.full(shape, -1)
-                window = tuple(slice(start, start + x.shape[at]) if i == at else slice(None) for i in range(rank))
-                found[window] = np.arange(x.size).reshape(x.shape)
-                return found.reshape(-1)
-
-            to.csr(x, y, x.size, index, port)
-            start += x.shape[at]
-        return y
+        return joined(to, xs, at)
 
     return build
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from graphsim.frontends.blocks.norm import Over, Statistics, Varying, by_statistics, scaled_by_root, standardised, unit
+from graphsim.frontends.blocks.norm import Statistics, by_statistics, scaled_by_root, standardised, unit
+from graphsim.frontends.blocks.reduce import Over, Varying
 from graphsim.frontends.builder import Builder, Derivation, FloatArray, RefusedError, Tensor, Weight, positive_axis
 from graphsim.frontends.keras.fields import Fields
 from graphsim.frontends.keras.layers.registry import Lowering, lowers
