@@ -4,8 +4,8 @@
 several ports, reductions, softmax, shared params, biases and divisors per actor or per inner block, activations with
 fixed and with per-actor arguments, several sources and sinks, and actors that nobody consumes; with ``windows=True``
 also Window bundles (of any rule, in any layout of weights) and the ops dot, select and lookup. All rates are one to one
-and there are no initial tokens unless ``rates=True``, which is for tests of structure: such a graph is valid, not
-necessarily consistent.
+and there are no initial tokens unless ``rates=True``, which is for tests of structure: such a graph is valid, but
+engines do not run it; those of ``recurrent()`` they do: parts of them fire several times, with feedback.
 
 ``samples(graph)`` draws inputs for it.
 """
@@ -13,6 +13,7 @@ necessarily consistent.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -250,6 +251,18 @@ class _Builder:
         self.groups[number] = dataclasses.replace(self.groups[number], params={"table": table})
         self.values.append(number)
 
+    def rated(self, channel: Channel) -> Channel:
+        """A channel with rates that are consistent, some initial tokens and a token width."""
+        draw, (src, dst) = self.draw, (self.groups[i].firings for i in (channel.src, channel.dst))
+        tokens = math.lcm(src, dst) * draw(st.integers(1, 2))
+        return dataclasses.replace(
+            channel,
+            produce=tokens // src,
+            consume=tokens // dst,
+            initial_tokens=draw(st.integers(0, 3)),
+            token_bits=draw(st.sampled_from([1, 8, 32, 64])),
+        )
+
     def source(self) -> None:
         number = len(self.groups)
         self.groups.append(Group(name=f"source{number}", op="source"))
@@ -305,6 +318,89 @@ class _Builder:
         ]
         self.values.append(last)
 
+    def recurrence(self, reset: bool) -> None:
+        """A serial, groups that fire T times and feed each other back, and one or two takes."""
+        draw, steps = self.draw, self.draw(st.integers(1, 4), label="steps")
+        serial = self.serial(steps)
+        region = [serial]
+        first = len(self.groups)
+        for _ in range(draw(st.integers(1, 3), label="groups that fire often")):
+            op = draw(st.sampled_from(["linear", "linear", "sum", "max", "product"]), label="op")
+            number = self.group(op, self.shape())
+            self.groups[number] = dataclasses.replace(self.groups[number], firings=steps)
+            src = draw(st.sampled_from(region), label="reads")
+            one = self.channel(src, number, 0, weighted=op == "linear", single=op == "product")
+            one = dataclasses.replace(one, produce=steps if src == serial else 1)
+            # Now and then what it reads is late, though it comes from before.
+            self.channels.append(self.state(one, reset) if draw(st.integers(0, 5), label="late") == 0 else one)
+            region.append(number)
+        for number in region[1:]:
+            ports = 1
+            for src in draw(st.lists(st.sampled_from(range(first, len(self.groups))), max_size=2), label="feedback"):
+                product = self.groups[number].op == "product"
+                one = self.channel(src, number, ports, weighted=False, single=product)
+                self.channels.append(self.state(one, reset))
+                ports += 1
+        for src in draw(st.lists(st.sampled_from(region[1:]), min_size=1, max_size=2, unique=True), label="taken"):
+            self.take(src, steps)
+        late = {c.src for c in self.channels}
+        for number in [n for n in region if n not in late]:
+            self.take(number, steps)
+
+    def serial(self, steps: int) -> int:
+        src = self.pick()
+        n_src, shape = self.groups[src].size, self.shape(most=6)
+        size = int(np.prod(shape, dtype=int))
+        number = self.group("serial", shape, plain=True)
+        kind = self.draw(
+            st.sampled_from(["table", "csr", *["window"] * (self.windows and n_src % steps == 0)]), label="kind"
+        )
+        into: Channel
+        if kind == "window":  # along time, reversed or not, and all features to the first consumer, or as they are
+            features, back = n_src // steps, self.draw(st.booleans(), label="backwards")
+            self.groups[number] = dataclasses.replace(self.groups[number], shape=(features,))
+            time = Axis(steps, 1, taps=steps, dilation=-1, pad=1 - steps) if back else Axis(steps, 1, taps=steps)
+            into = Window(src=src, dst=number, axes=(time, Axis(features, features)))
+        elif kind == "table":
+            index = self.rng.integers(0, n_src, (size, steps)).astype(np.int32)
+            into = Table(src=src, dst=number, index=self.add_param(index))
+        else:
+            indptr = np.arange(size + 1, dtype=np.int64) * steps
+            csr = self.rng.integers(0, n_src, size * steps).astype(np.int32)
+            into = Csr(src=src, dst=number, indptr=self.add_param(indptr), index=self.add_param(csr))
+        self.channels.append(into)
+        return number
+
+    def take(self, src: int, steps: int) -> None:
+        n_src = self.groups[src].size
+        kind = self.draw(st.sampled_from(["table", "last", *["sequence"] * self.windows]), label="kind")
+        shape = {"table": self.shape(), "last": self.groups[src].shape, "sequence": (steps, n_src)}[kind]
+        number = self.group("take", shape, plain=True)
+        size = self.groups[number].size
+        into: Channel
+        if kind == "sequence":
+            axes = Axis(1, steps, stride=0), Axis(n_src, n_src)
+            picks, into = (
+                Ref(self.add_param(self.rng.permutation(steps).astype(np.int32)), n_src),
+                Window(src=src, dst=number, axes=axes),
+            )
+        elif kind == "last":
+            picks = Ref(self.add_param(np.array([steps - 1], np.int32)))
+            into = OneToOne(src=src, dst=number)
+        else:
+            picks = Ref(self.add_param(self.rng.integers(0, steps, size).astype(np.int32)))
+            index = self.rng.integers(0, n_src, (size, 1)).astype(np.int32)
+            into = Table(src=src, dst=number, index=self.add_param(index))
+        self.groups[number] = dataclasses.replace(self.groups[number], params={"pick": picks})
+        self.channels.append(dataclasses.replace(into, consume=steps))
+        self.values.append(number)
+
+    def state(self, channel: Channel, reset: bool) -> Channel:
+        """A channel with initial tokens, with a value of their own or +0."""
+        initial = self.periodic(self.groups[channel.src].size) if self.draw(st.booleans(), label="initial") else None
+        tokens = self.draw(st.sampled_from([1, 1, 1, 2, 5]), label="initial tokens")
+        return dataclasses.replace(channel, initial_tokens=tokens, initial=initial, reset=reset)
+
     def sinks(self) -> None:
         """A sink for every group that nobody consumes."""
         fed = {c.src for c in self.channels}
@@ -359,20 +455,30 @@ def graphs(
     b.sinks()
     channels = b.channels
     if rates:
-        channels = [
-            c
-            if b.groups[c.src].op == "source"
-            else dataclasses.replace(
-                c,
-                produce=draw(st.integers(1, 4)),
-                consume=draw(st.integers(1, 4)),
-                initial_tokens=draw(st.integers(0, 3)),
-                token_bits=draw(st.sampled_from([1, 8, 32, 64])),
-            )
-            for c in channels
-        ]
+        once = ("source", "input")
+        b.groups = [g if g.op in once else dataclasses.replace(g, firings=draw(st.integers(1, 3))) for g in b.groups]
+        channels = [c if b.groups[c.src].op == "source" else b.rated(c) for c in channels]
     notes = draw(st.dictionaries(st.text(max_size=8), st.text(max_size=12), max_size=2))
     return Graph("random", b.groups, channels, b.params, notes)
+
+
+@st.composite
+def recurrent(draw: st.DrawFn, max_actors: int = 60, reset: bool = True, windows: bool = True) -> Graph:
+    """A random graph that engines run, of which some parts fire several times per sample.
+
+    Args:
+        max_actors: no layer is added once the graph has this many.
+        reset: whether every sample starts from the initial tokens.
+        windows: whether there may be window bundles.
+    """
+    b = _Builder(draw, 8, ("linear", "relu", "tanh", "sigmoid", "hard_tanh", "softsign"), windows)
+    b.source()
+    layers = draw(st.lists(st.sampled_from(["fold", "pairwise", "recurrence"]), max_size=2), label="layers")
+    for layer in ["recurrence", *layers]:
+        if b.actors < max_actors:
+            b.recurrence(reset) if layer == "recurrence" else getattr(b, layer)()
+    b.sinks()
+    return Graph("recurrent", b.groups, b.channels, b.params)
 
 
 @st.composite

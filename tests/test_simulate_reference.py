@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from engine_cases import EDGES, bits, chain
-from graphs import mlp
+from graphs import mlp, rnn
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from graphsim.errors import GraphError, SimulationError
+from graphsim.errors import GraphError
 from graphsim.graph import Csr, Dense, Graph, Group, OneToOne, Ref, Table
 from graphsim.graph.ops import OPS, argmax, sparsemax
 from graphsim.simulate.reference import ReferenceEngine, fold
@@ -135,7 +137,48 @@ def test_a_graph_that_breaks_its_rules_is_refused() -> None:
         ReferenceEngine(graph)
 
 
-def test_rates_other_than_one_are_refused() -> None:
-    graph = chain(Group(name="g", op="max", shape=(3,)), 3, OneToOne(src=1, dst=2, produce=2), {})
-    with pytest.raises(SimulationError, match=r"input -> g has rates 2:1 and 0 initial tokens"):
+def test_rates_without_meaning_are_refused() -> None:
+    channel = OneToOne(src=1, dst=2, produce=2, consume=2)
+    graph = chain(Group(name="g", op="max", shape=(3,)), 3, channel, {})
+    with pytest.raises(GraphError, match=r"input -> g \(port 0\): rates 2:2; only a serial"):
         ReferenceEngine(graph)
+
+
+def test_a_recurrent_layer_by_hand() -> None:
+    graph = rnn(3, 2, 2, sequences=True)
+    w, u, b = (graph.params[f"rnn/{name}"].astype(np.float64) for name in ("kernel", "recurrent_kernel", "bias"))
+    x = np.random.default_rng(1).normal(0, 1, (4, 3, 2)).astype(np.float32)
+    run = ReferenceEngine(graph).run(x)
+    h = np.zeros((4, 2))
+    for t in range(3):
+        h = np.tanh(x[:, t].astype(np.float64) @ w + h @ u + b)
+        np.testing.assert_allclose(run.values["rnn"][:, t], h, rtol=1e-5, atol=1e-6)
+    assert np.array_equal(run.values["states"], run.values["rnn"])
+    assert np.array_equal(run.values["steps"], x)
+    assert run.values["sink"].shape == (4, 6)
+
+
+def test_state_goes_from_sample_to_sample_unless_it_is_reset() -> None:
+    graph = rnn(2, 2, 2, sequences=True)
+    channels = [dataclasses.replace(c, reset=False) for c in graph.channels]
+    stateful = Graph("stateful", graph.groups, channels, graph.params)
+    x = np.random.default_rng(1).normal(0, 1, (3, 2, 2)).astype(np.float32)
+    found = ReferenceEngine(stateful).run(x).values["states"]
+    longer = rnn(6, 2, 2, sequences=True)
+    whole = ReferenceEngine(
+        Graph("longer", longer.groups, longer.channels, {**graph.params, "rnn/pick": longer.params["rnn/pick"]})
+    )
+    assert np.array_equal(found.reshape(1, 6, 2), whole.run(x.reshape(1, 6, 2)).values["states"])
+    assert np.array_equal(found[0], ReferenceEngine(graph).run(x).values["states"][0])
+    assert not np.array_equal(found[1], ReferenceEngine(graph).run(x).values["states"][1])
+
+
+def test_initial_tokens_have_a_value() -> None:
+    graph = rnn(1, 2, 2)
+    initial = np.array([0.5, -0.0], np.float32)
+    channels = [dataclasses.replace(c, initial=Ref("h0")) if c.initial_tokens else c for c in graph.channels]
+    run = ReferenceEngine(Graph("initial", graph.groups, channels, {**graph.params, "h0": initial})).run(
+        np.zeros((1, 1, 2), np.float32)
+    )
+    u, b = (graph.params[f"rnn/{name}"] for name in ("recurrent_kernel", "bias"))
+    np.testing.assert_allclose(run.values["states"][0], np.tanh(0.5 * u[0] + b), rtol=1e-6)

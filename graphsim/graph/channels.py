@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -68,7 +68,7 @@ class Channel:
         produce, consume: tokens per firing.
         initial_tokens: on every edge at the start.
         token_bits: width of a token.
-        initial: value of the initial tokens of every producer's edges, float32; +0 where it is None.
+        initial: value of the initial tokens of every producer's edges, float32; +0 where it is None or -0.
         reset: whether every iteration starts from the initial tokens: what the iteration before has left is dropped.
             Without it, the state of one sample is where the next one starts.
     """
@@ -334,6 +334,12 @@ def check_table(ref: Ref, size: int, params: Params) -> None:
             f"param {ref.name} {array.shape} with inner {ref.inner} is no table whose columns repeat evenly over {size}"
             " actors"
         )
+
+
+def per_actor(ref: Ref, size: int, params: Params) -> npt.NDArray[Any]:
+    """A vector param as each actor of a group of ``size`` reads it, in the param's dtype, (size,)."""
+    array = params[ref.name]
+    return array[(np.arange(size) // ref.inner) % len(array)]
 
 
 def _named(index: npt.NDArray[np.generic], n_src: int) -> BoolArray:

@@ -17,8 +17,8 @@ from graphsim.graph.channels import Channel, IntArray, Ref
 from graphsim.graph.ops import ACTIVATIONS, OPS, SINKS, add_work
 
 #: Roles that a group's params may have; each is a float32 vector, of which an actor reads one element through its Ref;
-#: but a ``table`` is (entries, columns), of which an actor reads its column.
-ROLES = ("bias", "divisor", "alpha", "magnitude", "table")
+#: but a ``table`` is (entries, columns), of which an actor reads its column, and ``pick`` is int32.
+ROLES = ("bias", "divisor", "alpha", "magnitude", "table", "pick")
 
 
 #: An actor's name: the group's, and unless that is a single actor, the index within its shape.
@@ -35,7 +35,7 @@ class Group:
         shape: of the group; its product is the number of actors.
         activation, activation_args: row of :data:`graphsim.graph.ops.ACTIVATIONS` and its arguments.
         firings: of each actor per iteration: its repetition. Step t of a sequence is firing t.
-        params: role to Ref: ``bias``, ``divisor``, ``alpha`` (of the activation), ``magnitude``, ``table``.
+        params: role to Ref: ``bias``, ``divisor``, ``alpha`` (of the activation), ``magnitude``, ``table``, ``pick``.
         extra_roundings, and the param ``magnitude``: for parameters that were derived in float32 (batch normalisation):
             how many more roundings the reference makes, and relative to what besides the terms. For comparison only.
         layer, call, observes: which tensor of the source model this group's values are: the ``call``-th call of
@@ -142,8 +142,14 @@ class Actor:
         ]
         return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
+    @property
+    def pick(self) -> int | None:
+        """Number of the token that an actor of op ``take`` takes; None for other ops."""
+        number = self.param("pick")
+        return None if number is None else int(number)
+
     def param(self, role: str) -> float | None:
-        """Its own value of a group param (bias, divisor, alpha), or None."""
+        """Its own value of a group param (bias, divisor, alpha, pick), or None."""
         ref = self.group.params.get(role)
         if ref is None:
             return None
@@ -231,6 +237,13 @@ class Graph:
         return int(self.first[-1])
 
     @cached_property
+    def homogeneous(self) -> bool:
+        """Whether every actor fires once per iteration, all rates are one and no channel has initial tokens."""
+        return all(g.firings == 1 for g in self.groups) and all(
+            (c.produce, c.consume, c.initial_tokens) == (1, 1, 0) for c in self.channels
+        )
+
+    @cached_property
     def edge_count(self) -> int:
         """Number of edges, over all bundles."""
         return sum(self.edges_of(c) for c in self.channels)
@@ -257,6 +270,10 @@ class Graph:
         """The bundles out of a group."""
         return self._from[group]
 
+    def tokens(self, group: int) -> int:
+        """Tokens that an actor of a group makes per iteration, on each of its edges."""
+        return self.groups[group].firings * max((c.produce for c in self._from[group]), default=1)
+
     def fan_in(self, group: int) -> IntArray:
         """Input edges of each actor of a group over all ports, int64 (size,)."""
         total = np.zeros(self.groups[group].size, np.int64)
@@ -272,7 +289,7 @@ class Graph:
         """Units of work of a firing with ``fan_in`` input edges."""
         g = self.groups[group]
         extra = {"mac": int("bias" in g.params and g.op == "linear"), "divide": int("divisor" in g.params)}
-        if "bias" in g.params and g.op != "linear":
+        if "bias" in g.params and g.op != "linear" and fan_in:  # a constant is there without work
             extra["add"] = 1
         return add_work(OPS[g.op].work(fan_in), extra, ACTIVATIONS[g.activation].work)
 

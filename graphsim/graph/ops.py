@@ -50,7 +50,7 @@ class Op:
         roundings: how many float32 roundings separate the fold's result from the exact one, from the number of edges
             (an integer, or an array of them).
         relative_to: what those roundings are relative to: the sum of the absolute terms, or the absolute result.
-        width: float32 values in the token that a firing produces, from the number of its input edges.
+        width: float32 values in a token that a firing produces, from the number of its input edges.
         doc: what it computes, for people.
     """
 
@@ -170,14 +170,14 @@ OPS: dict[str, Op] = {
         (1, None), "zero", _add, lambda k: {"mac": k}, lambda k: k, "terms", lambda k: 1, "weighted sum of its inputs"
     ),
     "sum": Op(
-        (1, None),
+        (0, None),
         "zero",
         _add,
         lambda k: {"add": max(k - 1, 0)},
         lambda k: k - 1,
         "terms",
         lambda k: 1,
-        "sum of its inputs",
+        "sum of its inputs; without any, a constant: its bias, or +0",
     ),
     "mean": Op(
         (1, None),
@@ -261,6 +261,26 @@ OPS: dict[str, Op] = {
         "result",
         lambda k: 1,
         "the entry of its table that its input names, counted from 0, fractions cut off; NaN where there is none",
+    ),
+    "serial": Op(
+        (1, 1),
+        "none",
+        None,
+        lambda k: {},
+        lambda k: 0,
+        "result",
+        lambda k: 1,
+        "emits its inputs one after the other, in channel order: one token for each firing of its consumers",
+    ),
+    "take": Op(
+        (1, 1),
+        "none",
+        None,
+        lambda k: {},
+        lambda k: 0,
+        "result",
+        lambda k: 1,
+        "of the tokens that its one input brings in an iteration the one whose number is its pick, from 0",
     ),
     "sparsemax": Op(
         (1, 1),

@@ -8,18 +8,23 @@ of the graph           at least one source and one sink; fewer than 2**31 actors
                        param missing; every param float32, finite throughout, or int32 or int64
 of a group             unique, legal name; at most 32 axes, positive extents, at least one firing; known op and
                        activation with the right number of arguments, in its domain; known roles, each a float32 vector
-                       (a table: a matrix) that repeats evenly over the actors; a table for op lookup and no other;
-                       ``observes`` with a layer; params and activation only where the op defines them
+                       (a table: a matrix; picks: int32) that repeats evenly over the actors; a table for op lookup
+                       and no other, a pick for op take and no other; ``observes`` with a layer; params and activation
+                       only where the op defines them
 of a channel bundle    positive rates and token width, no negative number of initial tokens; leads forward unless it
                        has initial tokens; sizes, indices and weights fit (:meth:`Channel.check`); weight is float32
 of a group's ports     one bundle per port, ports 0, 1, 2 ... without a gap, as many as the op takes; subtract, divide,
-                       select and lookup get exactly one edge per port, dot as many on either; every bundle has edges,
-                       every actor at least one, but for sources, linear and sum (a constant: its bias, or +0)
+                       select, lookup and take get exactly one edge per port, dot as many on either; every bundle has
+                       edges, every actor at least one, but for sources, linear and sum (a constant: its bias, or +0)
+of rates               every channel gets as many tokens per iteration as it gives up; serial and take fire once and
+                       have the rates that their edges and picks ask for; cycles can run
+                       (:mod:`graphsim.graph.rates`)
 of sources and sinks   a source is one actor, whose one bundle is an unweighted Dense into an input group; an input
-                       group has no other bundle; sinks feed nobody; every other group feeds some group
+                       group has no other bundle; sinks feed nobody
 ====================== ==============================================================================================
 
-Single actors that nobody consumes are allowed (a pixel that a cropping layer drops); :func:`unconsumed` counts them.
+Actors that nobody consumes are allowed (a pixel that a cropping layer drops, the last firing of a delay line);
+:func:`unconsumed` counts them.
 """
 
 from __future__ import annotations
@@ -33,13 +38,16 @@ from graphsim.errors import GraphError
 from graphsim.graph.channels import Channel, Dense, check_periodic, check_table
 from graphsim.graph.graph import ROLES, Graph, Group
 from graphsim.graph.ops import ACTIVATIONS, OPS, SINKS
+from graphsim.graph.rates import channel_name, check_rates
 
 #: Actor ids and local numbers are int32 in indices and schedules.
 MAX_ACTORS = 2**31 - 1
 #: As many axes as NumPy's index arithmetic takes.
 MAX_AXES = 32
 #: Ops whose every port takes exactly one edge per actor.
-ELEMENTWISE = ("subtract", "divide", "select", "lookup")
+ELEMENTWISE = ("subtract", "divide", "select", "lookup", "take")
+#: Params that one op needs, and no other takes.
+_OWN = {"table": "lookup", "pick": "take"}
 #: Ops whose actors may do without any edge.
 CONSTANT = ("linear", "sum")
 #: Elements that are checked at a time, so that checking needs little memory.
@@ -62,6 +70,7 @@ def verify(graph: Graph) -> None:
     for number, group in enumerate(graph.groups):
         _check_ports(graph, number, group)
         _check_ends(graph, number, group)
+    check_rates(graph)
 
 
 def unconsumed(graph: Graph) -> dict[str, int]:
@@ -126,11 +135,12 @@ def _check_group(graph: Graph, group: Group) -> None:
     _check_activation(graph, where, group)
     if group.firings < 1:
         raise GraphError(f"{where}: {group.firings} firings per iteration; at least 1")
-    if (group.op == "lookup") != ("table" in group.params):
-        raise GraphError(f"{where}: op {group.op} {'needs' if group.op == 'lookup' else 'takes no'} table")
+    for role, op in _OWN.items():
+        if (group.op == op) != (role in group.params):
+            raise GraphError(f"{where}: op {group.op} {'needs a' if group.op == op else 'takes no'} {role}")
     if OPS[group.op].start == "none":
         extras = [
-            *(role for role in group.params if role != "table"),
+            *(role for role in group.params if role not in _OWN),
             *([group.activation] if group.activation != "linear" else []),
         ]
         if extras:
@@ -138,6 +148,10 @@ def _check_group(graph: Graph, group: Group) -> None:
     for role, ref in group.params.items():
         if role not in ROLES:
             raise GraphError(f"{where}: unknown role {role!r}; there are: {', '.join(ROLES)}")
+        if role == "pick":
+            if ref.name not in graph.params:
+                raise GraphError(f"{where}: pick: there is no param {ref.name!r}")
+            continue  # its numbers are checked with the rates
         _check_float(graph, f"{where}: {role}", ref.name)
         try:
             if role == "table":
@@ -178,7 +192,7 @@ def _check_activation(graph: Graph, where: str, group: Group) -> None:
 
 
 def _check_channel(graph: Graph, channel: Channel) -> None:
-    where, src, dst = _where(graph, channel), graph.groups[channel.src], graph.groups[channel.dst]
+    where, src, dst = channel_name(graph, channel), graph.groups[channel.src], graph.groups[channel.dst]
     if channel.produce < 1 or channel.consume < 1:
         raise GraphError(f"{where}: rates {channel.produce}:{channel.consume}; both are at least 1 token per firing")
     if channel.token_bits < 1:
@@ -224,10 +238,10 @@ def _check_ports(graph: Graph, number: int, group: Group) -> None:
         if group.op in ELEMENTWISE and (fewest, greatest) != (1, 1):
             edges = f"{fewest}" if fewest == greatest else f"{fewest} to {greatest}"
             raise GraphError(
-                f"{_where(graph, channel)}: {edges} edges per actor; op {group.op} takes exactly one on each port"
+                f"{channel_name(graph, channel)}: {edges} edges per actor; op {group.op} takes exactly one on each port"
             )
         if greatest < 1:
-            raise GraphError(f"{_where(graph, channel)}: has no edges; leave it out")
+            raise GraphError(f"{channel_name(graph, channel)}: has no edges; leave it out")
         starved = starved and fewest < 1
     if group.op == "dot" and not _evenly_fed(graph, number):
         raise GraphError(f"group {group.name}: an actor of op dot has another number of edges on port 0 than on port 1")
@@ -246,20 +260,17 @@ def _evenly_fed(graph: Graph, number: int) -> bool:
 
 def _check_ends(graph: Graph, number: int, group: Group) -> None:
     where, into, out = f"group {group.name}", graph.channels_into(number), graph.channels_from(number)
-    if group.op in SINKS:
-        if out:
-            raise GraphError(f"{_where(graph, out[0])}: {group.name} is a sink; it feeds nobody")
-    elif not out:
-        raise GraphError(f"{where}: feeds no other group; give it a sink (collect) or leave it out")
+    if group.op in SINKS and out:
+        raise GraphError(f"{channel_name(graph, out[0])}: {group.name} is a sink; it feeds nobody")
     if group.op == "source":
         if group.size != 1 or len(out) != 1:
             raise GraphError(f"{where}: a source is one actor with one bundle; this has {group.size} and {len(out)}")
         if graph.groups[out[0].dst].op != "input" or not isinstance(out[0], Dense) or out[0].weight is not None:
             raise GraphError(
-                f"{_where(graph, out[0])}: a source feeds a group of op input by a dense bundle, no weights"
+                f"{channel_name(graph, out[0])}: a source feeds a group of op input by a dense bundle, no weights"
             )
     if group.op == "input" and graph.groups[into[0].src].op != "source":
-        raise GraphError(f"{_where(graph, into[0])}: a group of op input takes the sample from a source")
+        raise GraphError(f"{channel_name(graph, into[0])}: a group of op input takes the sample from a source")
 
 
 def _check_float(graph: Graph, where: str, name: str) -> None:
@@ -267,7 +278,3 @@ def _check_float(graph: Graph, where: str, name: str) -> None:
         raise GraphError(f"{where}: there is no param {name!r}")
     if graph.params[name].dtype != np.float32:
         raise GraphError(f"{where}: param {name} is {graph.params[name].dtype}; must be float32")
-
-
-def _where(graph: Graph, channel: Channel) -> str:
-    return f"channel {graph.groups[channel.src].name} -> {graph.groups[channel.dst].name} (port {channel.port})"

@@ -6,8 +6,9 @@ An engine is made for one graph (and one schedule, where time matters), and runs
     run = engine.run(images)               # float32 (N, *input shape)
     run.values["dense"]                    # float32 (N, 128): every neuron of every sample
 
-``values`` maps group names to float32 arrays (N, *group.shape); a group whose token has several elements (sinks) has
-them in one more, last axis. Sources have no values. Every engine gives the same bits.
+``values`` maps group names to float32 arrays (N, *group.shape). A group that makes T > 1 tokens per sample (it fires T
+times, or is a ``serial``) has them in one more axis, (N, T, *group.shape); one whose token has several elements (sinks)
+has those in one more, last axis. Sources have no values. Every engine gives the same bits.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy.typing as npt
 from graphsim.errors import SimulationError
 from graphsim.graph import Graph
 from graphsim.graph.ops import OPS
+from graphsim.graph.rates import check_steps
 from graphsim.graph.verify import verify
 
 FloatArray = npt.NDArray[np.float32]
@@ -118,22 +120,28 @@ def token_shape(graph: Graph, group: int) -> tuple[int, ...]:
     return (OPS[graph.groups[group].op].width(int(graph.fan_in(group)[0])),)
 
 
-def check_runnable(graph: Graph, engine: str) -> None:
-    """Refuse what breaks the graph's rules and what the engines do not execute.
+def value_shape(graph: Graph, group: int) -> tuple[int, ...]:
+    """Shape of a group's values for one sample; a group that makes T > 1 tokens in it has T as first axis."""
+    made = graph.tokens(group)
+    return (*((made,) if made > 1 else ()), *graph.groups[group].shape, *token_shape(graph, group))
+
+
+def check_runnable(graph: Graph, engine: str, *, rates: bool = False) -> None:
+    """Refuse what breaks the graph's rules and what an engine does not execute.
+
+    Args:
+        rates: whether the engine runs graphs that are not homogeneous.
 
     Raises:
-        GraphError: see :func:`graphsim.graph.verify.verify`. Native code relies on indices and shapes that fit.
-        SimulationError: a bundle with rates other than one or with initial tokens; actors of one sink group with tokens
-            of different widths.
+        GraphError: see :func:`graphsim.graph.verify.verify`, as native code relies on indices and shapes that fit; or
+            rates other than one elsewhere than at ``serial`` and ``take``.
+        SimulationError: actors that fire several times, or initial tokens; actors of one sink group with tokens of
+            different widths.
     """
     verify(graph)
-    for channel in graph.channels:
-        src, dst = graph.groups[channel.src], graph.groups[channel.dst]
-        if (channel.produce, channel.consume, channel.initial_tokens) != (1, 1, 0) and src.op != "source":
-            raise SimulationError(
-                f"{engine}: channel {src.name} -> {dst.name} has rates {channel.produce}:{channel.consume} and"
-                f" {channel.initial_tokens} initial tokens; this engine runs rates 1:1 without initial tokens"
-            )
+    check_steps(graph)
+    if not rates and not graph.homogeneous:
+        raise SimulationError(f"{engine}: {graph.name} has actors that fire several times, or initial tokens")
     for sink in graph.sinks:
         if np.ptp(graph.fan_in(sink)) != 0:
             name = graph.groups[sink].name

@@ -1,0 +1,6 @@
+"""Transformations of graphs: one pass per file, a frozen dataclass whose fields are its options."""
+
+from graphsim.passes.base import Pass
+from graphsim.passes.unroll import Unroll, Unrolled, unroll
+
+__all__ = ["Pass", "Unroll", "Unrolled", "unroll"]
