@@ -151,7 +151,7 @@ def test_indices_out_of_range_never_reach_native_code() -> None:
 
 def test_initial_tokens_are_refused() -> None:
     graph = chain(Group(name="g", op="max", shape=(3,)), 3, OneToOne(src=1, dst=2, initial_tokens=1), {})
-    with pytest.raises(SimulationError, match="lanes: channel input -> g has rates 1:1 and 1 initial tokens"):
+    with pytest.raises(SimulationError, match="lanes: chain has actors that fire several times, or initial tokens"):
         LanesEngine(graph)
 
 
