@@ -16,10 +16,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -27,6 +28,7 @@ from rich.table import Table
 from graphsim import pipeline
 from graphsim.cli.common import write_json
 from graphsim.datasets import load
+from graphsim.graph import Csr, Dense, Graph, Ref
 from graphsim.machine import load_machine
 from graphsim.zoo import shipped
 
@@ -92,11 +94,8 @@ def _time(value: float) -> str:
 def lanes_rows() -> Iterator[Row]:
     """The lanes engine against TensorFlow on the 10,000 MNIST test images, and on one."""
     from graphsim.simulate.lanes import LanesEngine
-    from graphsim.zoo.quiet import import_tensorflow
 
-    tf, keras = import_tensorflow()
-    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-    tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+    tf, keras = _tensorflow()
     images = load("mnist").inputs
     graph = pipeline.load_graph(shipped("mnist"))
     engine = LanesEngine(graph, threads=THREADS)
@@ -126,6 +125,98 @@ def lanes_rows() -> Iterator[Row]:
         ours_per_call=100,
         other_per_call=100,
     )
+
+
+def net_rows() -> Iterator[Row]:
+    """The lanes engine against TensorFlow on 8 images through the nets of keras.applications, all neurons simulated."""
+    for name in ("ResNet50", "MobileNetV2"):
+        yield _net_row(name)
+
+
+def _net_row(name: str) -> Row:
+    from graphsim.simulate.lanes import LanesEngine
+
+    tf, keras = _tensorflow()
+    keras.utils.set_random_seed(0)
+    model: Any = getattr(keras.applications, name)(weights=None)
+    graph = _lowered(model)
+    engine = LanesEngine(graph, threads=THREADS)
+    function = tf.function(lambda x: model(x, training=False))
+    images = np.random.default_rng(0).random((8, 224, 224, 3), dtype=np.float32)
+    tensor = tf.constant(images)
+    return paired(
+        f"nets, {name}, 8 images, {graph.actor_count / 1e6:.0f} M actors: against tf.function",
+        lambda: engine.run(images, keep="outputs"),
+        lambda: function(tensor).numpy(),
+        1 / 3,
+        rounds=7,
+    )
+
+
+def sparse_rows() -> Iterator[Row]:
+    """A net of which 95 % of the weights are zero, without their edges: against the same with them, and TensorFlow."""
+    from graphsim.simulate.lanes import LanesEngine
+
+    tf, keras = _tensorflow()
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Dense(n, activation=a) for n, a in ((1024, "relu"), (1024, "relu"), (10, "softmax"))]
+    model: Any = keras.Sequential([keras.Input((784,)), *layers])
+    rng = np.random.default_rng(0)
+    for layer in layers:
+        kernel, bias = layer.get_weights()
+        layer.set_weights([np.where(rng.random(kernel.shape) < 0.95, 0, kernel * 4), bias])
+    graph = _lowered(model)
+    whole, pruned = LanesEngine(graph, threads=THREADS), LanesEngine(_without_zeros(graph), threads=THREADS)
+    samples = rng.random((10_000, 784), dtype=np.float32)
+    function = tf.function(lambda x: model(x, training=False))
+    tensor = tf.constant(samples)
+    yield paired(
+        "sparse, 784-1024-1024-10, 95 % zeros: without them against with them",
+        lambda: pruned.run(samples, keep="outputs"),
+        lambda: whole.run(samples, keep="outputs"),
+        4.0,
+        rounds=7,
+    )
+    yield paired(
+        "sparse, 784-1024-1024-10, 95 % zeros: without them against tf.function",
+        lambda: pruned.run(samples, keep="outputs"),
+        lambda: function(tensor).numpy(),
+        1.0,
+        rounds=7,
+    )
+
+
+def _tensorflow() -> tuple[Any, Any]:
+    """TensorFlow and Keras, on as many threads as we use."""
+    from graphsim.zoo.quiet import import_tensorflow
+
+    tf, keras = import_tensorflow()
+    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+    return tf, keras
+
+
+def _lowered(model: Any) -> Graph:
+    """A model's graph, by way of a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        model.save(path)
+        return pipeline.load_graph(path)
+
+
+def _without_zeros(graph: Graph) -> Graph:
+    """The same graph without the edges of dense bundles whose weight is zero."""
+    params, channels = dict(graph.params), list(graph.channels)
+    for i, channel in enumerate(channels):
+        if isinstance(channel, Dense) and channel.weight is not None:
+            kernel = graph.params[channel.weight.name].T
+            consumers, producers = np.nonzero(kernel)
+            indptr, index, weight = (f"edges{i}.{part}" for part in ("indptr", "index", "weight"))
+            params[indptr] = np.searchsorted(consumers, np.arange(len(kernel) + 1)).astype(np.int64)
+            params[index], params[weight] = producers.astype(np.int32), kernel[consumers, producers]
+            lists = Csr(src=channel.src, dst=channel.dst, port=channel.port, indptr=indptr, index=index)
+            channels[i] = replace(lists, weight=Ref(weight))
+    return Graph(graph.name, graph.groups, channels, params)
 
 
 def machine_rows() -> Iterator[Row]:
@@ -196,7 +287,14 @@ def main(
     console = Console(stderr=json == "-")
     table = Table("benchmark", "ours", "other", "ratio (min..max)", "asked", "met")
     rows: list[Row] = []
-    groups = {"lanes": lanes_rows, "machine": machine_rows, "graphsim": process_rows, "period": period_rows}
+    groups = {
+        "lanes": lanes_rows,
+        "nets": net_rows,
+        "sparse": sparse_rows,
+        "machine": machine_rows,
+        "graphsim": process_rows,
+        "period": period_rows,
+    }
     for key, group in groups.items():
         if only and only not in key:
             continue
