@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from graphsim.errors import ModelError
 from graphsim.graph import Axis, Channel, Dense, Group, OneToOne, Ref, Table, Window
+from graphsim.graph.graph import Observed
 from graphsim.graph.ops import SINKS
 
 #: More actors than this are refused; ResNet-50 has 11 million.
@@ -72,8 +74,9 @@ class Tensor:
         classes: a softmax over all its elements, so that its argmax is the model's answer.
         mask: which time steps count, 1 or 0 for each index of the first axis (or first axes): a tensor of the leading
             part of ``shape``; None where all do.
-        steps: 0; or the number T of firings of ``group``: then the first axis of ``shape`` is time, its size T, and
-            index t along it is what firing t makes; the group has the shape of the other axes.
+        steps: 0; or the number T of tokens that ``group`` makes per sample: then the first axis of ``shape`` is time, its
+            size T, and index t along it is token t; the group has the shape of the other axes. See
+            :meth:`Builder.serial` and :meth:`Builder.settled`.
     """
 
     group: int
@@ -115,6 +118,13 @@ class Builder:
     notes: dict[str, str] = field(default_factory=dict)
     layer: str = ""
     call: int = 0
+    #: Where in the layer groups are made: names of its parts, whether the source model shows what is in there, and how
+    #: often actors fire per sample there. See :meth:`within`.
+    parts: tuple[str, ...] = ()
+    shows: bool = True
+    firings: int = 1
+    _tokens: dict[int, int] = field(default_factory=dict)  # of serials, per sample
+    _settled: dict[tuple[int, bytes], Tensor] = field(default_factory=dict)
     _names: set[str] = field(default_factory=set)
     _actors: int = 0
     _edges: int = 0
@@ -122,6 +132,21 @@ class Builder:
     def error(self, message: str) -> ModelError:
         """A ModelError that names the file and the layer."""
         return ModelError(f"{self.file}: layer {self.layer!r}: {message}")
+
+    @contextmanager
+    def within(self, *parts: str, shows: bool = True, firings: int | None = None) -> Iterator[None]:
+        """Groups made inside are named after parts of the layer, and fire so often per sample (None: as outside).
+
+        Where not ``shows``, they observe nothing: the source model does not show the tensors in there.
+        """
+        before = self.parts, self.shows, self.firings
+        self.parts = (*self.parts, *filter(None, parts))
+        self.shows = self.shows and shows
+        self.firings = self.firings if firings is None else firings
+        try:
+            yield
+        finally:
+            self.parts, self.shows, self.firings = before
 
     # -- groups -----------------------------------------------------------------------------------------------------
 
@@ -153,19 +178,21 @@ class Builder:
         activation: Unary = LINEAR,
         params: Mapping[str, Ref | None] | None = None,
         extra_roundings: int = 0,
-        observes: Literal["", "pre", "output"] = "",
+        observes: Observed = "",
     ) -> Tensor:
         """A new group of the current call, named after its layer: ``dense``, ``dense.max``, ``dense:1`` (call 1)."""
         call = f":{self.call}" if self.call else ""
+        observes = observes if self.shows else ""
         group = Group(
-            name=self.name(f"{self.layer}{call}{'.' if suffix else ''}{suffix}"),
+            name=self.name(".".join(filter(None, (f"{self.layer}{call}", *self.parts, suffix)))),
             op=op,
             shape=tuple(shape),
+            firings=self.firings,
             activation=activation.row,
             activation_args=activation.args,
             params={role: ref for role, ref in (params or {}).items() if ref is not None},
             extra_roundings=extra_roundings,
-            layer=self.layer if observes else "",
+            layer="/".join((self.layer, *self.parts)) if observes else "",
             call=self.call if observes else 0,
             observes=observes,
         )
@@ -188,6 +215,7 @@ class Builder:
         inputs = [group.layer for group in self.groups if group.op == "input"]
         for output, x in outputs:
             name = self.name("sink" if len(outputs) == 1 else f"sink_{output}")
+            x = self.settled(x)
             sink = self.add(Group(name=name, op="argmax" if x.classes else "collect"))
             self.channels.append(Dense(src=x.group, dst=sink))
         self.prune()
@@ -195,18 +223,82 @@ class Builder:
         if unused:
             raise ModelError(f"{self.file}: no output of the model depends on its inputs {', '.join(unused)}")
 
+    # -- sequences --------------------------------------------------------------------------------------------------
+
+    def serial(self, x: Tensor, *, backwards: bool = False, suffix: str = "steps") -> Tensor:
+        """One token for each index of the first axis of ``x``, from the first or the last on; ``x`` if it is that."""
+        steps, *shape = x.shape
+        if x.steps and not backwards:
+            return x
+        along = Axis(steps, 1, taps=steps, dilation=-1, pad=1 - steps) if backwards else Axis(steps, 1, taps=steps)
+        y = self._serial(self.settled(x), [along, *(Axis(size, size) for size in shape)], shape, suffix)
+        return Tensor(y.group, x.shape, steps=steps)
+
+    def repeated(self, x: Tensor, steps: int, *, suffix: str) -> Tensor:
+        """The same token ``steps`` times, for as many firings."""
+        along = Axis(1, 1, taps=steps, dilation=0) if steps > 1 else Axis(1, 1)
+        y = self._serial(self.settled(x), [along, *(Axis(size, size) for size in x.shape)], x.shape, suffix)
+        return Tensor(y.group, (steps, *x.shape), steps=steps)
+
+    def _serial(self, x: Tensor, axes: Sequence[Axis], shape: Sequence[int], suffix: str) -> Tensor:
+        with self.within(firings=1):
+            y = self.group("serial", shape, suffix=suffix)
+        self._tokens[y.group] = axes[0].taps
+        self.window(x, y, axes)
+        return y
+
+    def settled(self, x: Tensor, *, backwards: bool = False) -> Tensor:
+        """A tensor of steps as an ordinary one, with time as its first axis, forwards or backwards."""
+        if not x.steps:
+            return x
+        picks = np.arange(x.steps, dtype=np.int32)
+        y = self._taken(x, picks[::-1] if backwards else picks, x.shape, "backwards" if backwards else "sequence")
+        return replace(y, mask=x.mask)
+
+    def last(self, x: Tensor, observes: Observed = "") -> Tensor:
+        """Of a tensor of steps the last one."""
+        return self._taken(x, np.array([x.steps - 1], np.int32), x.shape[1:], "last", observes)
+
+    def _taken(
+        self, x: Tensor, picks: npt.NDArray[np.int32], shape: Sequence[int], suffix: str, observes: Observed = ""
+    ) -> Tensor:
+        """Those tokens of a tensor of steps; asking again gives the same group."""
+        key = x.group, picks.tobytes()
+        if key not in self._settled:
+            name = self.name(f"{self.groups[x.group].name}.{suffix}")
+            self.derived[f"{name}/pick"] = (self.layer, lambda _: picks)
+            group = Group(
+                name=name,
+                op="take",
+                shape=tuple(shape),
+                params={"pick": Ref(f"{name}/pick", math.prod(x.shape[1:]))},
+                layer="/".join((self.layer, *self.parts)) if observes else "",
+                call=self.call if observes else 0,
+                observes=observes,
+            )
+            y = self._settled[key] = Tensor(self.add(group), group.shape)
+            self.window(x, y, [Axis(1, len(picks), stride=0), *(Axis(size, size) for size in x.shape[1:])])
+        return self._settled[key]
+
     # -- channels ---------------------------------------------------------------------------------------------------
+
+    def join(self, channel: Channel) -> None:
+        """Add a bundle between groups that are there, at the rates that they ask for."""
+        dst = self.groups[channel.dst]
+        produce = self._tokens.get(channel.src, 1)
+        consume = produce * self.groups[channel.src].firings if dst.op == "take" else 1
+        self.channels.append(replace(channel, produce=produce, consume=consume))
 
     def dense(
         self, src: Tensor, dst: Tensor, port: int = 0, *, weight: Weight | Stored | None = None, blocks: int = 1
     ) -> None:
         """All of each block of ``src`` to all of the same block of ``dst``."""
         ref = Ref(weight.param) if weight else None
-        self.channels.append(Dense(src=src.group, dst=dst.group, port=port, weight=ref, blocks=blocks))
+        self.join(Dense(src=src.group, dst=dst.group, port=port, weight=ref, blocks=blocks))
 
     def one_to_one(self, src: Tensor, dst: Tensor, port: int = 0, *, weight: Ref | None = None) -> None:
         """Element i to element i."""
-        self.channels.append(OneToOne(src=src.group, dst=dst.group, port=port, weight=weight))
+        self.join(OneToOne(src=src.group, dst=dst.group, port=port, weight=weight))
 
     def window(
         self,
@@ -220,7 +312,7 @@ class Builder:
         weight_offset: int = 0,
     ) -> None:
         """Edges by an affine rule along each axis; see :mod:`graphsim.graph.window`."""
-        self.channels.append(
+        self.join(
             Window(
                 src=src.group,
                 dst=dst.group,
@@ -239,7 +331,7 @@ class Builder:
         self._count_edges(dst.size * fan_in)
         name = f"{self.groups[dst.group].name}/index{port}"
         self.derived[name] = (self.layer, lambda _: index().reshape(dst.size, fan_in).astype(np.int32))
-        self.channels.append(Table(src=src.group, dst=dst.group, port=port, index=name))
+        self.join(Table(src=src.group, dst=dst.group, port=port, index=name))
 
     def elements(self, src: Tensor, dst: Tensor, port: int = 0) -> None:
         """To each element of ``dst`` the element of ``src`` that NumPy's broadcasting gives it."""
@@ -258,9 +350,14 @@ class Builder:
     def prune(self) -> None:
         """Drop the groups that lead to no sink: outputs of nested models that nobody takes."""
         live = {number for number, group in enumerate(self.groups) if group.op in SINKS}
-        for channel in sorted(self.channels, key=lambda c: c.dst, reverse=True):
-            if channel.dst in live:
-                live.add(channel.src)
+        feeders: dict[int, list[int]] = {}
+        for channel in self.channels:
+            feeders.setdefault(channel.dst, []).append(channel.src)
+        found = sorted(live)
+        while found:
+            new = set(feeders.get(found.pop(), ())) - live
+            live |= new
+            found += new
         kept = {old: new for new, old in enumerate(sorted(live))}
         self.groups = [self.groups[number] for number in kept]
         self.channels = [replace(c, src=kept[c.src], dst=kept[c.dst]) for c in self.channels if c.dst in live]
@@ -283,7 +380,7 @@ class Builder:
 
     def derive(self, name: str, derivation: Derivation) -> str:
         """A param of the current layer that is computed from its weights; its name in the graph."""
-        full = f"{self.layer}/{name}"
+        full = "/".join((self.layer, *self.parts, name))
         self.derived.setdefault(full, (self.layer, derivation))
         return full
 
@@ -333,7 +430,8 @@ class Builder:
         return Ref(full)
 
     def _own_name(self, name: str) -> str:
-        return f"{self.layer}:{self.call}/{name}" if self.call else f"{self.layer}/{name}"
+        layer = f"{self.layer}:{self.call}" if self.call else self.layer
+        return "/".join((layer, *self.parts, name))
 
 
 def positive_axis(axis: Any, rank: int) -> int:

@@ -21,6 +21,13 @@ from graphsim.graph.ops import ACTIVATIONS, OPS, SINKS, add_work
 ROLES = ("bias", "divisor", "alpha", "magnitude", "table", "pick")
 
 
+#: Which tensor of a layer a group's values are: before its activation, its output, or, at each of its steps, the output
+#: of a recurrent layer's cell, its state beside that (c of an LSTM), and its gates after their activation.
+Observed = Literal[
+    "", "pre", "output", "step", "step.state", "step.i", "step.f", "step.c", "step.o", "step.z", "step.r", "step.h"
+]
+
+
 #: An actor's name: the group's, and unless that is a single actor, the index within its shape.
 _NAME = re.compile(r"\s*([^\[\]]+?)\s*(?:\[\s*([0-9]{1,18}(?:\s*,\s*[0-9]{1,18})*)\s*\])?\s*")
 
@@ -39,7 +46,7 @@ class Group:
         extra_roundings, and the param ``magnitude``: for parameters that were derived in float32 (batch normalisation):
             how many more roundings the reference makes, and relative to what besides the terms. For comparison only.
         layer, call, observes: which tensor of the source model this group's values are: the ``call``-th call of
-            ``layer``, before its activation ("pre") or its output ("output"); "" when the model shows no such tensor.
+            ``layer``, and which of its tensors (:data:`Observed`); "" when the model shows no such tensor.
     """
 
     name: str
@@ -52,7 +59,7 @@ class Group:
     extra_roundings: int = 0
     layer: str = ""
     call: int = 0
-    observes: Literal["", "pre", "output"] = ""
+    observes: Observed = ""
 
     @cached_property
     def size(self) -> int:
