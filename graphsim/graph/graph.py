@@ -22,9 +22,21 @@ ROLES = ("bias", "divisor", "alpha", "magnitude", "table", "pick")
 
 
 #: Which tensor of a layer a group's values are: before its activation, its output, or, at each of its steps, the output
-#: of a recurrent layer's cell, its state beside that (c of an LSTM), and its gates after their activation.
+#: of a recurrent layer's cell, and what the cell has inside: the state c of an LSTM and its activation, and its gates.
 Observed = Literal[
-    "", "pre", "output", "step", "step.state", "step.i", "step.f", "step.c", "step.o", "step.z", "step.r", "step.h"
+    "",
+    "pre",
+    "output",
+    "step",
+    "step.state",
+    "step.squash",
+    "step.i",
+    "step.f",
+    "step.c",
+    "step.o",
+    "step.z",
+    "step.r",
+    "step.h",
 ]
 
 
