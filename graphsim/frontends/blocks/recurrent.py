@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -314,20 +315,21 @@ def recur(
     steps = x.shape[0]
     token = to.serial(x, backwards=backwards)
     chosen = None if mask is None else to.serial(mask, backwards=backwards, suffix="mask")
-    whole: Observed = "output" if sequences else "step"
+    whole: Observed = "output" if sequences else ""
     with to.within(firings=steps):
         before = [State(to, size) for size in cell.sizes]
         if initial is not None:
             first = to.serial(_first(to, steps), suffix="start")
             for state, tensor, name in zip(before, initial, cell.names, strict=True):
                 state.starts_from(tensor, first, name)
-        made = cell.step(to, token, before, whole if mask is None else "step", "" if mask is None else "new")
+        made = cell.step(to, token, before, whole if whole and mask is None else "step", "" if mask is None else "new")
         put, states = made.output, made.states
         if chosen is not None:
-            states = tuple(
-                _held(to, chosen, new, state, name) for new, state, name in zip(states, before, cell.names, strict=True)
-            )
-            put = _masked(to, chosen, put, states[made.index], masked, initial is not None)
+            # Outputs that repeat are a state that starts from zeros.
+            is_state = masked == "state" or (masked == "repeat" and initial is None and not carries)
+            shown: list[Observed] = [whole if is_state and n == made.index else "" for n in range(len(states))]
+            states = tuple(map(_held, repeat(to), repeat(chosen), states, before, cell.names, shown))
+            put = states[made.index] if is_state else _masked(to, chosen, put, masked, whole)
         for state, new in zip(before, states, strict=True):
             state.becomes(new, carries)
     return _steps(put, steps), tuple(_steps(state, steps) for state in states)
@@ -368,26 +370,24 @@ def _first(to: Builder, steps: int) -> Tensor:
         return to.group("sum", [steps], suffix="first", params={"bias": Ref(marks.param)})
 
 
-def _held(to: Builder, chosen: Tensor, new: Tensor, state: State, name: str) -> Tensor:
+def _held(to: Builder, chosen: Tensor, new: Tensor, state: State, name: str, observes: Observed) -> Tensor:
     """A state: ``new`` where the step is chosen, else as it was."""
-    y = to.group("select", new.shape, suffix=name)
+    y = to.group("select", new.shape, suffix=name, observes=observes)
     to.dense(chosen, y, 0)
     to.one_to_one(new, y, 1)
     state.one_to_one(y, 2)
     return y
 
 
-def _masked(to: Builder, chosen: Tensor, new: Tensor, state: Tensor, masked: Masked, starts: bool) -> Tensor:
-    """The output: ``new`` where the step is chosen. Repeating outputs is holding a state that starts from zeros."""
-    if masked == "state" or (masked == "repeat" and not starts):
-        return state
+def _masked(to: Builder, chosen: Tensor, new: Tensor, masked: Masked, observes: Observed) -> Tensor:
+    """The output: ``new`` where the step is chosen, else the output before, or zeros."""
     if masked == "repeat":
         last = State(to, new.size)
-        y = _held(to, chosen, new, last, "output")
+        y = _held(to, chosen, new, last, "output", observes)
         last.becomes(y, carries=False)
         return y
     zero = to.group("sum", new.shape, suffix="zero")
-    y = to.group("select", new.shape, suffix="output")
+    y = to.group("select", new.shape, suffix="output", observes=observes)
     to.dense(chosen, y, 0)
     to.one_to_one(new, y, 1)
     to.one_to_one(zero, y, 2)

@@ -203,7 +203,12 @@ class _Lowerer:
         if values is None or call.layer.path not in self._made:
             return []
         self.builder.layer, self.builder.call = call.layer.path, number
-        args, kwargs = map_tensors(values.__getitem__, (call.args, dict(call.kwargs)))
+
+        def value(tensor: TensorId) -> Tensor | None:
+            x = values[tensor]
+            return x if x is None or RULES[call.layer.class_name].steps else self.builder.settled(x)
+
+        args, kwargs = map_tensors(value, (call.args, dict(call.kwargs)))
         made = self._made[call.layer.path](self.builder, Given(args, kwargs))
         return [made] if isinstance(made, Tensor) else made
 

@@ -3,7 +3,7 @@
 Importing this package registers every rule.
 """
 
-from graphsim.frontends.keras.layers import conv, core, norm, pool, shape
+from graphsim.frontends.keras.layers import conv, core, norm, pool, recurrent, shape
 from graphsim.frontends.keras.layers.registry import (
     RULES,
     Calling,
@@ -32,5 +32,6 @@ __all__ = [
     "norm",
     "pool",
     "reason_without_rule",
+    "recurrent",
     "shape",
 ]

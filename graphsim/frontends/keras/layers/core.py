@@ -35,6 +35,7 @@ from graphsim.graph import Ref
     "SpatialDropout2D",
     "SpatialDropout3D",
     mask="pass",
+    steps=True,
 )
 def identity(fields: Fields, semantics: Semantics) -> Lowering:
     """Layers that do something in training only."""

@@ -55,12 +55,17 @@ Calling = Callable[[Builder, Given], "Tensor | Sequence[Tensor]"]
 
 @dataclass(frozen=True)
 class Rule:
-    """How a class of layers is lowered: on one tensor (``single``), on a list (``many``), or on any call (``call``)."""
+    """How a class of layers is lowered: on one tensor (``single``), on a list (``many``), or on any call (``call``).
+
+    ``steps``: whether it knows what to do with tensors of steps (see :class:`~graphsim.frontends.builder.Tensor`);
+    others get ordinary ones.
+    """
 
     single: Callable[[Fields, Semantics], Lowering] | None = None
     many: Callable[[Fields, Semantics], Merging] | None = None
     call: Callable[[Fields, Semantics], Calling] | None = None
     mask: Mask = "drop"
+    steps: bool = False
 
 
 RULES: dict[str, Rule] = {}
@@ -69,9 +74,9 @@ RULES: dict[str, Rule] = {}
 _R = TypeVar("_R", bound=Callable[..., Any])
 
 
-def lowers(*names: str, mask: Mask = "drop") -> Callable[[_R], _R]:
+def lowers(*names: str, mask: Mask = "drop", steps: bool = False) -> Callable[[_R], _R]:
     """Register a rule for layers that are called on one tensor: (Fields, Semantics) -> Lowering."""
-    return _register(names, lambda rule: Rule(single=rule, mask=mask))
+    return _register(names, lambda rule: Rule(single=rule, mask=mask, steps=steps))
 
 
 def merges(*names: str, mask: Mask = "drop") -> Callable[[_R], _R]:
@@ -79,9 +84,9 @@ def merges(*names: str, mask: Mask = "drop") -> Callable[[_R], _R]:
     return _register(names, lambda rule: Rule(many=rule, mask=mask))
 
 
-def calls(*names: str, mask: Mask = "own") -> Callable[[_R], _R]:
+def calls(*names: str, mask: Mask = "own", steps: bool = False) -> Callable[[_R], _R]:
     """Register a rule for layers that are called with any arguments: (Fields, Semantics) -> Calling."""
-    return _register(names, lambda rule: Rule(call=rule, mask=mask))
+    return _register(names, lambda rule: Rule(call=rule, mask=mask, steps=steps))
 
 
 def _register(names: Sequence[str], made: Callable[[Any], Rule]) -> Callable[[_R], _R]:
@@ -93,13 +98,12 @@ def _register(names: Sequence[str], made: Callable[[Any], Rule]) -> Callable[[_R
 
 
 _KNOWN_TEXT = """
-AdditiveAttention Attention AugMix AutoContrast Bidirectional CategoryEncoding CenterCrop ConvLSTM1D ConvLSTM2D
-ConvLSTM3D CuDNNGRU CuDNNLSTM CutMix Deconvolution2D Discretization Dot EinsumDense Embedding FlaxLayer GRU GRUCell
-GroupQueryAttention HashedCrossing Hashing Highway IntegerLookup JaxLayer LSTM LSTMCell LocallyConnected1D
-LocallyConnected2D Masking MaxoutDense MelSpectrogram MultiHeadAttention RNN RandomBrightness RandomContrast
-RandomCrop RandomFlip RandomHeight RandomRotation RandomTranslation RandomWidth RandomZoom Resizing SimpleRNN
-SimpleRNNCell SpectralNormalization StackedRNNCells StringLookup TextVectorization TFSMLayer TimeDistributed
-TimeDistributedDense TorchModuleWrapper
+AdditiveAttention Attention AugMix AutoContrast CategoryEncoding CenterCrop ConvLSTM1D ConvLSTM2D ConvLSTM3D CutMix
+Deconvolution2D Discretization Dot EinsumDense Embedding FlaxLayer GRUCell GroupQueryAttention HashedCrossing Hashing
+Highway IntegerLookup JaxLayer LSTMCell LocallyConnected1D LocallyConnected2D Masking MaxoutDense MelSpectrogram
+MultiHeadAttention RandomBrightness RandomContrast RandomCrop RandomFlip RandomHeight RandomRotation RandomTranslation
+RandomWidth RandomZoom Resizing SimpleRNNCell SpectralNormalization StackedRNNCells StringLookup TextVectorization
+TFSMLayer TimeDistributed TimeDistributedDense TorchModuleWrapper
 """
 #: Layers of Keras that have no rule yet, so that a refusal can tell them from classes that Keras does not have.
 KNOWN = frozenset(_KNOWN_TEXT.split())
