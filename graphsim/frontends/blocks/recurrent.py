@@ -81,15 +81,15 @@ class State:
 
 
 class Step(NamedTuple):
-    """What a cell makes of one step: its output, which is state number ``index``, and its new states."""
+    """What a cell makes of one step: its new states, and which of them it puts out."""
 
     states: tuple[Tensor, ...]
-    index: int = 0
+    put: int = 0
 
     @property
     def output(self) -> Tensor:
-        """What the cell puts out."""
-        return self.states[self.index]
+        """What it puts out."""
+        return self.states[self.put]
 
 
 class Cell(Protocol):
@@ -280,13 +280,13 @@ class StackedCell:
 
     def step(self, to: Builder, x: Tensor, before: Sequence[State], observes: Observed, mark: str) -> Step:
         states: tuple[Tensor, ...] = ()
-        index = 0
+        put = 0
         for number, cell in enumerate(self.cells):
             with to.within(str(number)):
                 made = cell.step(to, x, before[len(states) : len(states) + len(cell.sizes)], "step", mark)
-            x, index = made.output, len(states) + made.index
+            x, put = made.output, len(states) + made.put
             states += made.states
-        return Step(states, index)
+        return Step(states, put)
 
 
 def recur(
@@ -327,9 +327,9 @@ def recur(
         if chosen is not None:
             # Outputs that repeat are a state that starts from zeros.
             is_state = masked == "state" or (masked == "repeat" and initial is None and not carries)
-            shown: list[Observed] = [whole if is_state and n == made.index else "" for n in range(len(states))]
+            shown: list[Observed] = [whole if is_state and n == made.put else "" for n in range(len(states))]
             states = tuple(map(_held, repeat(to), repeat(chosen), states, before, cell.names, shown))
-            put = states[made.index] if is_state else _masked(to, chosen, put, masked, whole)
+            put = states[made.put] if is_state else _masked(to, chosen, put, masked, whole)
         for state, new in zip(before, states, strict=True):
             state.becomes(new, carries)
     return _steps(put, steps), tuple(_steps(state, steps) for state in states)

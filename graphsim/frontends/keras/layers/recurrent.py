@@ -31,7 +31,7 @@ from graphsim.frontends.blocks.recurrent import (
     StackedCell,
     recur,
 )
-from graphsim.frontends.builder import LINEAR, Builder, FloatArray, RefusedError, Stored, Tensor, Unary, Weight
+from graphsim.frontends.builder import Builder, FloatArray, RefusedError, Stored, Tensor, Unary, Weight
 from graphsim.frontends.keras import activations
 from graphsim.frontends.keras.fields import Fields, shown
 from graphsim.frontends.keras.layers.registry import Calling, Given, calls
@@ -191,11 +191,12 @@ class _Arrays:
             return array.reshape(self.biases, -1)[:, columns]
 
         def both(array: FloatArray) -> FloatArray:
-            return rows(array).sum(axis=0, dtype=np.float32)
+            total: FloatArray = rows(array).sum(axis=0, dtype=np.float32)
+            return total
 
         def magnitude(array: FloatArray) -> FloatArray:
-            exact = np.abs(rows(array)).sum(axis=0, dtype=np.float64)
-            return np.nextafter(exact.astype(np.float32), np.float32(np.inf))
+            total: FloatArray = np.abs(rows(array)).sum(axis=0, dtype=np.float64).astype(np.float32)
+            return np.nextafter(total, np.float32(np.inf))
 
         made = {"bias": Ref(_cut(to, bias, gate, both, ()).param)}
         if self.biases == 2:
@@ -252,7 +253,8 @@ def _lstm(fields: Fields, semantics: Semantics) -> CellRule:
 def _lstm_of(units: int, arrays: _Arrays, activation: Function, inner: Function) -> CellRule:
     def make(to: Builder, width: int, part: str) -> Cell:
         gates = arrays.make(to, width, units, part)
-        return LstmCell(*(gates[gate] for gate in "ifco"), activation, inner)
+        i, f, c, o = (gates[gate] for gate in "ifco")
+        return LstmCell(i, f, c, o, activation, inner)
 
     return make
 
@@ -262,9 +264,7 @@ def _gru(fields: Fields, semantics: Semantics) -> CellRule:
     biases = (2 if after else 1) if fields.flag("use_bias", default=True) else 0
     arrays = _Arrays("zrh", _is_apart(fields, semantics), False, biases)
     inner = _function(fields, semantics, "recurrent_activation", "inner_activation")
-    return _gru_of(
-        fields.size("units", "output_dim"), arrays, after, _function(fields, semantics, "activation"), inner
-    )
+    return _gru_of(fields.size("units", "output_dim"), arrays, after, _function(fields, semantics, "activation"), inner)
 
 
 def _gru_of(units: int, arrays: _Arrays, after: bool, activation: Function, inner: Function) -> CellRule:
