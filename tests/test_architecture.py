@@ -26,7 +26,7 @@ ALLOWED = {
     "simulate": {"errors", "graph", "machine", "passes", "analysis", "schedule"},
     "datasets": {"errors", "files"},
     "zoo": {"errors", "files", "datasets"},
-    "compare": {"errors", "graph", "analysis", "simulate", "datasets", "zoo"},
+    "compare": {"errors", "graph", "passes", "analysis", "simulate", "datasets", "zoo"},
     "report": {"errors", "files", "graph", "machine", "analysis", "schedule", "simulate", "datasets", "compare"},
 }
 FRONT_DOOR = {"pipeline", "calculator", "cli", "__main__", "__init__"}

@@ -136,12 +136,16 @@ class Rounding:
         """Numbers of the groups that a group takes its inputs from, by port; empty for groups without a rule."""
         return [port.src for port in self._ports.get(group, [])]
 
-    def evaluate(self, group: int, inputs: Mapping[int, Ball], arithmetic: Arithmetic) -> Ball:
-        """The ball of a group from those of its producers (by group number).
+    def evaluate(self, group: int, inputs: Mapping[int, Ball], arithmetic: Arithmetic, samples: int = 1) -> Ball:
+        """The ball of a group from those of its producers (by group number); a constant's for so many samples.
 
         Sources, inputs and sinks have no rule: their values are given, or copies.
         """
-        ports = self._ports[group]
+        ports = self._ports.get(group, [])
+        if not ports:
+            zeros = np.zeros((samples, self.graph.groups[group].size))
+            constant = self._finish(group, _Acc(zeros, zeros, zeros, zeros, zeros), arithmetic)
+            return self._activate(group, constant, arithmetic)
         balls = [inputs[port.src] for port in ports]
         op = self.graph.groups[group].op
         with np.errstate(all="ignore"):
@@ -185,7 +189,7 @@ class Rounding:
 
     def _here(self, group: int) -> float:
         """Relative error that the float64 evaluation of the group's fold may have, with some to spare."""
-        return float(gamma(sum(port.deepest for port in self._ports[group]) + 16, UNIT64))
+        return float(gamma(sum(port.deepest for port in self._ports.get(group, [])) + 16, UNIT64))
 
     def _activate(self, group: int, ball: Ball, arithmetic: Arithmetic) -> Ball:
         """The ball after the activation."""
@@ -308,8 +312,7 @@ def _select(ports: list[Port], balls: list[Ball], arithmetic: Arithmetic) -> _Ac
     value = np.where(doubt, middle, np.where(chosen.value != 0, one.value, other.value))
     moved = np.maximum(high - middle, middle - low)
     moved = np.where(doubt, moved, np.where(chosen.value != 0, one.spread, other.spread))
-    under = np.full_like(value, arithmetic.tiny if arithmetic.flushes else 0.0)
-    return _Acc(value, np.abs(value), moved, np.zeros_like(value), under)
+    return _Acc(value, np.abs(value), moved, np.zeros_like(value), _flushed(value, moved, arithmetic))
 
 
 def _lookup(table: npt.NDArray[np.generic], inner: int, number: Ball) -> Ball:
@@ -355,10 +358,14 @@ def _extreme(step: np.ufunc) -> Callable[[list[Port], list[Ball], Arithmetic], _
         for port, ball in zip(ports, terms, strict=True):
             if ball.radius is not None:
                 np.maximum(moved, port.fold(np.maximum, ball.radius), out=moved)
-        under = np.full_like(value, arithmetic.tiny if arithmetic.flushes else 0.0)
-        return _Acc(value, np.abs(value), moved, np.zeros_like(value), under)
+        return _Acc(value, np.abs(value), moved, np.zeros_like(value), _flushed(value, moved, arithmetic))
 
     return fold
+
+
+def _flushed(value: Array, moved: Array, arithmetic: Arithmetic) -> Array:
+    """What underflow adds to a value that was only chosen: zeros stay zeros."""
+    return np.where((value != 0) | (moved > 0), arithmetic.tiny if arithmetic.flushes else 0.0, 0.0)
 
 
 def _sparsemax(ports: list[Port], balls: list[Ball], arithmetic: Arithmetic) -> _Acc:

@@ -109,7 +109,7 @@ def compare_with_tensorflow(
     _check_inputs(graph, run, images)
     wanted = wanted_tensors(graph)
     # A batch of one could not be told from one sample alone: two are always in memory.
-    elements = sum(graph.groups[i].size for i in _observing(graph))
+    elements = sum(graph.groups[i].size * graph.tokens(i) for i in _observing(graph))
     widest = max(group.size for group in graph.groups)
     streamed = _Stream(reference, images, max(2, min(BATCH, SHOWN // max(1, elements))), wanted)
     seconds = reference.seconds(images, max(1, min(BATCH, SHOWN // widest)))

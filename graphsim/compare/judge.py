@@ -2,6 +2,9 @@
 
 A ball is dropped after its last consumer, and of the reference only the samples at hand are here: the judge needs
 memory for a few groups, not for the network.
+
+Actors that fire several times per sample are judged firing by firing, on the unrolled graph: what a step makes of what
+the reference, or the run, showed one step before.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from graphsim.compare.result import RATIO_EDGES, ULP_BINS, Divergence, Judged, L
 from graphsim.errors import UsageError
 from graphsim.graph import Graph
 from graphsim.graph.ops import SINKS
+from graphsim.passes import unroll
 from graphsim.simulate.engine import Run
 
 FloatArray = npt.NDArray[np.float32]
@@ -38,7 +42,10 @@ class Judge:
     def __init__(
         self, graph: Graph, run: Run, keep: Collection[str] = (), progress: Callable[[int], None] | None = None
     ) -> None:
-        self.graph, self.run, self.rounding = graph, run, Rounding(graph)
+        unrolled = unroll(graph)
+        self.original, self.graph, self.run, self.rounding = graph, unrolled.graph, run, Rounding(unrolled.graph)
+        #: Which group of the original each group is a firing of, -1 for constants; and which of its tokens it makes.
+        self._of, self._token = unrolled.group.tolist(), unrolled.token.tolist()
         self._progress = progress
         #: Both sides are judged at the same time: NumPy leaves Python to others while it computes.
         self._pool = ThreadPoolExecutor(1)
@@ -46,7 +53,7 @@ class Judge:
         self._keep = frozenset(keep)
         self.tallies: dict[int, Tally] = {}
         self.first: Divergence | None = None
-        self._first_group = len(graph.groups)
+        self._first_group = len(self.graph.groups)
         for number, group in enumerate(graph.groups):
             if group.op == "input" and group.name not in run.values:
                 raise UsageError(f'the run has no values of input {group.name}; run with keep="all" to compare')
@@ -54,18 +61,18 @@ class Judge:
                 continue
             self.tallies[number] = Tally(graph, number)
         #: Groups whose balls nobody needs any more once a group was judged.
-        self._done: list[list[int]] = [[] for _ in graph.groups]
-        for number in range(len(graph.groups)):
-            self._done[max([number, *(c.dst for c in graph.channels_from(number))])].append(number)
+        self._done: list[list[int]] = [[] for _ in self.graph.groups]
+        for number in range(len(self.graph.groups)):
+            self._done[max([number, *(c.dst for c in self.graph.channels_from(number))])].append(number)
 
     def samples(self, start: int, count: int, reference: Mapping[Tensor, FloatArray]) -> None:
         """Judge ``count`` samples from ``start`` on; ``reference`` has their tensors, float32 (count, *shape)."""
         tensors = {number: self._tensor(number, reference, count) for number in self.tallies}
         shown = {number: values for number, values in tensors.items() if values is not None}
-        for name in self._keep & {self.graph.groups[number].name for number in shown}:
-            values = shown[self.graph.number[name]]
-            kept = self.shown.setdefault(name, np.empty((self.run.samples, values.shape[1]), np.float32))
-            kept[start : start + count] = values
+        for name in self._keep & {self.original.groups[number].name for number in shown}:
+            values = shown[self.original.number[name]]
+            kept = self.shown.setdefault(name, np.empty((self.run.samples, values[0].size), np.float32))
+            kept[start : start + count] = values.reshape(count, -1)
         step = self.rounding.samples_at_once
         for first in range(0, count, step):
             here = slice(first, first + step)
@@ -75,45 +82,60 @@ class Judge:
                 self._progress(start + min(first + step, count))
 
     def _tensor(self, number: int, reference: Mapping[Tensor, FloatArray], count: int) -> FloatArray | None:
-        group = self.graph.groups[number]
+        """What the reference shows of a group, float32 (count, tokens, elements)."""
+        group, tokens = self.original.groups[number], self.original.tokens(number)
         values = reference.get((group.layer, group.call, group.observes)) if group.observes else None
         if values is None:
             return None
-        if len(values) != count or values[:1].size != group.size * len(values[:1]):
+        if len(values) != count or values[:1].size != tokens * group.size * len(values[:1]):
+            steps = f"{tokens}, " if tokens > 1 else ""
             raise UsageError(
                 f"layer {group.layer}: the reference shows an array of shape {values.shape};"
-                f" {group.name} needs ({count}, {', '.join(map(str, group.shape))})"
+                f" {group.name} needs ({count}, {steps}{', '.join(map(str, group.shape))})"
             )
-        return values.reshape(count, group.size)
+        return values.reshape(count, tokens, group.size)
+
+    def _values(self, number: int, start: int, stop: int) -> FloatArray | None:
+        """What the run has of a firing, float32 (samples, elements)."""
+        if self._of[number] < 0:
+            return None
+        seen = self.run.values.get(self.original.groups[self._of[number]].name)
+        if seen is None:
+            return None
+        tokens = self.original.tokens(self._of[number])
+        return seen[start:stop].reshape(stop - start, tokens, -1)[:, self._token[number]]
 
     def _chunk(self, start: int, count: int, reference: Mapping[int, FloatArray]) -> None:
         stop = start + count
         own: dict[int, Ball] = {}
         outside: dict[int, Ball] = {}
         for number, group in enumerate(self.graph.groups):
-            seen = self.run.values.get(group.name)
-            values = None if seen is None else seen[start:stop].reshape(count, -1)
+            if group.op == "source":
+                continue
+            values = self._values(number, start, stop)
             if group.op == "input":
                 assert values is not None
                 own[number] = outside[number] = Ball.observed(values)
             elif group.op in SINKS:
                 if values is not None:
                     self._sink(number, values, start, stop)
-            elif group.op != "source":
-                shown = reference.get(number)
-                other = self._pool.submit(self._judge, number, shown, outside, TENSORFLOW)
-                mine = self._judge(number, values, own, GRAPHSIM)
+            else:
+                tensor = reference.get(self._of[number])
+                shown = None if tensor is None else tensor[:, self._token[number]]
+                other = self._pool.submit(self._judge, number, shown, outside, TENSORFLOW, count)
+                mine = self._judge(number, values, own, GRAPHSIM, count)
                 theirs = other.result()
-                self._count(number, start, values, shown, mine, theirs)
+                if self._of[number] >= 0:
+                    self._count(number, start, values, shown, mine, theirs)
             for finished in self._done[number]:
                 own.pop(finished, None)
                 outside.pop(finished, None)
 
     def _judge(
-        self, number: int, seen: FloatArray | None, balls: dict[int, Ball], arithmetic: Arithmetic
+        self, number: int, seen: FloatArray | None, balls: dict[int, Ball], arithmetic: Arithmetic, count: int
     ) -> Verdict | None:
         """The verdict on observed values; the ball of the group goes to ``balls`` for the groups after it."""
-        ball = self.rounding.evaluate(number, balls, arithmetic)
+        ball = self.rounding.evaluate(number, balls, arithmetic, count)
         balls[number] = ball if seen is None else Ball.observed(seen)
         if seen is None:
             return None
@@ -123,11 +145,11 @@ class Judge:
         """A sink copies: every element must be the producer's, bit for bit, or the number of the greatest."""
         graph, group = self.graph, self.graph.groups[number]
         channel = graph.channels_into(number)[0]
-        fed = self.run.values.get(graph.groups[channel.src].name)
+        fed = self._values(channel.src, start, stop)
         if fed is None:
             return
         edges = channel.expand(graph.groups[channel.src].size, group.size, graph.params)
-        inputs = fed[start:stop].reshape(stop - start, -1)[:, edges.src].reshape(stop - start, group.size, -1)
+        inputs = fed[:, edges.src].reshape(stop - start, group.size, -1)
         if group.op == "argmax":
             best = np.argmax(inputs, axis=2)[..., None]
             inputs = np.concatenate([best.astype(np.float32), np.take_along_axis(inputs, best, axis=2)], axis=2)
@@ -144,7 +166,7 @@ class Judge:
         mine: Verdict | None,
         theirs: Verdict | None,
     ) -> None:
-        self.tallies[number].add(values, shown, mine, theirs)
+        self.tallies[self._of[number]].add(values, shown, mine, theirs)
         if self._first_group <= number:
             return
         verdicts: list[tuple[Judged, Verdict]] = []

@@ -4,12 +4,14 @@ The model is walked layer by layer, eagerly, with Keras's own layer objects, wei
 operations in the same order as ``model(x)`` makes them (a test holds the two equal to the last bit). Where a layer
 applies an activation at its end, the tensor before it is seen as well.
 
+Recurrent layers show what they hold at every step as well (:mod:`graphsim.compare.steps`).
+
 Observed tensors are named as groups name them (:class:`graphsim.graph.Group`): layer, call, and what of the layer:
-"pre" (before its activation), "output", and of a layer with several outputs "output:1" and so on for the others.
-Operations (keras.ops) of a functional model are calls like any other, named as the model names them. Layers of a model
-inside the model are named ``outer/inner``. ``call`` numbers the calls of a shared layer, from 0, in
-the order in which the model was put together; where a model that calls a layer n times is itself called again, its
-m-th call has the layer's calls from ``m * n`` on.
+"pre" (before its activation), "output", of a layer with several outputs "output:1" and so on for the others, and of a
+recurrent layer its steps. Operations (keras.ops) of a functional model are calls like any other, named as the model
+names them. Layers of a model inside the model are named ``outer/inner``. ``call`` numbers the calls of a shared layer,
+from 0, in the order in which the model was put together; where a model that calls a layer n times is itself called
+again, its m-th call has the layer's calls from ``m * n`` on.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from graphsim.compare.steps import listening
 from graphsim.errors import GraphsimError, ReferenceUnavailableError
 from graphsim.zoo.quiet import import_tensorflow
 
@@ -207,9 +210,12 @@ class TensorFlowReference:
                 seen[key] = np.asarray(value).astype(np.float32, copy=False)  # without a copy where it is float32
 
         def call_layer(path: str, number: int, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            shown, output = self._call(path, layer, args, kwargs)
-            for which, value in shown.items():
-                see(path, number, which, value)
+            with listening(self._keras, layer, path, self._meant) as heard:
+                shown, output = self._call(path, layer, args, kwargs)
+                for which, value in shown.items():
+                    see(path, number, which, value)
+                for (part, which), value in heard(args).items():
+                    see(part, number, which, value)
             return output
 
         with self._computing():
@@ -267,6 +273,11 @@ class TensorFlowReference:
         if (mask := getattr(before, "_keras_mask", None)) is not None:
             output._keras_mask = mask  # Keras hands it on from tensor to tensor
         return {"pre": before, "output": output}, output
+
+    def _meant(self, path: str, function: Any) -> Any:
+        """The activation function that a part of a layer was written with."""
+        is_older = path in self._older and function is self._keras.activations.hard_sigmoid
+        return self.hard_sigmoid_v2 if is_older else function
 
     def hard_sigmoid_v2(self, x: Any) -> Any:
         """Keras 2's ``backend.hard_sigmoid``: clip(0.2 x + 0.5, 0, 1), in its operations."""
