@@ -20,8 +20,8 @@ REFUSED = {
     "dl4j/LeakyReLU_0_model.h5": {},
     "mlcommons_tiny/pretrainedResnet.h5": {},
     "face_classification/tiny_XCEPTION_KDEF.hdf5": {},
-    "dl4j/simple_rnn_tf_keras_2_model.h5": {"SimpleRNN": 1},
-    "dl4j/lstm_functional_tf_keras_2.h5": {"LSTM": 1},
+    "dl4j/simple_rnn_tf_keras_2_model.h5": {},
+    "dl4j/lstm_functional_tf_keras_2.h5": {},
     "dl4j/sequential_lambda.h5": {"Lambda": 2},
     "dl4j/cnn_batch_norm.h5": {},
 }

@@ -1,9 +1,9 @@
 """What TensorFlow's recurrent layers hold at every step: listened to while the layers compute.
 
 Keras runs the steps of a recurrent layer one after the other, in eager mode as ordinary Python, and calls the layer's
-cell for each. The cell's call and its activation functions are replaced by ones that do the same and keep the results;
-the layer computes what it would have computed. An LSTM cell calls its functions in the order of its gates i, f, o, and c
-and then the state; a GRU cell calls them for z, r and h. Keras calls cells once or twice before the first step, to learn
+cell for each. The call of the cell and its activation functions are replaced by ones that do the same and keep the results;
+the layer computes what it would have computed. An LSTM cell calls its functions for the gates i, f and o, and for c and
+then the state; a GRU cell calls them for z, r and h. Keras calls cells once or twice before the first step, to learn
 the shapes: only the last calls count, one for each step.
 
 Parts of layers are named as in graphs: ``layer/forward`` and ``layer/backward`` in Bidirectional, ``layer/0``,
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 from graphsim.graph.graph import Observed
@@ -69,7 +70,7 @@ def listening(
 
     with ExitStack() as stack:
         for part, recurrent in _layers_of(keras, layer, path):
-            stack.enter_context(_observed(recurrent, "call", lambda value, part=part: note_output(part, value)))
+            stack.enter_context(_observed(recurrent, "call", partial(note_output, part)))
         for part, cell in cells_of(keras, layer, path):
             stack.enter_context(_cell(part, cell, heard, replaced))
 

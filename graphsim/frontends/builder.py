@@ -74,8 +74,8 @@ class Tensor:
         classes: a softmax over all its elements, so that its argmax is the model's answer.
         mask: which time steps count, 1 or 0 for each index of the first axis (or first axes): a tensor of the leading
             part of ``shape``; None where all do.
-        steps: 0; or the number T of tokens that ``group`` makes per sample: then the first axis of ``shape`` is time, of
-            size T, and index t along it is token t; the group has the shape of the other axes.
+        steps: 0; or the number T of tokens that ``group`` makes per sample: then the first axis of ``shape`` is time,
+            of size T, and index t along it is token t; the group has the shape of the other axes.
     """
 
     group: int

@@ -33,6 +33,7 @@ Declared = Mapping[str, Sequence[Weight]]
 #: What older versions call a weight.
 _OLD_NAMES = {
     "W": "kernel",
+    "U": "recurrent_kernel",
     "b": "bias",
     "alphas": "alpha",
     "running_mean": "moving_mean",
@@ -168,24 +169,31 @@ def _legacy_order(layer: Layer, declared: Declared) -> list[Weight]:
 def _by_name(weights: Sequence[Weight], datasets: Sequence[str]) -> dict[Weight, str] | None:
     """Match weights to dataset names such as ``dense_1/kernel:0``; None where the names do not decide."""
     nested = len({weight.layer for weight in weights}) > 1
+    two_sided = any(_side([weight.part]) for weight in weights)
     named: dict[str, str] = {}
     for dataset in datasets:
         *before, last = dataset.split(":")[0].split("/")
         if not nested:
             last = last.removeprefix(f"{weights[0].layer}_")  # Keras 1 writes dense_1_W
         last = _OLD_NAMES.get(last, last)
-        key = "/".join([*before, last]) if nested else last
+        key = "/".join([*before, last]) if nested else f"{_side(before)}{last}" if two_sided else last
         if key in named:
             return None
         named[key] = dataset
     chosen = {}
     for weight in weights:
-        wanted = f"{weight.layer.split('/', 1)[-1]}/{weight.name}" if nested else weight.name
+        own = f"{_side([weight.part])}{weight.name}" if two_sided else weight.name
+        wanted = f"{weight.layer.split('/', 1)[-1]}/{weight.name}" if nested else own
         fitting = [key for key in named if key == wanted or (nested and _ends_with(key, wanted))]
         if len(fitting) != 1:
             return None
         chosen[weight] = named[fitting[0]]
     return chosen if len(set(chosen.values())) == len(chosen) else None
+
+
+def _side(parts: Sequence[str]) -> str:
+    """Which of the two layers in a Bidirectional one a name belongs to, if to any."""
+    return next((side for side in ("forward_", "backward_") if any(part.startswith(side) for part in parts)), "")
 
 
 def _ends_with(key: str, wanted: str) -> bool:
