@@ -1,10 +1,10 @@
 """What TensorFlow's recurrent layers hold at every step: listened to while the layers compute.
 
 Keras runs the steps of a recurrent layer one after the other, in eager mode as ordinary Python, and calls the layer's
-cell for each. The call of the cell and its activation functions are replaced by ones that do the same and keep the results;
-the layer computes what it would have computed. An LSTM cell calls its functions for the gates i, f and o, and for c and
-then the state; a GRU cell calls them for z, r and h. Keras calls cells once or twice before the first step, to learn
-the shapes: only the last calls count, one for each step.
+cell for each. The call of the cell and its activation functions are replaced by ones that do the same and keep the
+results; the layer computes what it would have computed. An LSTM cell calls its functions for the gates i, f and o,
+and for c and then the state; a GRU cell calls them for z, r and h. Keras calls cells once or twice before the first
+step, to learn the shapes: only the last calls count, one for each step.
 
 Parts of layers are named as in graphs: ``layer/forward`` and ``layer/backward`` in Bidirectional, ``layer/0``,
 ``layer/1`` for the cells of StackedRNNCells.

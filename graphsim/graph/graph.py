@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,23 +21,11 @@ from graphsim.graph.ops import ACTIVATIONS, OPS, SINKS, add_work
 ROLES = ("bias", "divisor", "alpha", "magnitude", "table", "pick")
 
 
-#: Which tensor of a layer a group's values are: before its activation, its output, or, at each of its steps, the output
-#: of a recurrent layer's cell, and what the cell has inside: the state c of an LSTM and its activation, and its gates.
-Observed = Literal[
-    "",
-    "pre",
-    "output",
-    "step",
-    "step.state",
-    "step.squash",
-    "step.i",
-    "step.f",
-    "step.c",
-    "step.o",
-    "step.z",
-    "step.r",
-    "step.h",
-]
+#: Which tensor of a layer a group's values are: before its activation ("pre"); its output, or its second, third ...
+#: ("output:1", "output:2"); or, of a recurrent layer's cell at each of its steps, the output ("step"), the state c of
+#: an LSTM and its activation ("step.state", "step.squash"), and the gates ("step.i" ...).
+Observed = str
+OBSERVED = re.compile(r"pre|output(:[1-9][0-9]{0,3})?|step(\.(state|squash|[ifcozrh]))?")
 
 
 #: An actor's name: the group's, and unless that is a single actor, the index within its shape.

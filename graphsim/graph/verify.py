@@ -30,14 +30,13 @@ Actors that nobody consumes are allowed (a pixel that a cropping layer drops, th
 from __future__ import annotations
 
 import math
-from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from graphsim.errors import GraphError
 from graphsim.graph.channels import Channel, Dense, check_periodic, check_table
-from graphsim.graph.graph import ROLES, Graph, Group, Observed
+from graphsim.graph.graph import OBSERVED, ROLES, Graph, Group
 from graphsim.graph.ops import ACTIVATIONS, OPS, SINKS
 from graphsim.graph.rates import channel_name, check_rates
 
@@ -165,8 +164,10 @@ def _check_group(graph: Graph, group: Group) -> None:
             raise GraphError(f"{where}: magnitude {ref.name} has negative elements; it is a sum of absolute values")
     if group.extra_roundings < 0:
         raise GraphError(f"{where}: extra_roundings is {group.extra_roundings}; it is not negative")
-    if group.observes not in get_args(Observed):
-        raise GraphError(f"{where}: observes is {group.observes!r}; it is one of {', '.join(get_args(Observed)[1:])}")
+    if group.observes and not OBSERVED.fullmatch(group.observes):
+        raise GraphError(
+            f"{where}: observes is {group.observes!r}; there is 'pre', 'output', 'output:1', 'step' and so on"
+        )
     if group.observes and not group.layer:
         raise GraphError(f"{where}: observes {group.observes!r} of no layer; name the layer")
     if group.call < 0:
