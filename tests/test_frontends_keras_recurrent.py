@@ -14,6 +14,7 @@ import pytest
 from keras_files import Json, functional, layer, node, sequential, write_legacy
 from keras_models import FORMATS, assert_within_bounds, samples, saved, stirred
 
+from graphsim.compare import compare
 from graphsim.compare.compare import wanted_tensors
 from graphsim.compare.reference import TensorFlowReference
 from graphsim.errors import ModelError, UnsupportedLayerError
@@ -21,6 +22,7 @@ from graphsim.frontends.keras import lower
 from graphsim.graph import Graph
 from graphsim.graph.text import dump, parse
 from graphsim.passes import unroll
+from graphsim.simulate.lanes import LanesEngine
 from graphsim.simulate.reference import ReferenceEngine
 from graphsim.zoo.quiet import import_tensorflow
 
@@ -175,6 +177,24 @@ def test_a_shared_layer_shares_its_weights(keras: Any, tmp_path: Path) -> None:
     graph = agree(keras, tmp_path, [x, y], keras.layers.Subtract()([shared(x), shared(y)]), *arrays)
     assert {"shared.i", "shared:1.i"} <= set(graph.number)
     assert sum(array.size for name, array in graph.params.items() if "kernel" in name) == 4 * UNITS * (FEATURES + UNITS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("param", "gate"), [("kernel.f", "f"), ("recurrent_kernel.o", "o")])
+def test_a_wrong_weight_shows_at_its_gate_and_step(keras: Any, tmp_path: Path, param: str, gate: str) -> None:
+    x = sequence(keras)
+    path = saved(stirred(keras.Model(x, keras.layers.LSTM(UNITS, name="lstm")(x))), tmp_path, ".keras")
+    graph, array = lower(path), samples(STEPS, FEATURES)
+    name = f"lstm/cell/{param}"
+    wrong = graph.params[name].copy()
+    wrong[1, 2] += np.float32(1e-4)
+    broken = Graph(graph.name, graph.groups, graph.channels, {**graph.params, name: wrong})
+    shown = TensorFlowReference(path).run(array, len(array), wanted_tensors(graph))
+    comparison = compare(broken, ReferenceEngine(broken).run(array), shown)
+    assert {found.name for found in comparison.layers if found.outside} == {f"lstm.{gate}"}
+    assert comparison.first_divergence is not None
+    # The state before the first step is zero, so that its kernel shows from the second step on.
+    assert comparison.first_divergence.actor == f"lstm.{gate}@{'10'[param == 'kernel.f']}[2]"
 
 
 @pytest.mark.slow
@@ -380,14 +400,16 @@ def test_weights_of_both_directions_are_found_by_name(small: Graph) -> None:
     assert "weights" not in small.notes
 
 
-def test_the_unrolled_graph_gives_the_same_bits(small: Graph) -> None:
+def test_engines_and_the_unrolled_graph_give_the_same_bits(small: Graph) -> None:
     x = samples(STEPS, FEATURES, count=9)
     unrolled = unroll(small)
     run, flat = ReferenceEngine(small).run(x).values, ReferenceEngine(unrolled.graph).run(x).values
+    lanes = LanesEngine(unrolled.graph, threads=1).run(x).values
     for number, (of, token) in enumerate(zip(unrolled.group, unrolled.token, strict=True)):
         name = unrolled.graph.groups[number].name
         if name not in flat:
             continue
+        assert lanes[name].tobytes() == flat[name].tobytes(), name
         if of >= 0:
             made = run[small.groups[of].name].reshape(len(x), small.tokens(int(of)), -1)[:, token]
             assert made.tobytes() == flat[name].tobytes(), name
@@ -459,3 +481,36 @@ def test_recurrent_layers_take_steps_of_features(tmp_path: Path) -> None:
 def test_what_a_graph_observes_has_a_name_of_its_own(small: Graph) -> None:
     observing = [g for g in small.groups if g.observes and g.op != "input"]
     assert len(wanted_tensors(small)) == len(observing)
+
+
+# -- a layer for every step -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_time_distributed_layers_agree(keras: Any, tmp_path: Path, suffix: str) -> None:
+    layers, each = keras.layers, keras.layers.TimeDistributed
+    x, frames = sequence(keras), keras.Input((4, 6, 5, 2), name="frames")
+    pooled = each(layers.MaxPooling2D())(each(layers.Conv2D(3, 2, activation="relu"))(frames))
+    outputs = [
+        each(layers.Dense(3, activation="relu"))(x),
+        each(layers.Dense(3, activation="softmax"))(x),
+        each(layers.Dropout(0.5))(x),
+        each(layers.Activation("softmax"))(frames),
+        each(layers.Reshape((30, 2)))(frames),
+        each(layers.BatchNormalization())(frames),
+        layers.LSTM(3)(each(layers.Flatten())(pooled)),
+        each(layers.Dense(2, activation="softmax"))(layers.LSTM(3, return_sequences=True)(x)),
+    ]
+    arrays = samples(STEPS, FEATURES), samples(4, 6, 5, 2)
+    graph = agree(keras, tmp_path, [x, frames], outputs, *arrays, suffix=suffix)
+    assert {g.firings for g in graph.groups if g.op == "linear"} == {1, 4, STEPS}
+
+
+def test_a_recurrent_layer_for_every_step_is_refused(tmp_path: Path) -> None:
+    inner = layer("LSTM", "lstm", units=2)
+    config = sequential(
+        layer("InputLayer", "x", batch_input_shape=[None, 2, 3, 4]), layer("TimeDistributed", "each", layer=inner)
+    )
+    with pytest.raises(UnsupportedLayerError, match="recurrent layer on every step of another"):
+        lower(write_legacy(tmp_path / "model.h5", config, {"x": {}}))

@@ -117,11 +117,12 @@ class Builder:
     notes: dict[str, str] = field(default_factory=dict)
     layer: str = ""
     call: int = 0
-    #: Where in the layer groups are made: names of its parts, whether the source model shows what is in there, and how
-    #: often actors fire per sample there. See :meth:`within`.
+    #: Where in the layer groups are made: names of its parts, whether the source model shows what is in there, how
+    #: often actors fire per sample there, and which part of the layer holds the weights. See :meth:`within`.
     parts: tuple[str, ...] = ()
     shows: bool = True
     firings: int = 1
+    holder: str = ""
     _tokens: dict[int, int] = field(default_factory=dict)  # of serials, per sample
     _settled: dict[tuple[int, bytes], Tensor] = field(default_factory=dict)
     _names: set[str] = field(default_factory=set)
@@ -133,19 +134,21 @@ class Builder:
         return ModelError(f"{self.file}: layer {self.layer!r}: {message}")
 
     @contextmanager
-    def within(self, *parts: str, shows: bool = True, firings: int | None = None) -> Iterator[None]:
+    def within(self, *parts: str, shows: bool = True, firings: int | None = None, holder: str = "") -> Iterator[None]:
         """Groups made inside are named after parts of the layer, and fire so often per sample (None: as outside).
 
-        Where not ``shows``, they observe nothing: the source model does not show the tensors in there.
+        Where not ``shows``, they observe nothing: the source model does not show the tensors in there. Weights are in
+        the part ``holder`` of the layer.
         """
-        before = self.parts, self.shows, self.firings
+        before = self.parts, self.shows, self.firings, self.holder
         self.parts = (*self.parts, *filter(None, parts))
         self.shows = self.shows and shows
         self.firings = self.firings if firings is None else firings
+        self.holder = "/".join(filter(None, (self.holder, holder)))
         try:
             yield
         finally:
-            self.parts, self.shows, self.firings = before
+            self.parts, self.shows, self.firings, self.holder = before
 
     # -- groups -----------------------------------------------------------------------------------------------------
 
@@ -221,6 +224,14 @@ class Builder:
         unused = [name for name in inputs if not any(g.op == "input" and g.layer == name for g in self.groups)]
         if unused:
             raise ModelError(f"{self.file}: no output of the model depends on its inputs {', '.join(unused)}")
+
+    def observe(self, x: Tensor, since: int) -> Tensor:
+        """``x``; its group is the current call's output, if it is number ``since`` or later and observes nothing."""
+        group = self.groups[x.group]
+        if x.group >= since and self.shows and not group.observes:
+            layer = "/".join((self.layer, *self.parts))
+            self.groups[x.group] = replace(group, layer=layer, call=self.call, observes="output")
+        return x
 
     # -- sequences --------------------------------------------------------------------------------------------------
 
@@ -365,6 +376,7 @@ class Builder:
 
     def weight(self, name: str, shape: Sequence[int], *, trainable: bool = True, part: str = "") -> Weight:
         """A weight of the current layer, in the order in which Keras makes them. Asking again gives the same one."""
+        part = "/".join(filter(None, (self.holder, part)))
         weight = Weight(self.layer, name, tuple(shape), trainable, part)
         known = self.weights.setdefault(self.layer, [])
         for other in known:

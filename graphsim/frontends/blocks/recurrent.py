@@ -392,3 +392,17 @@ def _masked(to: Builder, chosen: Tensor, new: Tensor, masked: Masked, observes: 
     to.one_to_one(new, y, 1)
     to.one_to_one(zero, y, 2)
     return y
+
+
+def for_every_step(to: Builder, x: Tensor, inner: Callable[[Tensor], Tensor]) -> Tensor:
+    """What ``inner`` builds on one index of the first axis of ``x``, by actors that fire for each: a tensor of steps.
+
+    The source model shows what comes out, and nothing inside.
+    """
+    if to.firings != 1:
+        raise RefusedError("it repeats a layer for every step of another, which is not lowered")
+    token = to.serial(x)
+    since = len(to.groups)
+    with to.within(shows=False, firings=x.shape[0]):
+        y = inner(Tensor(token.group, x.shape[1:]))
+    return replace(to.observe(_steps(y, x.shape[0]), since), mask=x.mask)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from graphsim.errors import GraphError, ModelError, UnsupportedLayerError
 from graphsim.frontends.builder import Array, Builder, FloatArray, RefusedError, Tensor, Weight
@@ -22,7 +21,7 @@ from graphsim.frontends.keras.config import (
     read_model,
 )
 from graphsim.frontends.keras.fields import shown
-from graphsim.frontends.keras.layers import RULES, Calling, Given, Rule, reason_without_rule
+from graphsim.frontends.keras.layers import RULES, Calling, Given, calling
 from graphsim.frontends.keras.semantics import Semantics, detect
 from graphsim.frontends.keras.weights import is_operation, locate, read_weight
 from graphsim.graph import Graph
@@ -123,10 +122,7 @@ class _Lowerer:
         _check_dtype(layer)
         if layer.class_name == "InputLayer":
             return
-        rule = RULES.get(layer.class_name)
-        if rule is None:
-            raise RefusedError(reason_without_rule(layer.class_name))
-        self._made[layer.path] = _calling(rule, layer, self.semantics)
+        self._made[layer.path] = calling(layer.class_name, layer.fields, self.semantics)
 
     def raise_refusals(self, model: Model) -> None:
         """Raise UnsupportedLayerError if a layer was refused."""
@@ -227,36 +223,6 @@ class _Lowerer:
     def finish(self, outputs: list[tuple[TensorId, Tensor | None]]) -> None:
         """Add a sink for every output: the answer of a classifier, or all values. Drop what leads to no sink."""
         self.builder.finish([(tensor.layer, x) for tensor, x in outputs if x is not None])
-
-
-def _calling(rule: Rule, layer: Layer, semantics: Semantics) -> Calling:
-    """What builds a call of a layer, from its rule."""
-    if rule.call is not None:
-        return rule.call(layer.fields, semantics)
-    single = None if rule.single is None else rule.single(layer.fields, semantics)
-    many = None if rule.many is None else rule.many(layer.fields, semantics)
-
-    def build(to: Builder, given: Given) -> Tensor:
-        extra = [f"argument {i} = {shown(value)}" for i, value in enumerate(given.args[1:], 1) if value is not None]
-        extra += [shown(key) for key in given.kwargs]
-        x: Any = given.args[0] if given.args else None
-        if single is None and not isinstance(x, list):
-            raise RefusedError(f"the operation {layer.class_name} is not lowered yet; use the layer in its place")
-        if extra:
-            raise RefusedError(f"it is called with {', '.join(extra)}, which is not lowered")
-        xs = x if isinstance(x, list) else [x]
-        wrong = next((value for value in xs if not isinstance(value, Tensor)), None)
-        if wrong is not None or not xs or None in xs:
-            raise RefusedError(f"it is called on {shown(wrong)}, which is not a tensor")
-        if single is None:
-            assert many is not None
-            return many(to, xs)
-        if len(xs) != 1:
-            raise RefusedError(f"it is called on {len(xs)} tensors; a {layer.class_name} layer takes one")
-        y = single(to, xs[0])
-        return replace(y, mask=xs[0].mask) if rule.mask == "pass" else y
-
-    return build
 
 
 def _check_dtype(layer: Layer) -> None:

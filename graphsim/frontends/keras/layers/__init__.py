@@ -3,7 +3,7 @@
 Importing this package registers every rule.
 """
 
-from graphsim.frontends.keras.layers import conv, core, norm, pool, recurrent, shape
+from graphsim.frontends.keras.layers import conv, core, distributed, norm, pool, recurrent, shape
 from graphsim.frontends.keras.layers.registry import (
     RULES,
     Calling,
@@ -11,6 +11,7 @@ from graphsim.frontends.keras.layers.registry import (
     Lowering,
     Merging,
     Rule,
+    calling,
     calls,
     lowers,
     merges,
@@ -24,9 +25,11 @@ __all__ = [
     "Lowering",
     "Merging",
     "Rule",
+    "calling",
     "calls",
     "conv",
     "core",
+    "distributed",
     "lowers",
     "merges",
     "norm",

@@ -77,7 +77,7 @@ def flatten(fields: Fields, semantics: Semantics) -> Lowering:
 # -- neurons --------------------------------------------------------------------------------------------------------
 
 
-@lowers("Dense", mask="pass")
+@lowers("Dense", "TimeDistributedDense", mask="pass")
 def dense(fields: Fields, semantics: Semantics) -> Lowering:
     """activation(x @ kernel + bias) along the last axis."""
     units = fields.size("units", "output_dim")

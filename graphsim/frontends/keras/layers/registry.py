@@ -24,10 +24,10 @@ A tensor may carry a *mask* (see :class:`~graphsim.frontends.builder.Tensor`). W
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
-from graphsim.frontends.builder import Builder, Tensor
+from graphsim.frontends.builder import Builder, RefusedError, Tensor
 from graphsim.frontends.keras.fields import Fields, shown
 from graphsim.frontends.keras.semantics import Semantics
 
@@ -89,6 +89,43 @@ def calls(*names: str, mask: Mask = "own", steps: bool = False) -> Callable[[_R]
     return _register(names, lambda rule: Rule(call=rule, mask=mask, steps=steps))
 
 
+def calling(class_name: str, fields: Fields, semantics: Semantics) -> Calling:
+    """What builds calls of a layer.
+
+    Raises:
+        RefusedError: it cannot be lowered; the message says why.
+    """
+    rule = RULES.get(class_name)
+    if rule is None:
+        raise RefusedError(reason_without_rule(class_name))
+    if rule.call is not None:
+        return rule.call(fields, semantics)
+    single = None if rule.single is None else rule.single(fields, semantics)
+    many = None if rule.many is None else rule.many(fields, semantics)
+
+    def build(to: Builder, given: Given) -> Tensor:
+        extra = [f"argument {i} = {shown(value)}" for i, value in enumerate(given.args[1:], 1) if value is not None]
+        extra += [shown(key) for key in given.kwargs]
+        x: Any = given.args[0] if given.args else None
+        if single is None and not isinstance(x, list):
+            raise RefusedError(f"the operation {class_name} is not lowered yet; use the layer in its place")
+        if extra:
+            raise RefusedError(f"it is called with {', '.join(extra)}, which is not lowered")
+        xs = x if isinstance(x, list) else [x]
+        wrong = next((value for value in xs if not isinstance(value, Tensor)), None)
+        if wrong is not None or not xs or None in xs:
+            raise RefusedError(f"it is called on {shown(wrong)}, which is not a tensor")
+        if single is None:
+            assert many is not None
+            return many(to, xs)
+        if len(xs) != 1:
+            raise RefusedError(f"it is called on {len(xs)} tensors; a {class_name} layer takes one")
+        y = single(to, xs[0])
+        return replace(y, mask=xs[0].mask) if rule.mask == "pass" else y
+
+    return build
+
+
 def _register(names: Sequence[str], made: Callable[[Any], Rule]) -> Callable[[_R], _R]:
     def register(rule: _R) -> _R:
         RULES.update(dict.fromkeys(names, made(rule)))
@@ -103,7 +140,7 @@ Deconvolution2D Discretization Dot EinsumDense Embedding FlaxLayer GRUCell Group
 Highway IntegerLookup JaxLayer LSTMCell LocallyConnected1D LocallyConnected2D Masking MaxoutDense MelSpectrogram
 MultiHeadAttention RandomBrightness RandomContrast RandomCrop RandomFlip RandomHeight RandomRotation RandomTranslation
 RandomWidth RandomZoom Resizing SimpleRNNCell SpectralNormalization StackedRNNCells StringLookup TextVectorization
-TFSMLayer TimeDistributed TimeDistributedDense TorchModuleWrapper
+TFSMLayer TorchModuleWrapper
 """
 #: Layers of Keras that have no rule yet, so that a refusal can tell them from classes that Keras does not have.
 KNOWN = frozenset(_KNOWN_TEXT.split())
