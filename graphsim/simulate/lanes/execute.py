@@ -44,6 +44,10 @@ def _fold(
     step: Any, ports: int, where: Any, start: int, out: int, begin: int, end: int, rooms: int, counts: Any
 ) -> None:
     """A step's ports, one after the other, for actors begin .. end - 1 of a block's rows; ``counts`` as in execute."""
+    if step.first_port == step.last_port:  # a constant: nothing, from zero
+        empty = floats(out + begin * 4, end - begin)
+        for i in range(end - begin):
+            empty[i] = np.float32(0.0)
     for p in range(step.first_port, step.last_port):
         record = ports + p * _PORT_BYTES
         port = carray(pointer(record), 1, PORT)[0]
