@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from strategies import graphs
 
 from graphsim.graph import Axis, Channel, Csr, Dense, Graph, Group, OneToOne, Ref, Window
+from graphsim.simulate.engine import Keep
 from graphsim.simulate.lanes import LanesEngine, Way, engine, program
 from graphsim.simulate.reference import ReferenceEngine
 
@@ -215,11 +216,27 @@ def block(channels: int) -> Graph:
 
 @pytest.mark.parametrize("keep", ["all", "outputs", ["norm"], ["conv", "add", "sink"]])
 @pytest.mark.usefixtures("small_units")
-def test_chains_keep_what_is_asked_for(keep: object) -> None:
+def test_chains_keep_what_is_asked_for(keep: Keep) -> None:
     graph = block(4)
     samples = values((5, 6, 5, 4), 7)
     lanes = LanesEngine(graph)
-    assert_same(lanes.run(samples, keep=keep), ReferenceEngine(graph).run(samples, keep=keep))  # type: ignore[arg-type]
+    assert_same(lanes.run(samples, keep=keep), ReferenceEngine(graph).run(samples, keep=keep))
+
+
+@pytest.mark.parametrize("keep", ["all", "outputs"])
+@pytest.mark.parametrize("threads", [2, 3, 5])
+@pytest.mark.usefixtures("small_units")
+def test_several_threads_work_on_one_sample(threads: int, keep: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "_WORTH_A_TEAM", 1)
+    graph = block(4)
+    samples, seen = values((1, 6, 5, 4), 7), []
+    expected = ReferenceEngine(graph).run(samples, keep=keep)
+    lanes = LanesEngine(graph, threads)
+    for _ in range(20):
+        assert_same(lanes.run(samples, keep=keep, progress=seen.append), expected)
+    assert seen == [1] * 20
+    assert lanes.ways["conv"].dense + lanes.ways["conv"].skip == 30
+    assert len(lanes._idle) == threads
 
 
 def test_groups_that_do_not_live_together_share_a_place() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 import time
@@ -39,6 +40,8 @@ _STEP = 24
 _LEAST, _MOST = 96, 480
 #: Edges below which a second thread costs more time than it saves.
 _WORTH_A_THREAD = 4_000_000
+#: The same for a second thread on the same sample.
+_WORTH_A_TEAM = 20_000_000
 #: Ranges of samples per thread.
 _SPANS = 4
 
@@ -142,7 +145,14 @@ class LanesEngine:
         least = min(_STEP, self._block)
         threads = max(1, min(self.threads, self._program.edges * n // _WORTH_A_THREAD, -(-n // least)))
         block = min(self._block, max(least, -(-n // threads)))
-        if n <= block and progress is None:
+        if (
+            -(-n // least) < self.threads
+            and (members := min(self.threads, self._program.edges * n // _WORTH_A_TEAM)) > 1
+        ):
+            self._run_team(where, n, members, counts)
+            if progress is not None:
+                progress(n)
+        elif n <= block and progress is None:
             self._run_span(where, 0, n, block, counts)
         else:
             spans = _spans(n, block, threads)
@@ -151,7 +161,44 @@ class LanesEngine:
         return Run(self.name, n, values, None, time.perf_counter() - began)
 
     def _run_span(self, where: list[tuple[int, int, int]], first: int, last: int, block: int, counts: IntArray) -> None:
-        """Run a range of samples in this thread. ``where``: groups with rows of their own, address, bytes per row."""
+        """Run a range of samples in this thread."""
+        space = self._workspace(where)
+        self._execute_in(space, first, last, block, 0, 1, 0)
+        with self._lock:
+            counts += space.counts
+        self._idle.append(space)
+
+    def _run_team(self, where: list[tuple[int, int, int]], n: int, members: int, counts: IntArray) -> None:
+        """Run a few samples, several threads on each."""
+        spaces = [self._workspace(where) for _ in range(members)]
+        shared = self._program.place >= 0
+        for space in spaces[1:]:
+            space.at[shared] = spaces[0].at[shared]
+        meeting = np.array([0, 0, _others()], np.int64)
+        block, go = min(n, self._block), threading.Event()
+        ready: list[bool] = []
+
+        def help_out(member: int) -> None:
+            go.wait()
+            if ready:
+                self._execute_in(spaces[member], 0, n, block, member, members, meeting.ctypes.data)
+
+        helpers = [threading.Thread(target=help_out, args=(member,), daemon=True) for member in range(1, members)]
+        try:
+            for helper in helpers:
+                helper.start()
+            ready.append(True)
+        finally:  # nobody may wait for a member that could not start
+            go.set()
+        self._execute_in(spaces[0], 0, n, block, 0, members, meeting.ctypes.data)
+        for helper in helpers:
+            helper.join()
+        for space in spaces:
+            counts += space.counts
+            self._idle.append(space)
+
+    def _workspace(self, where: list[tuple[int, int, int]]) -> _Workspace:
+        """Memory for a run. ``where``: groups with rows of their own, address, bytes per row."""
         try:
             space = self._idle.pop()
         except IndexError:
@@ -159,11 +206,13 @@ class LanesEngine:
         space.at[:], space.counts[:] = space.values, 0
         for group, address, row in where:
             space.at[group] = address, row, 0
+        return space
+
+    def _execute_in(
+        self, space: _Workspace, first: int, last: int, block: int, member: int, members: int, meeting: int
+    ) -> None:
         at, room, ways = space.addresses
-        self._execute(*self._records, at, len(space.at), room, ways, first, last, block)
-        with self._lock:
-            counts += space.counts
-        self._idle.append(space)
+        self._execute(*self._records, at, len(space.at), room, ways, first, last, block, member, members, meeting)
 
     @property
     def ways(self) -> dict[str, Ways]:
@@ -224,6 +273,15 @@ def _share(
         raise failures[0]
     if progress is not None and helpers:
         progress(done)
+
+
+def _others() -> int:
+    """Address of a function that lets other threads run; 0 where the system has none."""
+    try:
+        function = ctypes.CDLL(None).sched_yield
+    except (AttributeError, OSError, TypeError):
+        return 0
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
 def _cores() -> int:

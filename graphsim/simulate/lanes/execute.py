@@ -14,11 +14,13 @@ from numba import carray  # type: ignore[attr-defined]
 from graphsim.graph.ops import OPS
 from graphsim.simulate.lanes.program import ELEMENT, INPUT, MATRIX, PATCHES, PORT, STEP, WHOLE
 from graphsim.simulate.lanes.sums import copy, floats
-from graphsim.simulate.lanes.tiles import ask8, ask10, call4, call5, call6, call8, pointer
+from graphsim.simulate.lanes.tiles import TALL, add_atomic, ask8, ask10, call0, call4, call5, call6, call8, pointer
 from graphsim.simulate.lanes.walk import SOURCES, TERMS
-from graphsim.simulate.native import entry, jit_call, native
+from graphsim.simulate.native import entry, jit, jit_call, native
 
 _STEP_BYTES, _PORT_BYTES = STEP.itemsize, PORT.itemsize
+#: How often a member of a team looks for the others before it lets other threads run.
+_PATIENCE = 1000
 _add: Any = native(OPS["linear"].step)
 _divide: Any = native(OPS["divide"].step)
 
@@ -81,7 +83,37 @@ def _element(
     call5(step.function, (record, terms, out + begin * 4, begin, n))
 
 
-@entry(f"void({', '.join(['int64'] * 10)})")
+@jit_call
+def _meet(meeting: int, members: int) -> None:
+    """Wait until all members of a team have come here.
+
+    Args:
+        meeting: address of three int64: how many are here, how often all were, and a function that lets others run, 0
+            for none.
+    """
+    times = add_atomic(meeting + 8, 0)
+    if add_atomic(meeting, 1) == members - 1:
+        add_atomic(meeting, -members)
+        add_atomic(meeting + 8, 1)
+        return
+    patience, others = 0, carray(pointer(meeting), 3, np.int64)[2]
+    while add_atomic(meeting + 8, 0) == times:
+        patience += 1
+        if patience > _PATIENCE and others != 0:
+            call0(others)
+
+
+@jit
+def _part(step: Any, whole: int, member: int, members: int) -> tuple[int, int]:
+    """What a member of a team does of a chain: from where to where in its range."""
+    if step.unit == 0:
+        return 0, whole if member == 0 else 0
+    share = (whole // step.granule + members - 1) // members
+    share = (share + TALL - 1) // TALL * TALL * step.granule
+    return min(whole, member * share), min(whole, (member + 1) * share)
+
+
+@entry(f"void({', '.join(['int64'] * 13)})")
 def execute(
     steps: int,
     step_count: int,
@@ -93,6 +125,9 @@ def execute(
     first: int,
     last: int,
     block: int,
+    member: int,
+    members: int,
+    meeting: int,
 ) -> None:
     """Run samples first .. last - 1.
 
@@ -103,6 +138,9 @@ def execute(
         rooms: address of 8 addresses of scratch, see :mod:`graphsim.simulate.lanes.walk`.
         skipped: address of int64 (steps, 2): rows of weighted sums done by skipping zeros, and all, are added here.
         block: samples per block.
+        member, members: number of this thread in a team that runs every chain together, and how many there are. Rows of
+            a block are theirs together; what lies in a unit, and scratch, is each one's own.
+        meeting: address of where they meet, see :func:`_meet`.
     """
     where = carray(pointer(at), (groups, 3), np.int64)
     counts = carray(pointer(skipped), (step_count, 2), np.int64)
@@ -115,8 +153,11 @@ def execute(
             chain = carray(pointer(steps + head * _STEP_BYTES), 1, STEP)[0]
             whole = rows * chain.size
             unit = chain.unit if chain.unit else whole
-            for begin in range(0, whole, unit):
-                end = min(begin + unit, whole)
+            part_begin, part_end = 0, whole
+            if members > 1:
+                part_begin, part_end = _part(chain, whole, member, members)
+            for begin in range(part_begin, part_end, unit):
+                end = min(begin + unit, part_end)
                 for s in range(head, head + chain.chain):
                     record = steps + s * _STEP_BYTES
                     step = carray(pointer(record), 1, STEP)[0]
@@ -148,4 +189,6 @@ def execute(
                         _periodic(step.divisor, to, n, True)
                     if step.activation != 0:
                         call4(step.activation, (record, to, n, room[TERMS]))
+            if members > 1:
+                _meet(meeting, members)
             head += chain.chain

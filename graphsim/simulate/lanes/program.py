@@ -49,7 +49,7 @@ PORT = np.dtype(
 )
 STEP = np.dtype(
     [(name, np.int64) for name in ("kind", "group", "size", "width", "first_port", "last_port")]
-    + [(name, np.int64) for name in ("chain", "unit", "activation", "function", "entries")]
+    + [(name, np.int64) for name in ("chain", "unit", "granule", "activation", "function", "entries")]
     + [(role, PARAMETER) for role in ("count", "bias", "divisor", "alpha", "table")]
     + [("arguments", np.float64, (3,))]
 )
@@ -90,7 +90,7 @@ class Program:
 
     Attributes:
         steps: STEP records (groups but sources, in order). Of the first of each chain, ``chain`` is the number of its
-            steps, and ``unit`` the floats of its units, 0 for all of a block.
+            steps, and ``unit`` the floats of its units, a multiple of ``granule``, or 0 for all of a block.
         ports: PORT records, those of a step together, by port.
         widths: floats in a row of each group, int64 (groups,); of a source, its sample's.
         place: where the row of each group lies in a thread's memory, in floats, int64 (groups,): groups whose lives do
@@ -246,7 +246,7 @@ class Program:
                     if longer > max(granule, target, _LONGEST):
                         break
                     granule, last = longer, last + 1
-                steps[at]["unit"] = granule * max(1, target // granule)
+                steps[at]["granule"], steps[at]["unit"] = granule, granule * max(1, target // granule)
             steps[at]["chain"] = last - at
             if steps[at]["kind"] == ELEMENT:
                 floats = int(steps[at]["unit"]) or 0

@@ -193,6 +193,27 @@ def pointer(context: Any, address: Any) -> Any:
     return types.voidptr(types.int64), emit
 
 
+@intrinsic
+def add_atomic(context: Any, address: Any, value: Any) -> Any:
+    """``add_atomic(address, value)``: add to an int64 that other threads add to; what it was comes back."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        return builder.atomic_rmw("add", builder.inttoptr(args[0], _I64.as_pointer()), args[1], "seq_cst")
+
+    return types.int64(types.int64, types.int64), emit
+
+
+@intrinsic
+def call0(context: Any, address: Any) -> Any:
+    """``call0(address)``: call a native function without arguments; what comes back is dropped."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        builder.call(builder.inttoptr(args[0], ir.FunctionType(_I32, []).as_pointer()), [])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), emit
+
+
 def _call(parameters: int, result: Any) -> Any:
     """An intrinsic that calls a native function through its address with int64 arguments."""
 
