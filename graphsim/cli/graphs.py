@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,6 +27,10 @@ def lower(
         typer.Option("--output", "-o", metavar="GSIM", help="Where the graph goes. (default: MODEL.gsim, here)"),
     ] = None,
     weights: WeightsOption = None,
+    prune_zeros: Annotated[
+        bool,
+        typer.Option("--prune-zeros", help="Leave out edges of weight zero, and neurons that then lead nowhere."),
+    ] = False,
     json: JsonOption = None,
 ) -> None:
     """Lower a trained model to a dataflow graph of one actor per neuron.
@@ -49,10 +53,19 @@ def lower(
     if target.resolve() == model.resolve():
         raise UsageError(f"{target}: would overwrite the model itself; choose another name with -o")
     graph = lower_model(model, weights)
+    record: dict[str, Any] = {"schema_version": 1}
+    if prune_zeros:
+        from graphsim.passes.prune import PruneZeros
+
+        whole, graph = graph, PruneZeros()(graph)
+        record["pruned"] = {
+            what: {"before": getattr(whole, count), "after": getattr(graph, count)}
+            for what, count in (("actors", "actor_count"), ("edges", "edge_count"))
+        }
     save(graph, target)
     print_graph(console, graph)
     say_place(console, "wrote", target, f" ({target.stat().st_size:,} bytes)")
-    write_json(json, {"schema_version": 1, "graph": graph_record(graph), "output": str(target)})
+    write_json(json, record | {"graph": graph_record(graph), "output": str(target)})
 
 
 def show(

@@ -87,6 +87,10 @@ class Judge:
         values = reference.get((group.layer, group.call, group.observes)) if group.observes else None
         if values is None:
             return None
+        if "element" in group.params and values.ndim > 1:  # the group has some elements of the tensor only
+            chosen = self.graph.params[group.params["element"].name]
+            if int(chosen[-1]) < values[:1].size:
+                values = values.reshape(len(values), -1)[:, chosen]
         if len(values) != count or values[:1].size != tokens * group.size * len(values[:1]):
             steps = f"{tokens}, " if tokens > 1 else ""
             raise UsageError(

@@ -17,8 +17,9 @@ from graphsim.graph.channels import Channel, IntArray, Ref
 from graphsim.graph.ops import ACTIVATIONS, OPS, SINKS, add_work
 
 #: Roles that a group's params may have; each is a float32 vector, of which an actor reads one element through its Ref;
-#: but a ``table`` is (entries, columns), of which an actor reads its column, and ``pick`` is int32.
-ROLES = ("bias", "divisor", "alpha", "magnitude", "table", "pick")
+#: but a ``table`` is (entries, columns), of which an actor reads its column, and ``pick`` and
+#: ``element`` are int32.
+ROLES = ("bias", "divisor", "alpha", "magnitude", "table", "pick", "element")
 
 
 #: Which tensor of a layer a group's values are: before its activation ("pre"); its output, or its second, third ...
@@ -42,7 +43,8 @@ class Group:
         shape: of the group; its product is the number of actors.
         activation, activation_args: row of :data:`graphsim.graph.ops.ACTIVATIONS` and its arguments.
         firings: of each actor per iteration: its repetition. Step t of a sequence is firing t.
-        params: role to Ref: ``bias``, ``divisor``, ``alpha`` (of the activation), ``magnitude``, ``table``, ``pick``.
+        params: role to Ref: ``bias``, ``divisor``, ``alpha`` (of the activation), ``magnitude``, ``table``, ``pick``,
+            and ``element``: which element of the observed tensor each actor is, where the group has only some of them.
         extra_roundings, and the param ``magnitude``: for parameters that were derived in float32 (batch normalisation):
             how many more roundings the reference makes, and relative to what besides the terms. For comparison only.
         layer, call, observes: which tensor of the source model this group's values are: the ``call``-th call of

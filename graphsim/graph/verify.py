@@ -152,6 +152,9 @@ def _check_group(graph: Graph, group: Group) -> None:
             if ref.name not in graph.params:
                 raise GraphError(f"{where}: pick: there is no param {ref.name!r}")
             continue  # its numbers are checked with the rates
+        if role == "element":
+            _check_elements(graph, where, group)
+            continue
         _check_float(graph, f"{where}: {role}", ref.name)
         try:
             if role == "table":
@@ -172,6 +175,19 @@ def _check_group(graph: Graph, group: Group) -> None:
         raise GraphError(f"{where}: observes {group.observes!r} of no layer; name the layer")
     if group.call < 0:
         raise GraphError(f"{where}: call is {group.call}; calls count from 0")
+
+
+def _check_elements(graph: Graph, where: str, group: Group) -> None:
+    name, inner = group.params["element"]
+    if name not in graph.params:
+        raise GraphError(f"{where}: element: there is no param {name!r}")
+    array = graph.params[name]
+    if array.dtype != np.int32 or array.shape != (group.size,) or inner != 1:
+        raise GraphError(
+            f"{where}: element {name} is {array.dtype} {array.shape}; needs int32 ({group.size},), inner 1"
+        )
+    if int(array[0]) < 0 or not (np.diff(array.astype(np.int64)) > 0).all():
+        raise GraphError(f"{where}: element {name} does not ascend from 0 or more")
 
 
 def _check_activation(graph: Graph, where: str, group: Group) -> None:
