@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from graphsim.compare import Recorded, TensorFlowReference, compare, load_recorded, wanted_tensors
+from graphsim.compare import Recorded, compare, load_recorded, reference_of, wanted_tensors
 from graphsim.compare.result import Comparison
 from graphsim.graph import Graph
 from graphsim.simulate.engine import Engine
@@ -77,5 +77,5 @@ def judged_by_tensorflow(
 ) -> Comparison:
     """Every neuron of a run and of TensorFlow within its bound, or not."""
     run = (engine or ReferenceEngine(graph)).run(inputs)  # type: ignore[arg-type]
-    reference = TensorFlowReference(path)
+    reference = reference_of(graph, path)
     return compare(graph, run, reference.run(inputs, run.samples, wanted_tensors(graph)))

@@ -102,7 +102,7 @@ def compare_with_tensorflow(
         ReferenceUnavailableError: TensorFlow is missing or cannot read or compute the model.
         UsageError: the run does not have the values that are needed, or is not of these samples.
     """
-    reference = _reference(graph, Path(model), weights)
+    reference = reference_of(graph, Path(model), weights)
     inputs = dataset.inputs if isinstance(dataset.inputs, tuple) else (dataset.inputs,)
     images = tuple(array[: run.samples] for array in inputs)
     labels = None if dataset.labels is None else dataset.labels[: run.samples]
@@ -118,7 +118,12 @@ def compare_with_tensorflow(
     return dataclasses.replace(found, noise=streamed.noise)
 
 
-def _reference(graph: Graph, model: Path, weights: Path | str | None) -> TensorFlowReference | OnnxReference:
+def reference_of(graph: Graph, model: Path, weights: Path | str | None = None) -> TensorFlowReference | OnnxReference:
+    """Who is asked about the model file that a graph was lowered from.
+
+    Raises:
+        ReferenceUnavailableError: it is not installed, or cannot read the model.
+    """
     if model.suffix == ".onnx":
         return OnnxReference(model)
     older = {group.layer for group in graph.groups if group.activation == "hard_sigmoid_v2" and group.layer}
