@@ -53,6 +53,11 @@ ACTIVATION_ARGS: dict[str, tuple[float, ...]] = {
     "sparse_plus": (),
     "sparse_sigmoid": (),
     "abs": (),
+    "sign": (),
+    "positive": (),
+    "nonnegative": (),
+    "zero": (),
+    "nonzero": (),
     "negative": (),
 }
 

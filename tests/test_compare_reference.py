@@ -170,7 +170,11 @@ def keras_function(keras: Any, name: str, args: tuple[float, ...]) -> Callable[[
     special: dict[str, Callable[[Any], Any]] = {
         "exp": a.exponential,
         **{row: getattr(keras.ops, row) for row in ("log", "square", "abs", "negative")},
-        **{row: getattr(keras.ops, row) for row in ("sqrt", "rsqrt", "reciprocal")},
+        **{row: getattr(keras.ops, row) for row in ("sqrt", "rsqrt", "reciprocal", "sign")},
+        "positive": lambda x: keras.ops.greater(x, 0),
+        "nonnegative": lambda x: keras.ops.greater_equal(x, 0),
+        "zero": lambda x: keras.ops.equal(x, 0),
+        "nonzero": lambda x: keras.ops.not_equal(x, 0),
         "gelu": lambda x: a.gelu(x, approximate=False),
         "gelu_tanh": lambda x: a.gelu(x, approximate=True),
         "hard_sigmoid_v2": TensorFlowReference(MODELS / "digits_mlp.h5").hard_sigmoid_v2,

@@ -74,6 +74,11 @@ FORMULAS: dict[str, Callable[..., mpf]] = {
     "sqrt": mp.sqrt,
     "rsqrt": lambda x: 1 / mp.sqrt(x),
     "reciprocal": lambda x: 1 / x,
+    "sign": mp.sign,
+    "positive": lambda x: mpf(x > 0),
+    "nonnegative": lambda x: mpf(x >= 0),
+    "zero": lambda x: mpf(x == 0),
+    "nonzero": lambda x: mpf(x != 0),
 }
 ARGUMENTS: dict[str, list[tuple[float, ...]]] = {
     "clipped_relu": [(0.1, 6.0, 0.5), (0.0, math.inf, 0.0), (0.3, 1.0, -0.1)],
@@ -210,7 +215,14 @@ INFINITE: dict[str, tuple[float, float]] = {
     "sqrt": (math.inf, NAN),
     "rsqrt": (0, NAN),
     "reciprocal": (0, 0),
+    "sign": (1, -1),
+    "positive": (1, 0),
+    "nonnegative": (1, 0),
+    "zero": (0, 0),
+    "nonzero": (1, 1),
 }
+#: Activations whose value at NaN is what a comparison says.
+DECIDED = ("threshold", "positive", "nonnegative", "zero", "nonzero")
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -223,7 +235,7 @@ def test_infinite_operands_give_the_limit_or_nan(name: str) -> None:
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_nan_gives_nan_except_where_a_comparison_decides(name: str) -> None:
     rule, args = ACTIVATIONS[name].rule, ARGUMENTS.get(name, [()])[0]
-    assert math.isnan(rule(NAN, *args)) == (name != "threshold")
+    assert math.isnan(rule(NAN, *args)) == (name not in DECIDED)
 
 
 @pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name not in ("rsqrt", "reciprocal")])

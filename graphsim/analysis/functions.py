@@ -79,6 +79,11 @@ VECTORISED: dict[str, Callable[..., Array]] = {
     "sqrt": np.sqrt,
     "rsqrt": lambda x: 1 / np.sqrt(x),
     "reciprocal": lambda x: 1 / x,
+    "sign": np.sign,
+    "positive": lambda x: (x > 0).astype(np.float64),
+    "nonnegative": lambda x: (x >= 0).astype(np.float64),
+    "zero": lambda x: (x == 0).astype(np.float64),
+    "nonzero": lambda x: (x != 0).astype(np.float64),
 }
 
 

@@ -352,3 +352,28 @@ def reciprocal(x: float) -> float:
     if x == 0.0:
         return math.copysign(math.inf, x)
     return 1.0 / x
+
+
+def sign(x: float) -> float:
+    """-1, 0 or 1."""
+    return 1.0 if x > 0.0 else (-1.0 if x < 0.0 else x * 0.0)
+
+
+def positive(x: float) -> float:
+    """1 where x > 0, else 0."""
+    return 1.0 if x > 0.0 else 0.0
+
+
+def nonnegative(x: float) -> float:
+    """1 where x >= 0, else 0."""
+    return 1.0 if x >= 0.0 else 0.0
+
+
+def zero(x: float) -> float:
+    """1 where x = 0, else 0."""
+    return 1.0 if x == 0.0 else 0.0
+
+
+def nonzero(x: float) -> float:
+    """0 where x = 0, else 1 (for NaN too)."""
+    return 0.0 if x == 0.0 else 1.0

@@ -452,6 +452,11 @@ ACTIVATIONS: dict[str, Activation] = {
     "sqrt": Activation(a.sqrt, (), {"special": 1}, _nowhere, _within(1.5), "root of x"),
     "rsqrt": Activation(a.rsqrt, (), {"special": 1, "divide": 1}, lambda: (0.0,), _within(5), "1 / sqrt(x)"),
     "reciprocal": Activation(a.reciprocal, (), {"divide": 1}, lambda: (0.0,), _within(4), "1 / x"),
+    "sign": Activation(a.sign, (), {"compare": 1}, lambda: (0.0,), _EXACT, "-1, 0 or 1"),
+    "positive": Activation(a.positive, (), {"compare": 1}, lambda: (0.0,), _EXACT, "1 where x > 0, else 0"),
+    "nonnegative": Activation(a.nonnegative, (), {"compare": 1}, lambda: (0.0,), _EXACT, "1 where x >= 0, else 0"),
+    "zero": Activation(a.zero, (), {"compare": 1}, lambda: (0.0,), _EXACT, "1 where x = 0, else 0"),
+    "nonzero": Activation(a.nonzero, (), {"compare": 1}, lambda: (0.0,), _EXACT, "0 where x = 0, else 1"),
 }
 
 
