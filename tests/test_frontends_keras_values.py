@@ -306,16 +306,6 @@ def test_many_layers_of_long_names_are_found_though_keras_cuts_their_list(keras:
     assert_agrees(keras, model, graph, samples(1))
 
 
-def test_operations_are_refused_by_name_in_both_formats(keras: Any, tmp_path: Path) -> None:
-    x = keras.Input((3,), name="x")
-    model = keras.Model(x, keras.layers.Dense(2, name="d")(x * 2.0 + x))
-    for suffix in FORMATS:
-        with pytest.raises(UnsupportedLayerError) as caught:
-            lowered(model, tmp_path, suffix)
-        names = [name.split("_")[0] for name, _ in caught.value.layers]
-        assert names[0] == "multiply"
-
-
 def test_custom_classes_are_refused_even_under_a_name_of_keras(keras: Any, tmp_path: Path) -> None:
     @keras.saving.register_keras_serializable("mine")
     class Dense(keras.layers.Layer):  # type: ignore[misc, name-defined]

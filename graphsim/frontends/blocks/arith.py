@@ -63,14 +63,13 @@ def with_constant(
     to: Builder,
     op: Operation,
     x: Tensor,
-    array: npt.NDArray[np.generic],
+    array: FloatArray,
     *,
     first: bool = True,
     suffix: str = "",
     observes: Observes = "output",
 ) -> Tensor:
     """An op on a tensor and a constant, which becomes a param; ``first``: the tensor is the first operand."""
-    array = array.astype(np.float32)
     if not np.isfinite(array).all():
         raise RefusedError("its constant is not finite")
     shape = common_shape(x.shape, array.shape)

@@ -21,7 +21,7 @@ from graphsim.frontends.keras.config import (
     read_model,
 )
 from graphsim.frontends.keras.fields import shown
-from graphsim.frontends.keras.layers import RULES, Calling, Given, calling
+from graphsim.frontends.keras.layers import OPERATIONS, RULES, Calling, Given, calling
 from graphsim.frontends.keras.semantics import Semantics, detect
 from graphsim.frontends.keras.weights import is_operation, locate, read_weight
 from graphsim.graph import Graph
@@ -95,6 +95,7 @@ class _Lowerer:
         self.file, self.semantics = file, semantics
         self.builder = Builder(file)
         self._made: dict[str, Calling] = {}
+        self._steppers: set[str] = set()  # layers that know what to do with tensors of steps
         self._refusals: dict[str, str] = {}
         self._calls = 0
 
@@ -115,14 +116,20 @@ class _Lowerer:
     def _check_layer(self, layer: Layer) -> None:
         if layer.inner is not None:
             return
-        if is_operation(layer):
-            raise RefusedError(f"the operation {layer.class_name} is not lowered yet; use a layer in its place")
+        if is_operation(layer) or _is_bare_operation(layer, self.semantics):
+            operation = OPERATIONS.get(layer.class_name)
+            if operation is None:
+                raise RefusedError(f"the operation {shown(layer.class_name)} is not lowered; use a layer in its place")
+            self._made[layer.path] = operation(layer.fields, self.semantics)
+            return
         if layer.is_custom:
             raise RefusedError(f"class {shown(layer.class_name)} is not Keras's own; its code cannot be lowered")
         _check_dtype(layer)
         if layer.class_name == "InputLayer":
             return
         self._made[layer.path] = calling(layer.class_name, layer.fields, self.semantics)
+        if RULES[layer.class_name].steps:
+            self._steppers.add(layer.path)
 
     def raise_refusals(self, model: Model) -> None:
         """Raise UnsupportedLayerError if a layer was refused."""
@@ -202,7 +209,7 @@ class _Lowerer:
 
         def value(tensor: TensorId) -> Tensor | None:
             x = values[tensor]
-            return x if x is None or RULES[call.layer.class_name].steps else self.builder.settled(x)
+            return x if x is None or call.layer.path in self._steppers else self.builder.settled(x)
 
         args, kwargs = map_tensors(value, (call.args, dict(call.kwargs)))
         made = self._made[call.layer.path](self.builder, Given(args, kwargs))
@@ -223,6 +230,12 @@ class _Lowerer:
     def finish(self, outputs: list[tuple[TensorId, Tensor | None]]) -> None:
         """Add a sink for every output: the answer of a classifier, or all values. Drop what leads to no sink."""
         self.builder.finish([(tensor.layer, x) for tensor, x in outputs if x is not None])
+
+
+def _is_bare_operation(layer: Layer, semantics: Semantics) -> bool:
+    """Whether it is an operation in a ``.h5`` file of Keras 3, which names no modules: layers can be trained."""
+    bare = not layer.module and "trainable" not in layer.fields.data
+    return bare and semantics.major == 3 and layer.class_name in OPERATIONS
 
 
 def _check_dtype(layer: Layer) -> None:

@@ -3,7 +3,8 @@
 Importing this package registers every rule.
 """
 
-from graphsim.frontends.keras.layers import conv, core, distributed, norm, pool, recurrent, shape
+from graphsim.frontends.keras.layers import conv, core, distributed, norm, operations, pool, recurrent, shape
+from graphsim.frontends.keras.layers.operations import OPERATIONS
 from graphsim.frontends.keras.layers.registry import (
     RULES,
     Calling,
@@ -19,6 +20,7 @@ from graphsim.frontends.keras.layers.registry import (
 )
 
 __all__ = [
+    "OPERATIONS",
     "RULES",
     "Calling",
     "Given",
@@ -33,6 +35,7 @@ __all__ = [
     "lowers",
     "merges",
     "norm",
+    "operations",
     "pool",
     "reason_without_rule",
     "recurrent",
