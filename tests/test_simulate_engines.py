@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from engine_cases import EDGES, assert_same, bits, chain, wild_samples
-from graphs import mlp
+from graphs import mlp, rnn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from strategies import ACTIVATION_ARGS, graphs
+from strategies import ACTIVATION_ARGS, graphs, recurrent
 
 from graphsim.datasets import load
 from graphsim.errors import SimulationError
 from graphsim.frontends.keras import lower
 from graphsim.graph import Graph, Group, OneToOne, Ref
 from graphsim.graph.ops import ACTIVATIONS
+from graphsim.passes import unroll
 from graphsim.simulate.lanes import LanesEngine, Way, engine
 from graphsim.simulate.reference import ReferenceEngine
 from graphsim.zoo import shipped
@@ -175,3 +177,35 @@ def test_mnist_mlp_on_all_images_is_the_same_for_any_way_and_threads() -> None:
     assert all(np.array_equal(bits(array[::500]), bits(some.values[name])) for name, array in expected.values.items())
     for threads, way in ((1, "skip"), (2, "auto"), (3, "auto")):
         assert_same(LanesEngine(graph, threads, way).run(images), expected)
+
+
+@pytest.mark.slow
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_lanes_is_the_reference_on_recurrent_graphs(data: st.DataObject) -> None:
+    graph = data.draw(recurrent())
+    samples = data.draw(wild_samples(graph, data.draw(st.integers(1, 9), label="samples")))
+    expected = ReferenceEngine(graph).run(samples)
+    for way in WAYS:
+        assert_same(LanesEngine(graph, way=way).run(samples), expected)
+    assert_same(LanesEngine(unroll(graph).graph).run(samples), ReferenceEngine(unroll(graph).graph).run(samples))
+
+
+def test_lanes_keeps_firings_together() -> None:
+    graph = rnn(4, 3, 5)
+    samples = np.random.default_rng(2).normal(0, 1, (40, 4, 3)).astype(np.float32)
+    expected = ReferenceEngine(graph).run(samples)
+    assert expected.values["rnn"].shape == (40, 4, 5)
+    assert expected.values["steps"].shape == (40, 4, 3)
+    assert_same(LanesEngine(graph).run(samples), expected)
+    only = LanesEngine(graph).run(samples, keep=["rnn"])
+    assert list(only.values) == ["rnn"]
+    assert np.array_equal(only.values["rnn"], expected.values["rnn"])
+    assert list(LanesEngine(graph).run(samples, keep="outputs").values) == ["states", "sink"]
+
+
+def test_state_from_sample_to_sample_is_the_references_alone() -> None:
+    graph = rnn(2)
+    channels = [dataclasses.replace(c, reset=False) for c in graph.channels]
+    with pytest.raises(SimulationError, match="lanes: channel rnn@1 -> rnn@0 carries state from sample to sample"):
+        LanesEngine(Graph("stateful", graph.groups, channels, graph.params))

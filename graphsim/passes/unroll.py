@@ -22,6 +22,7 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass, fields, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -72,15 +73,21 @@ class Unrolled:
 
 
 def unroll(graph: Graph) -> Unrolled:
-    """Unroll a verified graph, and keep count of what comes from where.
+    """Unroll a verified graph, and keep count of what comes from where. As long as the graph lives it is done once.
 
     Raises:
         GraphError: a group other than ``serial`` and ``take`` has rates other than one, or too many firings in all.
     """
-    check_steps(graph)
     if graph.homogeneous and not any(g.op in ("serial", "take") for g in graph.groups):
         return Unrolled(graph, np.arange(len(graph.groups)), np.zeros(len(graph.groups), np.int64))
-    return _Unroller(graph).unrolled()
+    if graph not in _DONE:
+        check_steps(graph)
+        _DONE[graph] = _Unroller(graph).unrolled()
+    return _DONE[graph]
+
+
+#: What has been unrolled; no unrolled graph refers to its original.
+_DONE: WeakKeyDictionary[Graph, Unrolled] = WeakKeyDictionary()
 
 
 class _Unroller:

@@ -13,9 +13,11 @@ has those in one more, last axis. Sources have no values. Every engine gives the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Literal, Protocol
 
 import numpy as np
@@ -26,6 +28,7 @@ from graphsim.graph import Graph
 from graphsim.graph.ops import OPS
 from graphsim.graph.rates import check_steps
 from graphsim.graph.verify import verify
+from graphsim.passes import unroll
 
 FloatArray = npt.NDArray[np.float32]
 #: What a run keeps: every group's values, only the sinks and the groups that feed them, or the groups named.
@@ -126,26 +129,96 @@ def value_shape(graph: Graph, group: int) -> tuple[int, ...]:
     return (*((made,) if made > 1 else ()), *graph.groups[group].shape, *token_shape(graph, group))
 
 
-def check_runnable(graph: Graph, engine: str, *, rates: bool = False) -> None:
-    """Refuse what breaks the graph's rules and what an engine does not execute.
-
-    Args:
-        rates: whether the engine runs graphs that are not homogeneous.
+def check_runnable(graph: Graph, engine: str) -> None:
+    """Refuse what breaks the graph's rules and what no engine executes.
 
     Raises:
         GraphError: see :func:`graphsim.graph.verify.verify`, as native code relies on indices and shapes that fit; or
             rates other than one elsewhere than at ``serial`` and ``take``.
-        SimulationError: actors that fire several times, or initial tokens; actors of one sink group with tokens of
-            different widths.
+        SimulationError: actors of one sink group with tokens of different widths.
     """
     verify(graph)
     check_steps(graph)
-    if not rates and not graph.homogeneous:
-        raise SimulationError(f"{engine}: {graph.name} has actors that fire several times, or initial tokens")
     for sink in graph.sinks:
         if np.ptp(graph.fan_in(sink)) != 0:
             name = graph.groups[sink].name
             raise SimulationError(f"{engine}: the actors of sink {name} have different numbers of inputs")
+
+
+class Form:
+    """A graph as engines run it in which every actor fires once: unrolled, and its values put together again.
+
+    Attributes:
+        original: the graph that was given.
+        graph: unrolled; the original itself where that is homogeneous.
+
+    Raises:
+        GraphError, SimulationError: see :func:`check_runnable`; or state goes from sample to sample.
+    """
+
+    def __init__(self, graph: Graph, engine: str) -> None:
+        check_runnable(graph, engine)
+        self.original = graph
+        self._unrolled = unroll(graph)
+        self.graph = self._unrolled.graph
+        for c in self.graph.channels:
+            if c.initial_tokens:
+                src, dst = self.graph.groups[c.src].name, self.graph.groups[c.dst].name
+                raise SimulationError(
+                    f"{engine}: channel {src} -> {dst} carries state from sample to sample, as it is not reset; use "
+                    "the reference engine"
+                )
+
+    def outputs(self, keep: Keep, samples: int, flat: bool = False) -> Outputs:
+        """Room for the values of a run.
+
+        Args:
+            flat: have all of them in one array.
+        """
+        kept = kept_groups(self.original, keep)
+        shapes = {g: value_shape(self.original, g) for g in kept}
+        sizes = [samples * math.prod(shape) for shape in shapes.values()]
+        memory = np.empty(sum(sizes) if flat else 0, np.float32)
+        values: dict[str, FloatArray] = {}
+        parts: dict[int, FloatArray] = {}
+        top = 0
+        for (number, shape), size in zip(shapes.items(), sizes, strict=True):
+            array = memory[top : top + size] if flat else np.empty(size, np.float32)
+            top += size
+            firings = self._firings[number]
+            if len(firings) == 1:
+                found = array.reshape(samples, *shape)
+                parts[firings[0]] = found
+            else:  # every firing's values of all samples together
+                steps = array.reshape(len(firings), samples, *shape[1:])
+                parts.update(zip(firings, steps, strict=True))
+                found = steps.swapaxes(0, 1)
+            values[self.original.groups[number].name] = found
+        return Outputs(values, parts, memory)
+
+    @cached_property
+    def _firings(self) -> list[list[int]]:
+        """Numbers of the unrolled groups that each group has become, by token."""
+        found: list[list[int]] = [[] for _ in self.original.groups]
+        for number in np.argsort(self._unrolled.token, kind="stable").tolist():
+            if (of := int(self._unrolled.group[number])) >= 0:
+                found[of].append(number)
+        return found
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Room for the values of a run.
+
+    Attributes:
+        values: by group of the original graph, as a :class:`Run` has them.
+        parts: number of a group of the unrolled graph to its part of them, a C-contiguous view (N, *shape).
+        memory: float32: all values, one group behind the other, if that was asked for.
+    """
+
+    values: dict[str, FloatArray]
+    parts: dict[int, FloatArray]
+    memory: FloatArray
 
 
 def as_inputs(graph: Graph, samples: FloatArray | tuple[FloatArray, ...]) -> list[FloatArray]:

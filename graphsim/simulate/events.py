@@ -30,13 +30,13 @@ from graphsim.schedule.schedule import Schedule
 from graphsim.schedule.verify import verify_calendars
 from graphsim.simulate.engine import (
     FloatArray,
+    Form,
     Keep,
+    Outputs,
     Progress,
     Run,
     Timing,
     as_inputs,
-    check_runnable,
-    kept_groups,
     token_shape,
 )
 from graphsim.simulate.reference import Prepared, fire, prepare
@@ -123,18 +123,19 @@ class EventsEngine:
         mode: ``calendar`` or ``self_timed``, see the module's docstring.
 
     Raises:
-        SimulationError: the graph has rates other than one or initial tokens.
+        SimulationError: state goes from sample to sample.
         ScheduleError: the schedule is for another graph, or its calendars cannot be loaded.
     """
 
     name = "events"
 
     def __init__(self, graph: Graph, schedule: Schedule, *, mode: Mode = "calendar") -> None:
-        check_runnable(graph, self.name)
+        self.form = Form(graph, self.name)
         verdict = verify_calendars(graph, schedule)
         if not verdict.ok:
             raise ScheduleError(f"events: these calendars cannot be executed: {verdict.violations[0].message}")
         self.graph, self.schedule, self.mode = graph, schedule, mode
+        graph = self.form.graph
         self.firings = _firings(graph, schedule)
         self.hops = _hops(graph, schedule)
         self.uses: dict[tuple[int, int], int] = {}
@@ -158,14 +159,13 @@ class EventsEngine:
             TokenError: a process had to wait beyond its calendar tick, or forever; names tick, node and actor.
         """
         given = as_inputs(self.graph, samples)
-        kept = kept_groups(self.graph, keep)
         began = time.perf_counter()
-        world = _World(self, given, kept, progress)
+        outputs = self.form.outputs(keep, len(given[0]))
+        world = _World(self, given, outputs, progress)
         with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
             world.run()
-        named = {self.graph.groups[g].name: array for g, array in world.values.items()}
         timing = Timing(world.source_ticks, world.sink_ticks)
-        return Run(self.name, len(given[0]), named, timing, time.perf_counter() - began)
+        return Run(self.name, len(given[0]), outputs.values, timing, time.perf_counter() - began)
 
 
 def _firings(graph: Graph, schedule: Schedule) -> list[_Firing]:
@@ -202,18 +202,16 @@ class _World:
     """One run: the processes, the memories they share, and what they leave behind."""
 
     def __init__(
-        self, engine: EventsEngine, given: list[FloatArray], kept: list[int], progress: Progress | None
+        self, engine: EventsEngine, given: list[FloatArray], outputs: Outputs, progress: Progress | None
     ) -> None:
         self.engine, self.given, self.progress = engine, given, progress
-        self.graph, self.schedule = engine.graph, engine.schedule
+        self.graph, self.schedule = engine.form.graph, engine.schedule
         self.machine, self.period = self.schedule.machine, self.schedule.period
         self.paced = engine.mode == "calendar"
         self.env = simpy.Environment()
         self.samples = len(given[0])
         graph, s = self.graph, self.schedule
-        self.values = {
-            g: np.empty((self.samples, *graph.groups[g].shape, *token_shape(graph, g)), np.float32) for g in kept
-        }
+        self.values = outputs.parts
         self.source_ticks = np.full(self.samples, np.iinfo(np.int64).max, np.int64)
         self.sink_ticks = np.zeros(self.samples, np.int64)
         self.sinks_left = [sum(graph.groups[i].size for i in graph.sinks)] * self.samples
@@ -317,7 +315,7 @@ class _World:
             return
         if group in self.values:
             shape = token_shape(self.graph, group)
-            self.values[group].reshape(self.samples, -1, *shape)[n, actor.local] = result.reshape(shape)
+            self.values[group][n : n + 1].reshape(-1, *shape)[actor.local] = result.reshape(shape)
         if group in self.graph.sinks:
             self.sink_ticks[n] = max(int(self.sink_ticks[n]), self.env.now)
             self.sinks_left[n] -= 1

@@ -163,7 +163,7 @@ class ReferenceEngine:
     name = "reference"
 
     def __init__(self, graph: Graph) -> None:
-        check_runnable(graph, self.name, rates=True)
+        check_runnable(graph, self.name)
         self.graph = graph
         self._groups = [_Group(graph, n) for n, g in enumerate(graph.groups) if g.op != "source"]
 

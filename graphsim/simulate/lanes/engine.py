@@ -18,13 +18,11 @@ from graphsim.graph import Graph
 from graphsim.graph.channels import IntArray
 from graphsim.simulate.engine import (
     FloatArray,
+    Form,
     Keep,
     Progress,
     Run,
     as_inputs,
-    check_runnable,
-    kept_groups,
-    token_shape,
 )
 from graphsim.simulate.lanes.program import Program
 
@@ -86,7 +84,7 @@ class LanesEngine:
 
     Raises:
         GraphError: the graph breaks its own rules.
-        SimulationError: the graph has rates other than one or initial tokens; or no thread is allowed.
+        SimulationError: state goes from sample to sample; or no thread is allowed.
     """
 
     name = "lanes"
@@ -95,10 +93,10 @@ class LanesEngine:
         import graphsim.simulate.native  # noqa: F401 - first, as it says what is wrong with Numba's settings
         from graphsim.simulate.lanes import execute, loops, sums  # these import Numba; new code is compiled
 
-        check_runnable(graph, self.name)
+        self._form = Form(graph, self.name)
+        self.graph, graph = graph, self._form.graph
         if threads is not None and threads < 1:
             raise SimulationError(f"{threads} threads; the lanes engine needs at least one")
-        self.graph = graph
         self.threads = threads or _cores()
         self._execute = execute.execute
         self._program = program = Program(graph, loops, sums.ROWS, _WAYS.index(way))
@@ -114,7 +112,6 @@ class LanesEngine:
             program.scratch * 4,
         )
         self._records = program.steps.ctypes.data, len(program.steps), program.ports.ctypes.data
-        self._shapes = [(g.name, (*g.shape, *token_shape(graph, i))) for i, g in enumerate(graph.groups)]
         self._feeds = [(source, graph.channels_from(source)[0].dst) for source in graph.sources]
         self._idle: list[_Workspace] = []
         self._lock = threading.Lock()
@@ -129,18 +126,14 @@ class LanesEngine:
     ) -> Run:
         """Run samples, float32 (N, *input shape); see :class:`graphsim.simulate.engine.Engine`."""
         inputs = as_inputs(self.graph, samples)
-        kept = kept_groups(self.graph, keep)
         began = time.perf_counter()
         n = len(inputs[0])
-        values: dict[str, FloatArray] = {}
+        outputs = self._form.outputs(keep, n)
         where: list[tuple[int, int, int]] = []
         for (source, group), array in zip(self._feeds, inputs, strict=True):
             address, row = array.ctypes.data, self._rows[source]
             where += [(source, address, row), (group, address, row)]
-        for group in kept:
-            name, shape = self._shapes[group]
-            values[name] = kept_values = np.empty((n, *shape), np.float32)
-            where.append((group, kept_values.ctypes.data, self._rows[group]))
+        where += [(group, part.ctypes.data, self._rows[group]) for group, part in outputs.parts.items()]
         counts = np.zeros((len(self._program.steps), 2), np.int64)
         least = min(_STEP, self._block)
         threads = max(1, min(self.threads, self._program.edges * n // _WORTH_A_THREAD, -(-n // least)))
@@ -158,7 +151,7 @@ class LanesEngine:
             spans = _spans(n, block, threads)
             _share(spans, lambda span: self._run_span(where, *span, block, counts), threads, progress)
         self._counts = counts
-        return Run(self.name, n, values, None, time.perf_counter() - began)
+        return Run(self.name, n, outputs.values, None, time.perf_counter() - began)
 
     def _run_span(self, where: list[tuple[int, int, int]], first: int, last: int, block: int, counts: IntArray) -> None:
         """Run a range of samples in this thread."""
@@ -217,7 +210,7 @@ class LanesEngine:
     @property
     def ways(self) -> dict[str, Ways]:
         """Of the last run: how each group's weighted sums were done. Groups without such sums are left out."""
-        groups = (self.graph.groups[number] for number in self._program.steps["group"])
+        groups = (self._form.graph.groups[number] for number in self._program.steps["group"])
         return {
             group.name: Ways(int(skipped), int(total - skipped))
             for group, (skipped, total) in zip(groups, self._counts, strict=True)

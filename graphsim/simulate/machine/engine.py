@@ -14,15 +14,13 @@ from graphsim.schedule.schedule import Schedule
 from graphsim.schedule.verify import verify_calendars
 from graphsim.simulate.engine import (
     FloatArray,
+    Form,
     Keep,
     Progress,
     Run,
     Timing,
     as_inputs,
-    check_runnable,
     input_groups,
-    kept_groups,
-    token_shape,
 )
 from graphsim.simulate.machine.program import (
     EMPTY,
@@ -47,7 +45,7 @@ class MachineEngine:
     are those of source firings and of ends of sink firings as they happen, prologue and epilogue included.
 
     Raises:
-        SimulationError: the graph has rates other than one or initial tokens, or the schedule keeps too much in flight.
+        SimulationError: state goes from sample to sample, or the schedule keeps too much in flight.
         ScheduleError: the schedule is for another graph, or its calendars cannot be loaded.
     """
 
@@ -57,13 +55,14 @@ class MachineEngine:
         import graphsim.simulate.native  # noqa: F401 - first, as it says what is wrong with Numba's settings
         from graphsim.simulate.machine.interpreter import advance  # compiles, or loads what is compiled
 
-        check_runnable(graph, self.name)
+        self._form = Form(graph, self.name)
         self._advance = advance
         verdict = verify_calendars(graph, schedule)
         if not verdict.ok:
             more = f" ({verdict.violation_count - 1} more)" if verdict.violation_count > 1 else ""
             raise ScheduleError(f"the machine cannot load this schedule: {verdict.violations[0].message}{more}")
         self.graph, self.schedule = graph, schedule
+        graph = self._form.graph
         self._program = compile_program(graph, schedule)
         inputs = input_actors(graph)
         # Sources are given in source order, elements are numbered by input actor: the order of the input groups.
@@ -82,14 +81,13 @@ class MachineEngine:
         Raises:
             TokenError: a token was late, stale, lost or overwritten; names tick, node and actor.
         """
-        graph, p = self.graph, self._program
+        graph, p = self._form.graph, self._program
         given = as_inputs(graph, samples)
-        kept = kept_groups(graph, keep)
         n = len(given[0])
         if n > MOST_SAMPLES:
             raise SimulationError(f"machine: {n:,} samples in one run; it numbers at most {MOST_SAMPLES:,}")
-        actors, size = output_columns(graph, p, kept, n)
-        outputs = np.zeros(size, np.float32)
+        outputs = self._form.outputs(keep, n, flat=True)
+        actors = output_columns(graph, p, outputs)
         source_ticks = np.full(n, np.iinfo(np.int64).max, np.int64)
         sink_ticks = np.zeros(n, np.int64)
         words, transit = np.full(p.cells, EMPTY, np.uint64), np.zeros(max(1, p.transit), np.uint64)
@@ -109,22 +107,14 @@ class MachineEngine:
                 p.events, p.event_tick, p.depths, rings, p.runs, p.segments, p.weights,
                 actors, p.arguments, p.bias, p.divisor,
                 words, words.view(np.float32), transit, transit.view(np.float32), scratch,
-                rows, outputs, source_ticks, sink_ticks, status,
+                rows, outputs.memory, source_ticks, sink_ticks, status,
             )  # fmt: skip
             if failed:
                 raise TokenError(_message(graph, self.schedule, p, status))
             if progress is not None:
                 progress(min(max(0, end - p.stages + 1), n))
         wall = time.perf_counter() - began
-
-        found: dict[str, FloatArray] = {}
-        top = 0
-        for number in kept:
-            shape = (n, *graph.groups[number].shape, *token_shape(graph, number))
-            length = int(np.prod(shape, dtype=np.int64))
-            found[graph.groups[number].name] = outputs[top : top + length].reshape(shape)
-            top += length
-        return Run(self.name, n, found, Timing(source_ticks, sink_ticks), wall)
+        return Run(self.name, n, outputs.values, Timing(source_ticks, sink_ticks), wall)
 
     def _fill(self, rows: FloatArray, given: list[FloatArray], first: int, end: int) -> None:
         """Copy samples ``first`` .. ``end - 1`` of all sources side by side."""

@@ -13,6 +13,7 @@ from graphsim.errors import SimulationError
 from graphsim.graph import Channel, Dense, Graph, Window
 from graphsim.graph.ops import ACTIVATIONS, OPS, SINKS
 from graphsim.schedule.schedule import Schedule, durations, parameter_bytes
+from graphsim.simulate.engine import Outputs
 
 UInt32Array = npt.NDArray[np.uint32]
 Int64Array = npt.NDArray[np.int64]
@@ -485,18 +486,13 @@ def _add_hops(graph: Graph, schedule: Schedule, first: int, line: _Timeline) -> 
     return int(at[-1] + count[-1] * depth[-1])
 
 
-def output_columns(graph: Graph, program: Program, keep: list[int], samples: int) -> tuple[Int64Array, int]:
-    """A copy of the actor table that says where in one flat array each kept value goes, and the array's length.
-
-    Group after group, each as (samples, *shape, *token shape).
-    """
+def output_columns(graph: Graph, program: Program, outputs: Outputs) -> Int64Array:
+    """A copy of the actor table that says where in ``outputs.memory`` each kept value goes."""
     actors = program.actors.copy()
     actors[:, OUT] = -1
-    top = 0
-    for number in keep:
+    for number, part in outputs.parts.items():
         rows = actors[int(graph.first[number]) : int(graph.first[number + 1])]
-        width = int(rows[0, WIDTH])
-        rows[:, OUT] = top + width * np.arange(len(rows))
-        rows[:, OUT_STRIDE] = width * len(rows)
-        top += width * len(rows) * samples
-    return actors, top
+        start = (part.ctypes.data - outputs.memory.ctypes.data) // part.itemsize
+        rows[:, OUT] = start + int(rows[0, WIDTH]) * np.arange(len(rows))
+        rows[:, OUT_STRIDE] = int(rows[0, WIDTH]) * len(rows)
+    return actors
