@@ -149,9 +149,9 @@ def test_indices_out_of_range_never_reach_native_code() -> None:
         LanesEngine(graph)
 
 
-def test_initial_tokens_are_refused() -> None:
+def test_state_is_refused() -> None:
     graph = chain(Group(name="g", op="max", shape=(3,)), 3, OneToOne(src=1, dst=2, initial_tokens=1), {})
-    with pytest.raises(SimulationError, match="lanes: chain has actors that fire several times, or initial tokens"):
+    with pytest.raises(SimulationError, match="lanes: channel input -> g carries state from sample to sample"):
         LanesEngine(graph)
 
 
