@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -65,8 +66,8 @@ def load_graph(path: Path, weights: Path | None = None) -> Graph:
     return lower(path, weights)
 
 
-def lower(path: Path, weights: Path | None = None) -> Graph:
-    """A graph lowered from a model file: Keras, or ONNX (``.onnx``).
+def lower(path: Path, weights: Path | None = None, max_memory: int | None = None) -> Graph:
+    """A graph lowered from a model file: Keras, or ONNX (``.onnx``), in at most so many bytes (half of the memory).
 
     Raises:
         ModelError, UsageError: the file cannot be used.
@@ -76,10 +77,18 @@ def lower(path: Path, weights: Path | None = None) -> Graph:
 
         if weights is not None:
             raise UsageError(f"{path}: an ONNX file has its weights in it; leave out --weights")
-        return lower_onnx(path)
+        return lower_onnx(path, max_memory=max_memory or half_of_memory())
     from graphsim.frontends.keras import lower as lower_keras
 
-    return lower_keras(path, weights)
+    return lower_keras(path, weights, max_memory=max_memory or half_of_memory())
+
+
+def half_of_memory() -> int | None:
+    """Half of what memory this machine has, in bytes; None where it does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (AttributeError, OSError, ValueError):
+        return None
 
 
 def make_engine(name: str, graph: Graph, schedule: Schedule, threads: int | None = None) -> Engine:

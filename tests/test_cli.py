@@ -407,3 +407,18 @@ def test_a_tiny_net_that_calculates_is_trained(here: Path, capsys: pytest.Captur
     document = json.loads((here / "train.json").read_text())
     assert document["recipe"] == "alu2-minimal"
     assert main(["run", document["h5"], "--dataset", "alu", "--bits", "2", "--ops", "+,AND", "--no-reference"]) == 0
+
+
+def test_a_model_beyond_the_memory_allowed_is_refused_before_its_weights_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "d.gsim"
+    assert main(["lower", DIGITS, "-o", str(target), "--max-memory", "1K"]) == 2
+    assert re.search(
+        r"takes some [0-9,]+ bytes \(weights [0-9,]+, .* and 1,024 are allowed; raise --max-memory",
+        " ".join(capsys.readouterr().err.split()),
+    )
+    assert not target.exists()
+    assert main(["lower", DIGITS, "-o", str(target), "--max-memory", "64MiB"]) == 0
+    assert main(["lower", DIGITS, "-o", str(target), "--max-memory", "much"]) == 2
+    assert "512M or 4G" in " ".join(capsys.readouterr().err.split())

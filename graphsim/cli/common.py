@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -33,6 +34,18 @@ OpsOption = Annotated[
 def operations(listed: str | None) -> list[str] | None:
     """The operations of an ``--ops`` option; None for no option. Letters may be small."""
     return None if listed is None else [name.strip().upper() for name in listed.split(",") if name.strip()]
+
+
+def bytes_of(option: str, text: str) -> int:
+    """A number of bytes: 1000000, 512K, 64M, 4G, 1T (powers of 1024), at least 1.
+
+    Raises:
+        UsageError: it is none.
+    """
+    match = re.fullmatch(r"([0-9]{1,15})(?:([KMGT])(?:i?B)?)?", text.strip(), re.IGNORECASE)
+    if match is None or not int(match[1]):
+        raise UsageError(f"{option} {text[:40]!r} is not a number of bytes; write 1000000, 512M or 4G")
+    return int(match[1]) << {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}[(match[2] or "").upper()]
 
 
 def refuse_alu_options(only_for: str, given: Mapping[str, object]) -> None:

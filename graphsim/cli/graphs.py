@@ -10,6 +10,7 @@ import typer
 from graphsim.cli.common import (
     JsonOption,
     WeightsOption,
+    bytes_of,
     check_outputs,
     console_for,
     say_place,
@@ -27,6 +28,10 @@ def lower(
         typer.Option("--output", "-o", metavar="GSIM", help="Where the graph goes. (default: MODEL.gsim, here)"),
     ] = None,
     weights: WeightsOption = None,
+    max_memory: Annotated[
+        str | None,
+        typer.Option("--max-memory", metavar="BYTES", help="Refuse what takes more, e.g. 512M or 4G. (half of all)"),
+    ] = None,
     prune_zeros: Annotated[
         bool,
         typer.Option("--prune-zeros", help="Leave out edges of weight zero, and neurons that then lead nowhere."),
@@ -52,7 +57,7 @@ def lower(
     check_outputs(json, target)
     if target.resolve() == model.resolve():
         raise UsageError(f"{target}: would overwrite the model itself; choose another name with -o")
-    graph = lower_model(model, weights)
+    graph = lower_model(model, weights, None if max_memory is None else bytes_of("--max-memory", max_memory))
     record: dict[str, Any] = {"schema_version": 1}
     if prune_zeros:
         from graphsim.passes.prune import PruneZeros

@@ -107,9 +107,14 @@ LINEAR = Unary("linear")
 
 @dataclass
 class Builder:
-    """The graph under construction, and the layer call whose rule runs."""
+    """The graph under construction, and the layer call whose rule runs.
+
+    ``max_memory`` bytes (None: any number) may be taken by what it makes and what the frontend ``held`` before.
+    """
 
     file: str
+    max_memory: int | None = None
+    held: int = 0
     groups: list[Group] = field(default_factory=list)
     channels: list[Channel] = field(default_factory=list)
     weights: dict[str, list[Weight]] = field(default_factory=dict)
@@ -399,8 +404,9 @@ class Builder:
         """Every param that groups and channels refer to, by name. ``of`` reads a weight.
 
         Raises:
-            ModelError: a derived param leaves the range of float32.
+            ModelError: a derived param leaves the range of float32, or all take more than ``max_memory``.
         """
+        self._check_memory()
         wanted = {ref.name for group in self.groups for ref in group.params.values()}
         wanted |= {name for channel in self.channels for name in channel.references()}
         declared = {weight.param: weight for weights in self.weights.values() for weight in weights}
@@ -417,6 +423,19 @@ class Builder:
                     f"{self.file}: layer {layer!r}: {param}, derived from its weights, leaves the range of float32"
                 )
         return params
+
+    def _check_memory(self) -> None:
+        """Raise ModelError where the graph would take more memory than it may; groups and rules take next to none."""
+        sizes = [4 * math.prod(weight.shape) for weights in self.weights.values() for weight in weights]
+        # Lists take 4 bytes per entry, and 8 while they are made; the largest weight is converted from what was read.
+        weights, lists, passing = sum(sizes) + self.held, 8 * self._edges, 2 * max(sizes, default=0)
+        needed = weights + lists + passing
+        if self.max_memory is not None and needed > self.max_memory:
+            raise ModelError(
+                f"{self.file}: lowering it takes some {needed:,} bytes (weights {weights:,}, lists of edges {lists:,},"
+                f" the largest weight while it is read {passing:,}), and {self.max_memory:,} are allowed;"
+                " raise --max-memory, or lower it on a machine with more"
+            )
 
     def constant(self, name: str, array: Array) -> Stored:
         """A param of the current layer that is known already, float32 or int32."""

@@ -34,30 +34,38 @@ MAX_CALLS = 20_000
 _INPUT_DTYPES = (*_DTYPES, "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 
 
-def lower(path: Path | str, weights: Path | str | None = None, *, name: str | None = None) -> Graph:
+def lower(
+    path: Path | str,
+    weights: Path | str | None = None,
+    *,
+    name: str | None = None,
+    max_memory: int | None = None,
+) -> Graph:
     """Lower a Keras model file to a graph of one actor per neuron. Neither Keras nor TensorFlow is imported.
 
     Args:
         path: a full model (``.h5``, ``.keras``), or an architecture (``.json``).
         weights: a file to take the weights from instead; needed where ``path`` has none.
         name: of the graph; the file's name without its suffix when None.
+        max_memory: bytes that weights and lists of edges may take; no limit when None.
 
     Raises:
         UnsupportedLayerError: some layers cannot be lowered; lists all of them. No weight has been read.
-        ModelError: a file cannot be read, is damaged, or contradicts itself; names file and place.
+        ModelError: a file cannot be read, is damaged, or contradicts itself; names file and place. Or it takes more
+            than ``max_memory``; says how much.
     """
     path = Path(path)
     archive = open_archive(path)
     second = open_archive(Path(weights)) if weights is not None else None
     try:
-        return _lower(archive, second, name or path.stem)
+        return _lower(archive, second, name or path.stem, max_memory)
     finally:
         for opened in (archive, second):
             if opened is not None and opened.weights is not None:
                 opened.weights.close()
 
 
-def _lower(archive: Archive, second: Archive | None, name: str) -> Graph:
+def _lower(archive: Archive, second: Archive | None, name: str, max_memory: int | None) -> Graph:
     file, entry = archive.file, archive.config
     if entry is None:
         raise ModelError(
@@ -72,6 +80,7 @@ def _lower(archive: Archive, second: Archive | None, name: str) -> Graph:
     model = read_model(entry)
     semantics = replace(semantics, backend=(archive if second is None else second).backend or archive.backend)
     lowerer = _Lowerer(file, semantics)
+    lowerer.builder.max_memory = max_memory
     lowerer.check(model)
     outputs = lowerer.build(model)
     lowerer.raise_refusals(model)

@@ -21,11 +21,12 @@ from graphsim.graph.verify import verify
 MAX_NODES = 100_000
 
 
-def lower(path: Path | str, *, name: str | None = None) -> Graph:
+def lower(path: Path | str, *, name: str | None = None, max_memory: int | None = None) -> Graph:
     """Lower an ONNX file to a graph of one actor per neuron; nothing in the file is run.
 
     Args:
         name: of the graph; the file's name without its suffix when None.
+        max_memory: bytes that constants and lists of edges may take; no limit when None.
 
     Raises:
         UnsupportedLayerError: some operators cannot be lowered; lists all of them.
@@ -34,6 +35,7 @@ def lower(path: Path | str, *, name: str | None = None) -> Graph:
     path = Path(path)
     model = read(path)
     lowerer = _Lowerer(model)
+    lowerer.builder.max_memory, lowerer.builder.held = max_memory, path.stat().st_size
     lowerer.build()
     graph = lowerer.graph(name or path.stem)
     try:
