@@ -138,9 +138,10 @@ def test_tensorflow_measures_the_accuracy_of_the_convolutional_net(suffix: str, 
 
 
 @pytest.mark.slow
-def test_the_convolutional_net_runs_on_a_torus_and_agrees_with_tensorflow(mnist: Path) -> None:
+@pytest.mark.parametrize("engine", ["lanes", "machine"])
+def test_the_convolutional_net_runs_on_a_torus_and_agrees_with_tensorflow(engine: str, mnist: Path) -> None:
     dataset, machine = load("mnist", limit=6), load_machine("torus:8x8")
-    result = pipeline.run(shipped("mnist-cnn"), dataset, machine, engine="machine")
+    result = pipeline.run(shipped("mnist-cnn"), dataset, machine, engine=engine)
     assert result.verdict.ok
     assert result.comparison is not None
     assert result.comparison.ok, result.comparison.first_divergence
