@@ -282,3 +282,48 @@ def test_sparse_sums_of_any_number_of_samples(n: int) -> None:
     graph = Graph("sparse", graph.groups, [*graph.channels, *more], params)
     samples = values((n, 50), 11)
     assert_same(LanesEngine(graph).run(samples), ReferenceEngine(graph).run(samples))
+
+
+#: Attention of two heads of 5 over 6 steps: which steps look at which, and what they take from there; and dot products
+#: whose terms are laid out in other ways on the one side than on the other.
+DOTS: dict[str, tuple[tuple[Axis, ...], tuple[Axis, ...]]] = {
+    "scores": (
+        (Axis(2, 2), Axis(6, 6), Axis(1, 6, stride=0), Axis(5, 1, 5)),
+        (Axis(2, 2), Axis(1, 6, stride=0), Axis(6, 6), Axis(5, 1, 5)),
+    ),
+    "mix": (
+        (Axis(2, 2), Axis(6, 6), Axis(6, 1, 6), Axis(1, 5, stride=0)),
+        (Axis(2, 2), Axis(1, 6, stride=0), Axis(6, 1, 6), Axis(5, 5)),
+    ),
+    "taps laid out differently": (
+        (Axis(4, 3, 2), Axis(6, 2, 3, stride=3)),
+        (Axis(4, 3, 2), Axis(4, 2, 3)),
+    ),
+    "taps of different axes": ((Axis(3, 3), Axis(8, 4, 2, 2)), (Axis(6, 3, 2, 2), Axis(4, 4))),
+    "missing on both sides": ((Axis(4, 4, 3, pad=1),), (Axis(4, 4, 3, pad=1),)),
+    "last axes of other lengths": ((Axis(3, 3), Axis(4, 4), Axis(5, 1, 5)), (Axis(12, 12), Axis(5, 1, 5))),
+}
+
+
+@pytest.mark.parametrize("name", DOTS)
+def test_dot_products(name: str) -> None:
+    left, right = DOTS[name]
+    sizes = [math.prod(a.producers for a in axes) for axes in (left, right)]
+    groups = [
+        Group(name="source", op="source"),
+        Group(name="left", op="input", shape=(sizes[0],)),
+        Group(name="source2", op="source"),
+        Group(name="right", op="input", shape=(sizes[1],)),
+        Group(name="g", op="dot", shape=tuple(a.consumers for a in left)),
+        Group(name="sink", op="collect"),
+    ]
+    bundles = [
+        Dense(src=0, dst=1),
+        Dense(src=2, dst=3),
+        Window(src=1, dst=4, axes=left),
+        Window(src=3, dst=4, port=1, axes=right),
+        Dense(src=4, dst=5),
+    ]
+    graph = Graph("dot", groups, bundles, {})
+    samples = values((3, sizes[0]), 1), values((3, sizes[1]), 2)
+    assert_same(LanesEngine(graph).run(samples), ReferenceEngine(graph).run(samples))

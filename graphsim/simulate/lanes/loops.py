@@ -304,6 +304,42 @@ def _whole(record: int, ports: int, sources: int, out: int, rows: int, room: int
             _take(floats(gathered, count), token)
 
 
+def _pairs(record: int, ports: int, sources: int, out: int, rows: int, room: int) -> None:
+    """Op dot over two RUNS ports whose consumers miss no edge: those along the last axis side by side."""
+    step = carray(pointer(record), 1, STEP)[0]
+    x = carray(pointer(sources), 2, np.int64)
+    left, right = carray(pointer(ports), 1, PORT)[0], carray(pointer(ports + _PORT_BYTES), 1, PORT)[0]
+    one, other = carray(pointer(left.window), 1, WINDOW)[0], carray(pointer(right.window), 1, WINDOW)[0]
+    lists = carray(pointer(room), TERMS + 1, np.int64)[LISTS]
+    entry = carray(pointer(lists), (one.list + other.list, 2), np.int64)
+    length = one.length
+    for unit in range(rows * step.size // length):
+        r, number = divmod(unit, one.number)
+        acc = floats(out + unit * length * 4, length)
+        for j in range(length):
+            acc[j] = np.float32(0)
+        offsets(one.axes, one.axis_count, number, lists, False)
+        offsets(other.axes, other.axis_count, number, lists + one.list * 16, False)
+        i = t = k = u = 0
+        for _ in range(left.terms):
+            a = carray(pointer(one.runs + t * _RUN_BYTES), 1, RUN)[0]
+            b = carray(pointer(other.runs + u * _RUN_BYTES), 1, RUN)[0]
+            a_at = x[0] + (r * left.size + entry[i, 0] + a.x) * 4
+            b_at = x[1] + (r * right.size + entry[one.list + k, 0] + b.x) * 4
+            if a.x_step == 0 and b.x_step == 1:
+                factor, v = floats(a_at, 1)[0], floats(b_at, length)
+                for j in range(length):
+                    acc[j] += factor * v[j]
+            else:
+                for j in range(length):
+                    acc[j] += floats(a_at + j * a.x_step * 4, 1)[0] * floats(b_at + j * b.x_step * 4, 1)[0]
+            t, u = t + 1, u + 1
+            if t == one.run_count:
+                i, t = i + 1, 0
+            if u == other.run_count:
+                k, u = k + 1, 0
+
+
 @jit
 def _take_argmax(terms: FloatArray, token: FloatArray) -> None:
     best = _argmax(terms)
@@ -379,11 +415,13 @@ def gather_address() -> int:
 
 @cache
 def op_address(op: str) -> int:
-    """Address of the native loop of an op that folds nothing.
+    """Address of the native loop of an op that folds nothing; "pairs" is a faster one of dot.
 
     Of select and lookup: void (step record, terms, tokens, first actor, actors). Of the others: void (step record,
     first port's record, address of the addresses of every port's rows, rows of tokens, rows, scratch).
     """
+    if op == "pairs":
+        return address(f"void({', '.join(['int64'] * 6)})", _pairs)
     if op in _APPLY:
         return address("void(int64, int64, int64, int64, int64)", _APPLY[op])
     return address(f"void({', '.join(['int64'] * 6)})", specialise(_whole, op, _take=_TAKE[op]))

@@ -121,6 +121,8 @@ class Program:
         for step, number in zip(self.steps, numbers, strict=True):
             self._fill_step(step, number)
             into = [self._port(channel, rows) for channel in graph.channels_into(number)]
+            if self._in_pairs(number, into):
+                step["function"] = self._native.op_address("pairs")
             step["first_port"], step["last_port"] = len(ports), len(ports) + len(into)
             ports += into
             self.most_ports = max(self.most_ports, len(into))
@@ -224,7 +226,8 @@ class Program:
             window["rows"] = most = min(rows, max(6, _PATCH // patches.terms))
             self.patches = max(self.patches, most * (patches.terms + patches.filters))
         else:
-            port["kind"], window = RUNS, as_runs(channel, self._held)
+            joined = self._graph.groups[channel.dst].op != "dot"  # whose ports are walked side by side
+            port["kind"], window = RUNS, as_runs(channel, self._held, joined=joined)
             port["terms"] = channel.terms
             if weights is not None:
                 port["weight"]["address"] = self._held.address(weights)
@@ -232,6 +235,19 @@ class Program:
         record = np.zeros(1, WINDOW)
         record[0] = window
         port["window"] = self._held.address(record)
+
+    def _in_pairs(self, number: int, ports: list[Any]) -> bool:
+        """Whether a group is of op dot and its ports are window bundles whose edges pair off tap by tap."""
+        graph = self._graph
+        if graph.groups[number].op != "dot" or any(port["kind"] != RUNS for port in ports):
+            return False
+        for channel, port in zip(graph.channels_into(number), ports, strict=True):
+            sizes = graph.groups[channel.src].size, graph.groups[number].size
+            if channel.fan_in_range(*sizes, graph.params)[0] != port["terms"]:
+                return False
+        one, other = (self._held.record(int(port["window"])) for port in ports)
+        self.offsets = max(self.offsets, int(one["list"]) + int(other["list"]))
+        return bool(one["length"] == other["length"])
 
     def _chain(self) -> None:
         """Join steps to chains, and find the units of each."""

@@ -1,8 +1,9 @@
 """Window bundles as records: two ways to walk the same edges in channel order.
 
-*Runs* (any op): the consumers along the last axis are done side by side. Their edges at one tap of the last axis are a
-run: every ``step``-th consumer from ``first`` on, ``count`` of them, and producers that follow each other as evenly.
-For the consumers' coordinates on the other axes, the taps there give a list of offsets; the runs are applied to each.
+*Runs* (any op): the consumers along the last axis are done side by side (axes behind it that only have taps are moved
+in front of it where that leaves channel order as it is). Their edges at one tap of the last axis are a run: every
+``step``-th consumer from ``first`` on, ``count`` of them, and producers that follow each other as evenly. For the
+consumers' coordinates on the other axes, the taps there give a list of offsets; the runs are applied to each.
 
 *Patches* (weighted sums whose weights do not depend on where the window lies): axes are of three kinds. *Positions*:
 the weight is the same for every consumer. *Filters*: all consumers have the same producers, each its own weights.
@@ -43,6 +44,8 @@ WINDOW = np.dtype(
     + [(n, np.int64) for n in ("run_length", "run_step", "run_divide", "run_consumers", "groups", "filters")]
     + [(n, np.int64) for n in ("position_step", "filter_step", "group_at", "group_weights", "rows")]
 )
+#: Consumers whose producers may lie apart and yet stay in the L1 cache together.
+_SIDE_BY_SIDE = 512
 #: Filters below which runs are as fast as patches.
 _FEWEST = 4
 
@@ -89,14 +92,14 @@ class _Along(NamedTuple):
         return self.axis.stride == 0 or self.axis.consumers == 1
 
 
-def _simplified(window: Window) -> list[_Along]:
-    """The axes without those that do nothing, and with neighbours that are taken as they are joined."""
+def _simplified(window: Window, *, joined: bool = True) -> list[_Along]:
+    """The axes without those that do nothing, and with neighbours that are taken as they are joined to one."""
     found: list[_Along] = []
     for along in (_Along(a, s) for a, s in zip(window.axes, window.producer_strides, strict=True)):
         axis = along.axis
         if axis.consumers == 1 and axis.taps == 1 and axis.pad == 0:
             continue
-        if found and along.plain and found[-1].plain and found[-1].apart == along.apart * axis.producers:
+        if joined and found and along.plain and found[-1].plain and found[-1].apart == along.apart * axis.producers:
             before = found[-1].axis
             if window.weight is None or before.weight_consumer == axis.weight_consumer * axis.consumers:
                 n = before.consumers * axis.consumers
@@ -104,6 +107,14 @@ def _simplified(window: Window) -> list[_Along]:
                 continue
         found.append(along)
     return found or [_Along(Axis(1, 1), 1)]
+
+
+def _with_consumers_last(axes: list[_Along]) -> list[_Along]:
+    """The axes, but one with a few consumers behind those that only have taps: if it has one tap, order stays."""
+    at = max((i for i, along in enumerate(axes) if along.axis.consumers > 1), default=len(axes) - 1)
+    if axes[at].axis.taps > 1 or axes[at].axis.consumers > _SIDE_BY_SIDE:
+        return axes
+    return [*axes[:at], *axes[at + 1 :], axes[at]]
 
 
 def _axes(axes: list[_Along], divides: list[int], held: Held) -> int:
@@ -122,9 +133,9 @@ def _behind(sizes: list[int]) -> list[int]:
     return [math.prod(sizes[i + 1 :]) for i in range(len(sizes))]
 
 
-def as_runs(window: Window, held: Held) -> Any:
-    """A WINDOW record to walk by runs."""
-    *outer, last = _simplified(window)
+def as_runs(window: Window, held: Held, *, joined: bool = True) -> Any:
+    """A WINDOW record to walk by runs; ``joined``: of axes that may have been joined."""
+    *outer, last = _with_consumers_last(_simplified(window, joined=joined))
     runs = _runs(last)
     record = np.zeros((), WINDOW)[()]
     sizes = [along.axis.consumers for along in outer]
