@@ -315,6 +315,22 @@ def test_cudnn_layers_have_their_kernels_transposed_and_two_biases(tmp_path: Pat
         np.testing.assert_allclose(values(graph, x, "c"), expected, atol=1e-6)
 
 
+@pytest.mark.slow
+def test_cudnn_layers_compute_what_keras_2_makes_of_their_weights(tmp_path: Path) -> None:
+    import tf_keras
+
+    x = samples(STEPS, FEATURES)
+    kinds = {"CuDNNLSTM": tf_keras.layers.LSTM(UNITS, name="c"), "CuDNNGRU": tf_keras.layers.GRU(UNITS, name="c")}
+    for kind, twin in kinds.items():
+        count = 4 if kind == "CuDNNLSTM" else 3
+        arrays = weights((FEATURES, count * UNITS), (UNITS, count * UNITS), (2 * count * UNITS,))
+        stored = dict(zip(("c/kernel:0", "c/recurrent_kernel:0", "c/bias:0"), arrays, strict=True))
+        path = file_of(tmp_path, layer(kind, "c", units=UNITS), stored, version="2.2.4")
+        model = tf_keras.Sequential([tf_keras.Input((STEPS, FEATURES)), twin])
+        model.load_weights(path)
+        np.testing.assert_allclose(values(lower(path), x, "c.last"), model(x).numpy(), atol=1e-6)
+
+
 def test_states_of_keras_2_may_be_given_as_further_inputs(tmp_path: Path) -> None:
     kernel, recurrent, bias = weights((FEATURES, 3 * UNITS), (UNITS, 3 * UNITS), (3 * UNITS,))
     config = functional(
@@ -502,6 +518,11 @@ def test_time_distributed_layers_agree(keras: Any, tmp_path: Path, suffix: str) 
         layers.LSTM(3)(each(layers.Flatten())(pooled)),
         each(layers.Dense(2, activation="softmax"))(layers.LSTM(3, return_sequences=True)(x)),
     ]
+    net = keras.Sequential([keras.Input((6, 5, 2)), layers.Conv2D(2, 3), layers.Flatten(), layers.Dense(2)])
+    shared = keras.Input((FEATURES,), name="features")
+    deep = keras.Model(shared, layers.Add()([layers.Dense(2)(shared), layers.Dense(2, activation="tanh")(shared)]))
+    twice = each(deep)
+    outputs += [layers.GRU(2)(each(net)(frames)), twice(x), twice(layers.LSTM(FEATURES, return_sequences=True)(x))]
     arrays = samples(STEPS, FEATURES), samples(4, 6, 5, 2)
     graph = agree(keras, tmp_path, [x, frames], outputs, *arrays, suffix=suffix)
     assert {g.firings for g in graph.groups if g.op == "linear"} == {1, 4, STEPS}

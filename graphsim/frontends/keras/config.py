@@ -51,7 +51,7 @@ class Layer:
         class_name, module: of its class; the module is "" where the file does not say.
         fields: its config.
         is_custom: whether the file says that its class is not Keras's.
-        inner: the model, where the layer is one.
+        inner: the model, where the layer is one, or is a TimeDistributed one.
     """
 
     name: str
@@ -61,6 +61,11 @@ class Layer:
     fields: Fields
     is_custom: bool = False
     inner: Model | None = None
+
+    @property
+    def is_model(self) -> bool:
+        """Whether the layer itself is a model."""
+        return self.inner is not None and self.class_name != "TimeDistributed"
 
 
 @dataclass(frozen=True)
@@ -157,6 +162,8 @@ def _read_layer(entry: Fields, prefix: str, depth: int, position: int) -> Layer:
     # Keras 3 writes the module of its own classes, and "package>name" for registered classes of others.
     is_custom = ">" in registered or (bool(module) and not module.startswith(("keras", "tf_keras", "tensorflow")))
     inner = read_model(entry, f"{path}/", depth + 1) if is_model else None
+    if class_name == "TimeDistributed" and fields.child("layer").find("class_name") in (*SEQUENTIAL, *FUNCTIONAL):
+        inner = read_model(fields.child("layer"), f"{path}/", depth + 1)
     return Layer(name, path, class_name, module, fields, is_custom, inner)
 
 
@@ -200,7 +207,7 @@ def _implied_input(config: Fields, first: Layer, prefix: str) -> Layer:
 
 
 def _stated_shape(layer: Layer) -> Any:
-    if layer.inner is not None:
+    if layer.inner is not None and layer.is_model:
         of_inner = next((inner for inner in layer.inner.layers if inner.class_name == "InputLayer"), None)
         return None if of_inner is None else _stated_shape(of_inner)
     shape = layer.fields.find("batch_shape", "batch_input_shape")
@@ -264,7 +271,7 @@ def _from_zero(
     for tensors, are_outputs in kinds:
         offset = {}
         for layer in layers.values():
-            if layer.inner is not None:
+            if layer.is_model:
                 made = sum(name == layer.name for name, _ in calls)
                 nodes = {tensor.node for tensor in tensors if tensor.layer == layer.name}
                 usual = 1 if not is_keras3 or (are_outputs and layer.class_name in FUNCTIONAL) else 0

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from graphsim.errors import GraphError, ModelError, UnsupportedLayerError
+from graphsim.frontends.blocks.recurrent import for_every_step
 from graphsim.frontends.builder import Array, Builder, FloatArray, RefusedError, Tensor, Weight
 from graphsim.frontends.keras.archive import Archive, open_archive
 from graphsim.frontends.keras.config import (
@@ -192,7 +193,8 @@ class _Lowerer:
             made: Sequence[Tensor | None]
             try:
                 if call.layer.inner is not None:
-                    made = self._run_inner(call.layer, call.layer.inner, number, xs)
+                    run = self._run_inner if call.layer.is_model else self._run_for_every_step
+                    made = run(call.layer, call.layer.inner, number, xs)
                 else:
                     made = self._run_layer(call, number, values if None not in xs else None)
             except RefusedError as reason:
@@ -235,6 +237,27 @@ class _Lowerer:
             ):
                 raise ModelError(f"{self.file}: layer {layer.path!r} takes shape {wanted}; it gets {x.shape}")
         return self._run(inner, xs, number)
+
+    def _run_for_every_step(
+        self, layer: Layer, inner: Model, number: int, xs: list[Tensor | None]
+    ) -> Sequence[Tensor | None]:
+        """A model in a TimeDistributed layer; a mask stays with the steps."""
+        to, x = self.builder, xs[0]
+
+        def one(step: Tensor) -> Tensor:
+            outputs = self._run_inner(layer, inner, number, [step])
+            to.layer, to.call = layer.path, number
+            if len(outputs) != 1 or outputs[0] is None:
+                refused = "has layers that are not lowered" if None in outputs else f"has {len(outputs)} outputs"
+                raise RefusedError(f"its model {refused}")
+            return outputs[0]
+
+        if x is None:
+            return []
+        to.layer, to.call = layer.path, number
+        if len(x.shape) < 2:
+            raise to.error(f"repeats a model along its first axis; its input has shape {x.shape}")
+        return [for_every_step(to, x, one)]
 
     def finish(self, outputs: list[tuple[TensorId, Tensor | None]]) -> None:
         """Add a sink for every output: the answer of a classifier, or all values. Drop what leads to no sink."""

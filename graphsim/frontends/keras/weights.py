@@ -228,7 +228,7 @@ def _locate_v3(model: Model, declared: Declared, h5: Hdf5, base: str) -> dict[We
         name = _unique(snake_case(layer.class_name), used)
         path = f"{base}{folder}/{name}"
         if layer.inner is not None:
-            found = _locate_v3(layer.inner, declared, h5, f"{path}/")
+            found = _locate_v3(layer.inner, declared, h5, f"{path}/" if layer.is_model else f"{path}/layer/")
             paths |= found
         else:
             found = {}
