@@ -18,8 +18,8 @@ from graphs import mlp
 from graphsim.errors import GraphError, SimulationError
 from graphsim.graph import Dense, Group, OneToOne, Ref, Table
 from graphsim.graph.ops import ACTIVATIONS
+from graphsim.native import has, native, specialise
 from graphsim.simulate.lanes import LanesEngine, Way, Ways, loops, sums, tiles
-from graphsim.simulate.native import has, native, specialise
 from graphsim.simulate.reference import ReferenceEngine
 
 #: Sizes around every border: lanes, narrow and wide panels, slabs of both, groups of eight and of four terms.
@@ -71,7 +71,7 @@ def test_sums_on_other_cpus(cpu: str, tmp_path: Path) -> None:
     here = f"{__file__}::test_sums_of_every_shape"
     code = f"""
 import sys, pytest
-from graphsim.simulate import native
+from graphsim import native
 {patch}
 from graphsim.simulate.lanes import tiles
 assert tiles.LANES == {lanes} and native.has("avx2") == ({cpu!r} != "generic" and {has("avx2")})

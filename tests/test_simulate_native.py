@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from graphsim import native
 from graphsim.graph import arithmetic
-from graphsim.simulate import native
 
 #: A module with one entry point, as an engine's would be: prints 42 and whether it came from disk.
 MODULE = """
-from graphsim.simulate import native
+from graphsim import native
 
 @native.entry("int64(int64)")
 def double(x):

@@ -1,221 +1,419 @@
-"""Cyclic tables of one period: what is free when, modulo the period."""
+"""Cyclic tables of one period, native: what is free when, modulo the period, on links and on nodes.
+
+Importing this module compiles its entry points, or loads them from disk where they were compiled before.
+
+A link's table is a part of four arrays, from ``room[link]`` on. Of a link with one frame per tick, ``begin`` and
+``end`` hold its busy stretches, ``busy[link]`` of them, ascending, disjoint and not touching one another. With several
+frames per tick, they hold the ticks that are full, and ``tick`` and ``used`` how many frames are in each of
+``ticks[link]`` ticks, ascending.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Sequence
-from heapq import heappop, heappush
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from graphsim.native import entry, jit_call
+
+IntArray = npt.NDArray[np.int64]
+
+#: Periods that :func:`steady` simulates before it gives up.
+_TURNS = 40
+#: Firings about to get ready that :func:`steady` looks at before it begins another.
+_LOOK_AHEAD = 64
 
 
-class Lane:
-    """One thing at a time: busy stretches of a period, ascending, disjoint and not touching one another."""
+@dataclass(frozen=True)
+class Tables:
+    """The tables of all links; see the module docstring. All int64."""
 
-    __slots__ = ("_begin", "_end", "period")
+    room: IntArray
+    busy: IntArray
+    begin: IntArray
+    end: IntArray
+    ticks: IntArray
+    tick: IntArray
+    used: IntArray
 
-    def __init__(self, period: int) -> None:
-        self.period = period
-        self._begin: list[int] = []
-        self._end: list[int] = []
-
-    def copy(self) -> Lane:
-        """A table of its own with the same entries."""
-        other = Lane(self.period)
-        other._begin, other._end = self._begin.copy(), self._end.copy()
-        return other
-
-    def find(self, ready: int, ticks: int) -> int:
-        """First of the earliest ``ticks`` consecutive ticks from tick ``ready`` on that are free in every period.
-
-        -1: there are none.
+    @staticmethod
+    def empty(room: IntArray) -> Tables:
+        """Empty tables; ``room``: int64 (links + 1,), where each link's begins, with two entries for every stretch that
+        it may get, and one for every tick that it may fill.
         """
-        begin, end, period = self._begin, self._end, self.period
-        count = len(begin)
-        if not count:
-            return ready if ticks <= period else -1
-        residue = ready % period
-        i = bisect_right(begin, residue)
-        at = max(residue, end[i - 1]) if i else residue
-        round_start = 0
-        for _ in range(count + 1):
-            if i == count:
-                i, round_start = 0, round_start + period
-            if begin[i] + round_start - at >= ticks:
-                return ready - residue + at
-            at = max(at, end[i] + round_start)
-            i += 1
-        return -1
+        links = np.zeros((2, len(room) - 1), np.int64)
+        entries = np.zeros((4, int(room[-1])), np.int64)
+        return Tables(room, links[0], entries[0], entries[1], links[1], entries[2], entries[3])
 
-    def place(self, ready: int, ticks: int) -> int:
-        """Take what :meth:`find` finds; -1 and unchanged where it finds nothing."""
-        start = self.find(ready, ticks)
+    def copy(self) -> Tables:
+        """Tables of their own with the same entries."""
+        others = (self.busy, self.begin, self.end, self.ticks, self.tick, self.used)
+        return Tables(self.room, *(array.copy() for array in others))
+
+
+@jit_call
+def _right(values: Any, first: Any, count: Any, x: Any) -> Any:
+    """How many of ``count`` ascending values from ``first`` on are at most ``x``."""
+    low, high = 0, count
+    while low < high:
+        middle = (low + high) // 2
+        if values[first + middle] <= x:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@jit_call
+def _find(begin: Any, end: Any, first: Any, count: Any, period: Any, ready: Any, ticks: Any) -> Any:
+    """First of the earliest ``ticks`` consecutive ticks from ``ready`` on that are free in every period; -1: none."""
+    if count == 0:
+        return ready if ticks <= period else -1
+    residue = ready % period
+    i = _right(begin, first, count, residue)
+    at = residue
+    if i > 0:
+        at = max(residue, end[first + i - 1])
+    turn = 0
+    for _ in range(count + 1):
+        if i == count:
+            i, turn = 0, turn + period
+        if begin[first + i] + turn - at >= ticks:
+            return ready - residue + at
+        at = max(at, end[first + i] + turn)
+        i += 1
+    return -1
+
+
+@jit_call
+def _insert(values: Any, first: Any, count: Any, i: Any, x: Any) -> Any:
+    """Put ``x`` before the i-th of ``count`` values."""
+    for k in range(first + count, first + i, -1):
+        values[k] = values[k - 1]
+    values[first + i] = x
+
+
+@jit_call
+def _cover(begin: Any, end: Any, first: Any, count: Any, a: Any, b: Any) -> Any:
+    """Mark free ticks a .. b - 1 as busy; returns how many stretches there are then."""
+    i = _right(begin, first, count, a)
+    before = i > 0 and end[first + i - 1] == a
+    after = i < count and begin[first + i] == b
+    if before and after:
+        end[first + i - 1] = end[first + i]
+        for k in range(first + i, first + count - 1):
+            begin[k], end[k] = begin[k + 1], end[k + 1]
+        return count - 1
+    if before:
+        end[first + i - 1] = b
+    elif after:
+        begin[first + i] = a
+    else:
+        _insert(begin, first, count, i, a)
+        _insert(end, first, count, i, b)
+        return count + 1
+    return count
+
+
+@jit_call
+def _take(begin: Any, end: Any, first: Any, count: Any, period: Any, residue: Any, ticks: Any) -> Any:
+    """Take free ticks from ``residue`` on, around the end of the period."""
+    over = residue + ticks - period
+    if over <= 0:
+        return _cover(begin, end, first, count, residue, residue + ticks)
+    return _cover(begin, end, first, _cover(begin, end, first, count, residue, period), 0, over)
+
+
+@jit_call
+def _frames(tick: Any, used: Any, first: Any, count: Any, at: Any) -> Any:
+    """Frames in a tick of the period."""
+    i = _right(tick, first, count, at)
+    if i > 0 and tick[first + i - 1] == at:
+        return used[first + i - 1]
+    return 0
+
+
+@jit_call
+def _fill(
+    busy: Any, begin: Any, end: Any, ticks: Any, tick: Any, used: Any, first: Any, link: Any, period: Any, rate: Any,
+    at: Any, frames: Any,
+) -> Any:  # fmt: skip
+    """Put frames into a tick of the period that has room for them."""
+    i = _right(tick, first, ticks[link], at)
+    if i > 0 and tick[first + i - 1] == at:
+        used[first + i - 1] += frames
+        i -= 1
+    else:
+        _insert(tick, first, ticks[link], i, at)
+        _insert(used, first, ticks[link], i, frames)
+        ticks[link] += 1
+    if used[first + i] == rate:
+        busy[link] = _take(begin, end, first, busy[link], period, at, 1)
+
+
+@jit_call
+def _place(
+    room: Any, busy: Any, begin: Any, end: Any, ticks: Any, tick: Any, used: Any, link: Any, period: Any, rate: Any,
+    ready: Any, frames: Any,
+) -> Any:  # fmt: skip
+    """Take room for frames from tick ``ready`` on, full ticks first, in every period; the first tick, or -1: none."""
+    first = room[link]
+    if rate == 1:
+        start = _find(begin, end, first, busy[link], period, ready, frames)
         if start >= 0:
-            self.take(start % self.period, ticks)
+            busy[link] = _take(begin, end, first, busy[link], period, start % period, frames)
         return start
-
-    def take(self, residue: int, ticks: int) -> None:
-        """Take free ticks, ``residue < period``."""
-        over = residue + ticks - self.period
-        if over > 0:
-            self._take(residue, self.period)
-            self._take(0, over)
-        else:
-            self._take(residue, residue + ticks)
-
-    def _take(self, first: int, last: int) -> None:
-        begin, end = self._begin, self._end
-        i = bisect_right(begin, first)
-        joins_before = i > 0 and end[i - 1] == first
-        joins_after = i < len(begin) and begin[i] == last
-        if joins_before and joins_after:
-            end[i - 1] = end[i]
-            del begin[i], end[i]
-        elif joins_before:
-            end[i - 1] = last
-        elif joins_after:
-            begin[i] = first
-        else:
-            begin.insert(i, first)
-            end.insert(i, last)
-
-
-class WideLane:
-    """Several frames per tick: like :class:`Lane`, but a tick is full only when ``rate`` frames are in it."""
-
-    __slots__ = ("_full", "_used", "period", "rate")
-
-    def __init__(self, period: int, rate: int) -> None:
-        self.period, self.rate = period, rate
-        self._full = Lane(period)
-        self._used: dict[int, int] = {}
-
-    def copy(self) -> WideLane:
-        """A table of its own with the same entries."""
-        other = WideLane(self.period, self.rate)
-        other._full, other._used = self._full.copy(), self._used.copy()
-        return other
-
-    def place(self, ready: int, frames: int) -> int:
-        """Take room for ``frames`` frames from tick ``ready`` on, full ticks first, in every period; the first tick.
-
-        -1: there is no such room.
-        """
-        whole, rest = divmod(frames, self.rate)
-        if whole == 0:
-            return self._single(ready, rest)
-        for start in range(ready, ready + self.period):
-            if self._fits(start, whole, rest):
-                for tick in range(start, start + whole):
-                    self._fill(tick % self.period, self.rate)
-                if rest:
-                    self._fill((start + whole) % self.period, rest)
-                return start
+    whole, rest = frames // rate, frames % rate
+    if whole + (rest > 0) > period:
         return -1
-
-    def _single(self, ready: int, frames: int) -> int:
-        tick = ready
-        while True:
-            tick = self._full.find(tick, 1)
-            if tick < 0 or tick >= ready + self.period:
+    start = ready
+    while start < ready + period:
+        if whole == 0:
+            start = _find(begin, end, first, busy[link], period, start, 1)
+            if start < 0 or start >= ready + period:
                 return -1
-            if self._used.get(tick % self.period, 0) + frames <= self.rate:
-                self._fill(tick % self.period, frames)
-                return tick
-            tick += 1
-
-    def _fits(self, start: int, whole: int, rest: int) -> bool:
-        period, used = self.period, self._used
-        if whole + (rest > 0) > period:
-            return False
-        if any(used.get(tick % period, 0) for tick in range(start, start + whole)):
-            return False
-        return not rest or used.get((start + whole) % period, 0) + rest <= self.rate
-
-    def _fill(self, tick: int, frames: int) -> None:
-        total = self._used.get(tick, 0) + frames
-        self._used[tick] = total
-        if total == self.rate:
-            self._full.take(tick, 1)
+        fits = rest == 0 or _frames(tick, used, first, ticks[link], (start + whole) % period) + rest <= rate
+        k = 0
+        while fits and k < whole:
+            fits = _frames(tick, used, first, ticks[link], (start + k) % period) == 0
+            k += 1
+        if fits:
+            for k in range(whole):
+                _fill(busy, begin, end, ticks, tick, used, first, link, period, rate, (start + k) % period, rate)
+            if rest:
+                _fill(busy, begin, end, ticks, tick, used, first, link, period, rate, (start + whole) % period, rest)
+            return start
+        start += 1
+    return -1
 
 
-def steady(ready: Sequence[int], ticks: Sequence[int], period: int, *, wait: bool = False) -> list[int]:
-    """Starts of firings that share one node, when every iteration's are ready a period after the last iteration's.
+_TABLES = "int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1]"
 
-    The node fires the oldest iteration first, then what was ready first. It is simulated over periods until one is
-    like the one before. Where that takes too long, the order found so far is packed back to back.
+
+@entry(
+    f"int64({_TABLES}, int64, int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1],"
+    " int64[::1], int64[::1], int64[::1], int64[::1], int64[::1])"
+)
+def send(
+    room: Any, busy: Any, begin: Any, end: Any, ticks: Any, tick: Any, used: Any, period: Any, rate: Any, latency: Any,
+    parcels: Any, assembled: Any, hop_ptr: Any, hop_link: Any, hop_parent: Any, hop_frames: Any, hop_ticks: Any,
+    fixed: Any, hop_start: Any, hop_end: Any,
+) -> Any:  # fmt: skip
+    """Send parcels one after the other, hop by hop, each hop in the earliest ticks that are free.
 
     Args:
-        ready, ticks: of each firing, in ticks of iteration 0; the sum of ``ticks`` is at most ``period``.
+        room .. used: the tables of all links, which are filled in.
+        rate, latency: of the links.
+        parcels: in the order in which they are sent; assembled: when each of them is there.
+        hop_ptr .. hop_ticks: as in ``Routes``.
+        fixed: residue of each hop's start, -1 where it is free.
+        hop_start: filled in; hop_end: when each parcel is in memory at the other end of a hop, filled in.
+
+    Returns:
+        -1, or the link on which a frame finds no room.
+    """
+    for k in range(len(parcels)):
+        for h in range(hop_ptr[parcels[k]], hop_ptr[parcels[k] + 1]):
+            link = hop_link[h]
+            at = assembled[k] if hop_parent[h] < 0 else hop_end[hop_parent[h]]
+            if fixed[h] >= 0:
+                at += (fixed[h] - at) % period
+            else:
+                amount = hop_ticks[h] if rate[link] == 1 else hop_frames[h]
+                at = _place(room, busy, begin, end, ticks, tick, used, link, period, rate[link], at, amount)
+                if at < 0:
+                    return link
+            hop_start[h] = at
+            hop_end[h] = at + hop_ticks[h] + latency[link]
+    return -1
+
+
+@entry(
+    "void(int64[::1], int64[::1], int64[::1], int64[::1], int64, int64[::1], int64[::1], int64[::1], int64[::1],"
+    " int64[::1])"
+)
+def pour(
+    room: Any, busy: Any, begin: Any, end: Any, period: Any, order: Any, node: Any, ready: Any, ticks: Any, done: Any
+) -> None:
+    """Firings poured into what is free of their nodes' periods, each when it is ready, cut in pieces if need be.
+
+    Args:
+        room .. end: tables of the nodes, as of links, which are filled in.
+        order: of the firings. node, ready, ticks, done: of each firing; the last is filled in: when it has ended.
+    """
+    for i in order:
+        v, at, left = node[i], ready[i], ticks[i]
+        first = room[v]
+        while left > 0:
+            at = _find(begin, end, first, busy[v], period, at, 1)
+            if at < 0:
+                break
+            k = _right(begin, first, busy[v], at % period)
+            here = min(left, (begin[first + k] if k < busy[v] else period) - at % period)
+            busy[v] = _cover(begin, end, first, busy[v], at % period, at % period + here)
+            left -= here
+            at += here
+        done[i] = at
+
+
+def steady(
+    actors: IntArray, begin: IntArray, ready: IntArray, ticks: IntArray, period: int, *, wait: bool = False
+) -> IntArray:
+    """Starts of firings that share nodes, when every iteration's are ready a period after the last iteration's.
+
+    A node fires the oldest iteration first, then what was ready first. It is simulated over periods until one is like
+    the one before. Where that takes too long, the order found so far is packed back to back.
+
+    Args:
+        actors: node after node, ascending; begin: where each node's begin, and where the last one's end.
+        ready, ticks: of every actor's firing, in ticks of iteration 0; a node's ``ticks`` sum up to ``period`` at most.
+        period: in ticks.
         wait: do not begin a firing just before one of an older iteration gets ready, but wait for that, as far as the
             node's idle time of a period goes. Otherwise the node never waits while something is ready.
 
     Returns:
-        Starts, none before ``ready``, no two firings overlapping modulo the period.
+        Starts, parallel to ``actors``: none before ``ready``, no two on one node overlapping modulo the period.
     """
+    at, long = ready[actors], ticks[actors]
+    node = np.repeat(np.arange(len(begin) - 1), np.diff(begin))
+    inside = np.arange(len(actors)) - begin[node]
+    coming = inside[np.lexsort([at % period, node])]
+    ranked = inside[np.lexsort([at, node])]
+    starts = np.zeros(len(actors), np.int64)
+    unsettled = np.zeros(len(begin) - 1, np.bool_)
+    _simulate(begin, at, long, coming, ranked, period, wait, starts, unsettled)
+    for v in np.flatnonzero(unsettled):
+        here = slice(int(begin[v]), int(begin[v + 1]))
+        order = np.argsort(starts[here] % period, kind="stable")
+        residue = at[here][order[0]] + np.cumsum(long[here][order]) - long[here][order]
+        starts[here.start + order] = at[here][order] + (residue - at[here][order]) % period
+    return starts
+
+
+def in_order(actors: IntArray, begin: IntArray, wanted: IntArray, ticks: IntArray, period: int) -> IntArray:
+    """Starts of firings that share nodes, each as soon after its wanted start as the firings before it allow.
+
+    On every node they keep the cyclic order of their wanted starts. Arguments and result as those of :func:`steady`.
+    """
+    if not len(actors):
+        return np.empty(0, np.int64)
+    at, long = wanted[actors], ticks[actors]
+    many = np.diff(begin)
+    node = np.repeat(np.arange(len(many)), many)
+    order = np.lexsort([at % period, node])
+    residue, long = (at % period)[order], long[order]
+    before = np.cumsum(long) - long
+    before -= np.repeat(before[begin[:-1]], many)
+    # How far each firing is behind the back-to-back sequence; what is left over at the end of a period is carried on.
+    free = residue - before
+    last = np.maximum.reduceat(free, begin[:-1]) + np.add.reduceat(long, begin[:-1]) - period
+    free = np.maximum(free, np.repeat(last, many))
+    lift = node * (int(np.abs(free).max()) * 2 + 1)
+    late = before + np.maximum.accumulate(free + lift) - lift - residue
+    starts = np.empty(len(actors), np.int64)
+    starts[order] = at[order] + late
+    return starts
+
+
+@jit_call
+def _push(heap: Any, key: Any) -> Any:
+    """Add to a binary heap, a list of integers with the least one first."""
+    heap.append(key)
+    i = len(heap) - 1
+    while i > 0 and heap[(i - 1) // 2] > key:
+        heap[i] = heap[(i - 1) // 2]
+        i = (i - 1) // 2
+    heap[i] = key
+
+
+@jit_call
+def _pop(heap: Any) -> Any:
+    """Remove the least one of a heap."""
+    key = heap.pop()
+    count, i = len(heap), 0
+    if count == 0:
+        return
+    while 2 * i + 1 < count:
+        child = 2 * i + 1
+        if child + 1 < count and heap[child + 1] < heap[child]:
+            child += 1
+        if heap[child] >= key:
+            break
+        heap[i] = heap[child]
+        i = child
+    heap[i] = key
+
+
+@jit_call
+def _node(ready: Any, ticks: Any, order: Any, by_rank: Any, period: Any, wait: Any, starts: Any) -> Any:
+    """:func:`steady` on one node; whether a period was like the one before."""
     count = len(ready)
-    order = sorted(range(count), key=lambda i: (ready[i] % period, i))
-    phases = [ready[i] % period for i in order]
+    phases = ready % period
     # Iteration n of firing i is released in period n + age: the greater its age, the older what is released.
-    age = [ready[i] // period for i in range(count)]
-    rank = [0] * count
-    for position, i in enumerate(sorted(range(count), key=lambda i: (ready[i], i))):
-        rank[i] = position
-
-    def coming(turn: int, at: int, now: int, iteration: int, within: int) -> int:
-        """When the next firing of an older iteration gets ready, if it does so within so many ticks; else ``now``."""
-        for ahead in range(at, min(at + _LOOK_AHEAD, 2 * count)):
-            later, position = divmod(ahead, count)
-            when = (turn + later) * period + phases[position]
-            if when > now + within:
-                break
-            if turn + later - age[order[position]] < iteration:
-                return when
-        return now
-
-    starts = [0] * count
-    heap: list[tuple[int, int, int, int]] = []
-    before: tuple[int, list[tuple[int, int]]] | None = None
-    now = 0
-    spare = period - sum(ticks) if wait else 0
+    age = ready // period
+    rank = np.empty(count, np.int64)
+    for i in range(count):
+        rank[by_rank[i]] = i
+    # What is released and waits: iteration * count + rank, the oldest iteration first.
+    heap = [np.int64(0)]
+    heap.pop()
+    # What waits at the end of a period, a bit for each period since its release.
+    waits, before = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    now, over, over_before = np.int64(0), np.int64(0), np.int64(-1)
+    spare = period - ticks.sum() if wait else np.int64(0)
     for turn in range(_TURNS):
         base = turn * period
         at, left = 0, spare
         while True:
-            while at < count and base + phases[at] <= now:
-                i = order[at]
-                heappush(heap, (turn - age[i], rank[i], i, turn))
+            while at < count and base + phases[order[at]] <= now:
+                _push(heap, (turn - age[order[at]]) * count + rank[order[at]])
                 at += 1
-            if heap and now < base + period:
-                if left:
-                    until = coming(turn, at, now, heap[0][0], min(left, ticks[heap[0][2]] - 1))
+            if len(heap) > 0 and now < base + period:
+                iteration, i = heap[0] // count, by_rank[heap[0] % count]
+                if left > 0:
+                    # Wait for a firing of an older iteration that gets ready before this one would end.
+                    until, limit = now, now + min(left, ticks[i] - 1)
+                    for ahead in range(at, min(at + _LOOK_AHEAD, 2 * count)):
+                        other = order[ahead % count]
+                        when = (turn + ahead // count) * period + phases[other]
+                        if when > limit:
+                            break
+                        if turn + ahead // count - age[other] < iteration:
+                            until = when
+                            break
                     if until > now:
                         left -= until - now
                         now = until
                         continue
-                _, _, i, released = heappop(heap)
-                starts[i] = now + (age[i] - released) * period
+                _pop(heap)
+                starts[i] = now - iteration * period
                 now += ticks[i]
             elif at < count:
-                now = max(now, base + phases[at])
+                now = max(now, base + phases[order[at]])
             else:
                 break
-        state = max(now - base - period, 0), sorted((i, turn - released) for *_, i, released in heap)
-        if state == before:
-            return starts
-        before = state
-    return packed(sorted(range(count), key=lambda i: (starts[i] % period, i)), ready, ticks, period)
+        over = max(now - base - period, np.int64(0))
+        waits[:] = 0
+        for k in range(len(heap)):
+            i = by_rank[heap[k] % count]
+            waits[i] |= 1 << (turn - heap[k] // count - age[i])
+        same = over == over_before
+        for i in range(count):
+            same = same and waits[i] == before[i]
+            before[i] = waits[i]
+        if same:
+            return True
+        over_before = over
+    return False
 
 
-#: Periods that ``steady`` simulates before it gives up.
-_TURNS = 40
-#: Firings about to get ready that ``steady`` looks at before it begins another.
-_LOOK_AHEAD = 64
-
-
-def packed(order: Sequence[int], ready: Sequence[int], ticks: Sequence[int], period: int) -> list[int]:
-    """Starts of firings back to back in a cyclic order: each at the first tick from ``ready`` on with its residue."""
-    starts = [0] * len(ready)
-    residue = ready[order[0]] % period if order else 0
-    for i in order:
-        starts[i] = ready[i] + (residue - ready[i]) % period
-        residue += ticks[i]
-    return starts
+@entry("void(int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64, boolean, int64[::1], boolean[::1])")
+def _simulate(
+    begin: Any, ready: Any, ticks: Any, coming: Any, ranked: Any, period: Any, wait: Any, starts: Any, unsettled: Any
+) -> None:
+    """Simulate all nodes; ``coming`` and ``ranked``: each node's firings by phase and by tick of being ready."""
+    for v in range(len(begin) - 1):
+        a, b = begin[v], begin[v + 1]
+        unsettled[v] = not _node(ready[a:b], ticks[a:b], coming[a:b], ranked[a:b], period, wait, starts[a:b])

@@ -25,7 +25,7 @@ from graphsim.schedule.place import (
     one_to_one,
     read_placement,
 )
-from graphsim.schedule.route import STYLES, Routes, route
+from graphsim.schedule.route import STYLES, Packed, Routes, route
 from graphsim.schedule.schedule import Schedule
 from graphsim.schedule.slots import Slots, allot, check_memory
 from graphsim.schedule.timing import Times, Timing
@@ -92,13 +92,15 @@ def _search(costs: Costs, tried: _Tried) -> None:
     """
     nodes = nodes_by_distance(costs.machine)
     count = len(nodes)
-    for k in _counts(count):
-        if tried.period is None or fewest_ticks(costs, k) < tried.period:
-            tried.attempt(lambda k=k: contiguous(costs, nodes[:k]))  # type: ignore[misc]
-        for light in LIGHT_LAYERS[1:]:
-            if tried.period is None or fewest_ticks(costs, k) < tried.period:
+    most = max(1, _PLACED // costs.graph.actor_count)
+    counts = _counts(count)
+    if len(LIGHT_LAYERS) * len(counts) > most:
+        counts = [max(1, count >> i) for i in range(count.bit_length())]
+    for k in counts:
+        for light in LIGHT_LAYERS:
+            if tried.period is None or (tried.count < most and fewest_ticks(costs, k) < tried.period):
                 tried.attempt(lambda k=k, light=light: contiguous(costs, nodes[:k], light))  # type: ignore[misc]
-    if tried.period is None:
+    if tried.period is None or tried.count >= most:
         return
     # Of the same period, for latency: the least k that may have it, and other places for light layers.
     low, high = 1, count
@@ -108,7 +110,8 @@ def _search(costs: Costs, tried: _Tried) -> None:
     best = min(tried.found, key=lambda c: c.bound.ticks).node
     for k in dict.fromkeys((len(np.unique(best)), low)):
         for light in LIGHT_LAYERS:
-            tried.attempt(lambda k=k, light=light: contiguous(costs, nodes[:k], light))  # type: ignore[misc]
+            if tried.count < most:
+                tried.attempt(lambda k=k, light=light: contiguous(costs, nodes[:k], light))  # type: ignore[misc]
 
 
 def _counts(count: int) -> list[int]:
@@ -122,6 +125,9 @@ def _counts(count: int) -> list[int]:
 
 #: Numbers of nodes up to this one, and down to this many below all nodes, are tried one by one.
 _NEXT = 16
+#: Actors that are placed over all placements tried. Where that is too few for all numbers of nodes, all, half, a
+#: quarter and so on of the nodes are tried; and the search ends when that many are placed and a schedule is found.
+_PLACED = 1_000_000
 
 
 class _Tried:
@@ -166,8 +172,9 @@ class _Tried:
         """The best schedule: smallest period, then latency, then memory, then the fewest nodes."""
         best: tuple[tuple[int, int, int, int], Schedule] | None = None
         ranked = sorted(self.found, key=lambda c: (c.bound.ticks, c.nodes))
+        timed = max(1, min(_TIMED, _PLACED // self.costs.graph.actor_count))
         for number, candidate in enumerate(ranked):
-            if best is not None and candidate.bound.ticks + (number >= _TIMED) > best[0][0]:
+            if best is not None and candidate.bound.ticks + (number >= timed) > best[0][0]:
                 break
             try:
                 key, schedule = candidate.timed(strategy, bound)
@@ -189,7 +196,7 @@ class _Tried:
         return f"{used:,} of {there:,} nodes are used; a placement on more failed: {self.error}"[:1000]
 
 
-#: Candidates of one period whose latency is found out.
+#: Candidates of one period whose latency is found out, at most.
 _TIMED = 6
 
 
@@ -248,10 +255,12 @@ def _routed(costs: Costs, node: Placement, ticks: IntArray) -> _Candidate:
     """
     graph, machine = costs.graph, costs.machine
     read = readers(graph, node, len(machine.nodes))
+    packed = Packed(graph, machine, node, read)
+    busy = int(np.bincount(node, weights=ticks).max())
     candidates = []
     error: InfeasibleError | None = None
     for style in STYLES:
-        routes = route(graph, machine, node, read, style)
+        routes = route(packed, max(1, busy), style)
         bound = _placement_bound(machine, node, ticks, routes)
         try:
             _check_calendars(machine, routes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +24,16 @@ Int32Array = npt.NDArray[np.int32]
 MOST_TREES = 64
 #: Trees that are led around a loaded link by way of trial, at most.
 _RELIEFS = 200
+#: Nodes that trees are led through by way of trial, at most, beyond those.
+_RELIEF_NODES = 400_000
 #: Ticks that no way around a loaded link takes.
 _DETOUR = 1 << 40
+#: Ticks that a link counts for whose calendar is too small.
+_FULL = 1 << 30
 #: Parcels are filled with tokens until at most this part of their frames is padding.
 PADDING = 1 / 64
+#: With more (token, other node that reads it) pairs than this, parcels are so many times larger that there are fewer.
+FINE_PAIRS = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -73,39 +79,72 @@ class Style:
 
     Attributes:
         spread: balance the links under all parcels, not only under bursts.
-        relieve: in the end, lead trees around the links that are loaded most.
         idle_free: measure ways as if nodes that fire nothing were not there, so that a placement on few nodes of a ring
             is routed as on a ring of so many.
     """
 
     spread: bool = False
-    relieve: bool = False
     idle_free: bool = False
 
 
 #: Styles in the order in which they are tried; the first keeps latency low.
-STYLES = (Style(), Style(relieve=True), Style(spread=True, relieve=True), Style(relieve=True, idle_free=True))
+STYLES = (Style(), Style(spread=True), Style(idle_free=True))
 
 
-def route(graph: Graph, machine: Machine, node: Int32Array, read: Readers, style: Style = STYLES[0]) -> Routes:
-    """Pack every token that is read elsewhere into parcels, and find their trees.
+class Packed:
+    """Every token that is read elsewhere, packed into parcels; and what each class of them loads links with."""
 
-    Bursts (many parcels that are ready at once) are spread over several trees, so that the load of the links out of
-    their node is balanced; other parcels take the fastest way, the less loaded of equals.
+    def __init__(self, graph: Graph, machine: Machine, node: Int32Array, read: Readers) -> None:
+        self.machine, self.busy = machine, set(np.unique(node).tolist())
+        self.classes = _classes(graph, machine, node, read)
+        #: Frames of each class on a link out of its node, and of all that are ready at the same time.
+        self.frames: list[int] = []
+        together: dict[tuple[int, int], int] = {}
+        widest = [
+            min((machine.links[link].frame_bits for link in machine.out_links(v)), default=1)
+            for v in range(len(machine.nodes))
+        ]
+        for c in self.classes:
+            self.frames.append(len(c.parcels) * -(-c.bits // widest[c.root]))
+            together[c.group, c.root] = together.get((c.group, c.root), 0) + self.frames[-1]
+        idle = {number for number, group in enumerate(graph.groups) if group.op in ("source", "input")}
+        self.at_once = [
+            together[c.group, c.root] if c.group in idle else own
+            for c, own in zip(self.classes, self.frames, strict=True)
+        ]
+        #: Nodes that send so much that the calendars of their links are half full even if every frame takes but one.
+        sent = np.zeros(len(machine.nodes), np.int64)
+        np.add.at(sent, [c.root for c in self.classes], self.frames)
+        self.crowded = {
+            v
+            for v in np.flatnonzero(sent).tolist()
+            if 2 * sent[v] > sum(machine.links[link].calendar_entries for link in machine.out_links(v))
+        }
+
+
+def route(packed: Packed, enough: int, style: Style = STYLES[0]) -> Routes:
+    """Find a tree for every parcel.
+
+    Bursts (many parcels that are ready at once: of one class, or all of a layer that does no work) are spread over
+    several trees, so that the load of the links out of their node is balanced, and so is all that a crowded node sends;
+    other parcels take the fastest way, the less loaded of equals. In the end trees are led around the links that are
+    loaded most, while one is loaded for more than ``enough`` ticks, or beyond its calendar.
     """
-    classes = _classes(graph, machine, node, read)
-    router = _Router(machine, set(node.tolist()) if style.idle_free else set(range(len(machine.nodes))))
-    bursts = [c for c in classes if style.spread or len(c.parcels) * router.frames(c) > router.patience(c.root)]
-    for c in sorted(bursts, key=lambda c: (-len(c.parcels) * router.frames(c), c.group, c.root)):
-        router.balanced(c)
+    machine = packed.machine
+    classes = [replace(c, trees=[]) for c in packed.classes]
+    router = _Router(machine, packed.busy if style.idle_free else set(range(len(machine.nodes))), enough)
+    frames, at_once = packed.frames, packed.at_once
+    spread = set(range(len(machine.nodes))) if style.spread else packed.crowded
+    bursts = [i for i, c in enumerate(classes) if c.root in spread or at_once[i] > router.patience(c.root)]
+    for i in sorted(bursts, key=lambda i: (-frames[i], classes[i].group, classes[i].root)):
+        router.balanced(classes[i], frames[i] / at_once[i])
     by_root: dict[int, list[_Class]] = {}
     for c in classes:
         if not c.trees:
             by_root.setdefault(c.root, []).append(c)
     for root in sorted(by_root):
         router.fastest(root, by_root[root])
-    if style.relieve:
-        router.relieve(classes)
+    router.relieve(classes)
     return _assemble(machine, classes)
 
 
@@ -122,13 +161,14 @@ def _classes(graph: Graph, machine: Machine, node: Int32Array, read: Readers) ->
         key = (int(group_of[token]), int(home[token]), targets[ptr[token] : ptr[token + 1]].tobytes())
         found.setdefault(key, []).append(token)
     widths = sorted({link.frame_bits for link in machine.links})
+    coarse = max(1, len(targets) // FINE_PAIRS)
     classes = []
     for (group, root, names), tokens in sorted(found.items(), key=lambda item: (item[0][0], item[1][0])):
         each = int(bits[tokens[0]])
-        size = _parcel_size(each, widths, len(tokens))
+        size = coarse * _parcel_size(each, widths, len(tokens))
         parcels: list[Sequence[int]] = [tokens[i : i + size] for i in range(0, len(tokens), size)]
         reached = tuple(np.frombuffer(names, np.int32).tolist())
-        classes.append(_Class(group, root, reached, parcels, each * size, []))
+        classes.append(_Class(group, root, reached, parcels, each * len(parcels[0]), []))
     return classes
 
 
@@ -148,19 +188,16 @@ def _parcel_size(bits: int, widths: Sequence[int], most: int) -> int:
 class _Router:
     """Finds trees and remembers how many frames every link carries."""
 
-    def __init__(self, machine: Machine, busy: set[int]) -> None:
-        self.links = machine.links
+    def __init__(self, machine: Machine, busy: set[int], enough: int) -> None:
+        self.links, self.enough = machine.links, enough
         self.out = [machine.out_links(v) for v in range(len(machine.nodes))]
         self.dst = [link.dst for link in machine.links]
         self.src = [link.src for link in machine.links]
         self.rate = [link.frames_per_tick for link in machine.links]
+        self.most = [min(link.calendar_entries, enough * link.frames_per_tick) for link in machine.links]
         self.delay = [1 + link.latency if link.dst in busy else 0 for link in machine.links]
         self.load = [0] * len(machine.links)
         self._reach: dict[int, int] = {}
-
-    def frames(self, c: _Class) -> int:
-        """Frames of one parcel on the links out of its node, at most."""
-        return max(-(-c.bits // self.links[link].frame_bits) for link in self.out[c.root])
 
     def patience(self, root: int) -> int:
         """Ticks to the farthest node: a burst longer than that gains by being spread."""
@@ -168,9 +205,12 @@ class _Router:
             self._reach[root] = max(ticks for ticks, _ in self._tree_of_fastest(root)[0])
         return 2 + self._reach[root]
 
-    def balanced(self, c: _Class) -> None:
-        """Trees that together load the links evenly; parcel i of the class takes tree i modulo their number."""
-        count = min(len(c.parcels), MOST_TREES, 4 * len(self.out[c.root]))
+    def balanced(self, c: _Class, share: float) -> None:
+        """Trees that together load the links evenly; parcel i of the class takes tree i modulo their number.
+
+        ``share``: of the class in what is sent at once; the fewer other classes there are, the more trees it gets.
+        """
+        count = max(1, min(len(c.parcels), MOST_TREES, round(4 * len(self.out[c.root]) * share)))
         for number in range(count):
             parcels = len(range(number, len(c.parcels), count))
             tree = self._grow(c, parcels)
@@ -218,33 +258,51 @@ class _Router:
         return tree
 
     def relieve(self, classes: Sequence[_Class]) -> None:
-        """Lead trees around the links that are loaded most, one after the other, and keep the best found.
+        """Lead trees around the links that are loaded too much, one after the other, and keep the best found.
 
         A step that only moves the greatest load elsewhere is taken too: it may open a way. Trees take turns.
         """
         users = [(c, number) for c in classes for number in range(len(c.trees))]
-        best, kept = self._pressure(), [list(c.trees) for c in classes]
-        turn = 0
+        best, turn = self._pressure(), 0
+        changed: list[tuple[_Class, int, list[int]]] = []  # since the best, and what was there before
+        tries = _RELIEFS + _RELIEF_NODES // len(self.out)
         for _ in range(_RELIEFS):
             top = self._pressure()
+            if top[0] <= self.enough:
+                break
             for count in range(len(users)):
                 c, number = users[(turn + count) % len(users)]
-                if top[2] in c.trees[number] and self._redirect(c, number, top):
+                if top[2] not in c.trees[number]:
+                    continue
+                before = c.trees[number]
+                tries -= 1
+                if self._redirect(c, number, top):
+                    changed.append((c, number, before))
                     turn += count + 1
+                    break
+                if tries <= 0:
                     break
             else:
                 break
+            if tries <= 0:
+                break
             now = self._pressure()
             if now[:2] < best[:2]:
-                best, kept = now, [list(c.trees) for c in classes]
-        for c, trees in zip(classes, kept, strict=True):
-            c.trees = trees
+                best, changed = now, []
+        for c, number, before in reversed(changed):
+            c.trees[number] = before
+
+    def _ticks(self, link: int, load: int) -> int:
+        """Ticks for which so many frames load a link; frames beyond its calendar weigh more than all ticks."""
+        return -(-load // self.rate[link]) + (_FULL if load > self.links[link].calendar_entries else 0)
 
     def _pressure(self) -> tuple[int, int, int]:
         """Ticks of the most loaded link, how many links have as many, and the first of them."""
-        ticks = [-(-load // rate) for load, rate in zip(self.load, self.rate, strict=True)]
+        full = [link for link, load in enumerate(self.load) if load > self.most[link]]
+        ticks = [self._ticks(link, self.load[link]) for link in full or range(len(self.load))]
         top = max(ticks, default=0)
-        return top, ticks.count(top), ticks.index(top) if ticks else -1
+        first = ticks.index(top) if ticks else -1
+        return top, ticks.count(top), full[first] if full else first
 
     def _redirect(self, c: _Class, number: int, pressure: tuple[int, int, int]) -> bool:
         """Lead one tree around the most loaded link, if that makes nothing worse."""
@@ -300,7 +358,7 @@ class _Router:
                 if v == root and top is None:
                     loaded += more
                 price = so_far + loaded // self.rate[link] + self.delay[link]
-                if top is not None and -(-(loaded + more) // self.rate[link]) >= top:
+                if top is not None and self._ticks(link, loaded + more) >= top:
                     price += _DETOUR
                 if price < cost.get(u, 1 << 62):
                     cost[u], into[u], ticks[u] = price, link, ticks[v] + self.delay[link]

@@ -11,12 +11,16 @@ such that nothing just misses its slot and waits for a whole period.
    little longer every time, and go back to 2.
 4. When nothing comes too late, that is the schedule. Keep the order that each node found, and let everything start as
    early as that order allows. Otherwise keep the residues, and let what comes too late wait for its next turn.
+
+Where there are many layers this does not come to an end. Therefore another way is tried too: layer by layer, firings
+are poured into what is still free of their nodes' periods, which leaves no gaps, and then fired in that order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -24,17 +28,21 @@ import numpy.typing as npt
 from graphsim.analysis.tokens import Readers, input_actors, token_makers
 from graphsim.graph import Graph
 from graphsim.machine import Machine
-from graphsim.schedule.calendar import Lane, WideLane, steady
 from graphsim.schedule.reading import Pairs
 from graphsim.schedule.route import Routes
+
+if TYPE_CHECKING:
+    from graphsim.schedule.calendar import Tables
 
 IntArray = npt.NDArray[np.int64]
 Int32Array = npt.NDArray[np.int32]
 
+#: Margins that are tried when firings are poured, in longest firings of their node.
+_MARGINS = (0, 1, 2, 3, 4, 6, 8)
 #: Rounds of steps 2 and 3.
 _ROUNDS = 24
 #: Firings and hops that are looked at, over all passes, before the latency found so far is taken.
-_EFFORT = 400_000
+_EFFORT = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,7 @@ class _Kept:
     """The state of a pass after the first groups, which do no work and so are the same in every pass of a period."""
 
     period: int
-    lanes: list[Lane | WideLane]
+    tables: Tables
     arrival: IntArray
     hop_start: IntArray
     token_end: IntArray
@@ -82,24 +90,25 @@ class Timing:
         self._hops = np.searchsorted(routes.parcel_group, np.arange(len(graph.groups) + 1))
         self._deliver_hop, self._deliver_pair = self._deliveries()
         order = np.argsort(node, kind="stable")
-        busy = order[ticks[order] > 0]
-        cuts = np.flatnonzero(np.diff(node[busy])) + 1
-        self._on_node: list[IntArray] = list(np.split(busy, cuts)) if len(busy) else []
-        self._node_row = {int(node[actors[0]]): row for row, actors in enumerate(self._on_node)}
+        #: Actors that do work, node after node: those of ``_worker[i]`` are ``_busy[_ends[i]:_ends[i + 1]]``.
+        self._busy = order[ticks[order] > 0]
+        self._worker, first = np.unique(node[self._busy], return_index=True)
+        self._ends = np.append(first, len(self._busy)).astype(np.int64)
         worked = np.add.reduceat(ticks, graph.first[:-1])
         self._workless = int(np.argmax(worked > 0)) if worked.any() else len(worked)
         self._kept: _Kept | None = None
         self._effort = _EFFORT
         self._full = -1
-        self._packed: dict[int, dict[int, int]] = {}
+        self._packed: set[int] = set()
         self._estimate = np.zeros(0, np.int64)
-        links = machine.links
-        self._hop_link = routes.hop_link.tolist()
-        self._hop_parent = routes.hop_parent.tolist()
-        self._hop_frames = routes.hop_frames.tolist()
-        self._hop_ticks = routes.hop_ticks.tolist()
-        self._latency = [link.latency for link in links]
-        self._rate = [link.frames_per_tick for link in links]
+        self._latency = np.array([link.latency for link in machine.links], np.int64)
+        self._rate = np.array([link.frames_per_tick for link in machine.links], np.int64)
+        self._hop_link = routes.hop_link.astype(np.int64)
+        self._fixed = np.full(len(routes.hop_link), -1, np.int64)
+        # A hop may add two stretches to its link's table; of several frames per tick, an entry for every tick.
+        entries = 2 + np.where(self._rate[self._hop_link] > 1, 2 * routes.hop_ticks, 0)
+        room = np.bincount(self._hop_link, weights=entries, minlength=len(machine.links)).astype(np.int64)
+        self._room = np.concatenate([[0], np.cumsum(room)]).astype(np.int64)
 
     def find(self, period: int) -> Times | None:
         """Times with this period, or None where frames cannot be fitted into the links' calendars."""
@@ -109,6 +118,7 @@ class Timing:
         settled = [self._settle(period, alone, none, wait=wait) for wait in (False, True)]
         while all(s is None for s in settled) and self._pack(period):
             settled = [self._settle(period, alone, none, wait=wait) for wait in (False, True)]
+        settled.append(self._poured(period))
         best = min((s for s in settled if s is not None), key=lambda s: s.times.latency, default=None)
         if best is None:
             return None
@@ -190,7 +200,8 @@ class Timing:
         for actor in waits[np.lexsort((waits, needed[waits]))].tolist():
             if int(self.node[actor]) in seen:
                 continue
-            here = self._on_node[self._node_row[int(self.node[actor])]]
+            row = int(np.searchsorted(self._worker, self.node[actor]))
+            here = self._busy[self._ends[row] : self._ends[row + 1]]
             turns, into = np.divmod(needed[actor] - start[here], period)
             blocking = here[(turns >= 1) & (into < self.ticks[here])]
             if len(blocking):
@@ -219,25 +230,34 @@ class Timing:
         if int(ticks.sum()) > period:
             return False
         begin = int(self._estimate[hops[0]]) + np.cumsum(ticks) - ticks
-        self._packed[link] = dict(zip(hops.tolist(), (begin % period).tolist(), strict=True))
+        self._packed.add(link)
+        self._fixed[hops] = begin % period
         self._kept = None
         return True
 
     def _alone(self) -> IntArray:
         """When the inputs of each firing are there if iterations do not overlap."""
-        self._full, self._packed = -1, {}
+        self._full, self._packed = -1, set()
+        self._fixed[:] = -1
         free = np.zeros(len(self.machine.nodes), np.int64)
-        node, ticks = self.node, self.ticks
 
         def start(first: int, last: int, ready: IntArray) -> IntArray:
+            """Firings of one group, node by node in the order of their ids, each when it is ready and its node free."""
             found = ready.copy()
-            here = node[first:last]
-            for v in np.unique(here[ticks[first:last] > 0]):
-                at = np.flatnonzero((here == v) & (ticks[first:last] > 0))
-                before = np.cumsum(ticks[first:last][at]) - ticks[first:last][at]
-                begin = before + np.maximum(np.maximum.accumulate(ready[at] - before), free[v])
-                found[at] = begin
-                free[v] = int(begin[-1] + ticks[first:last][at[-1]])
+            at = np.flatnonzero(self.ticks[first:last] > 0)
+            at = at[np.argsort(self.node[first:last][at], kind="stable")]
+            if not len(at):
+                return found
+            nodes, begin, many = np.unique(self.node[first:last][at], return_index=True, return_counts=True)
+            ticks = self.ticks[first:last][at]
+            before = np.cumsum(ticks) - ticks
+            before -= np.repeat(before[begin], many)
+            wait = np.maximum(ready[at] - before, np.repeat(free[nodes], many))
+            # The greatest so far on the same node: later nodes are lifted above all earlier ones.
+            lift = np.repeat(np.arange(len(nodes)) * (int(wait.max()) + 1), many)
+            found[at] = before + np.maximum.accumulate(wait + lift) - lift
+            ends = begin + many - 1
+            free[nodes] = found[at[ends]] + ticks[ends]
             return found
 
         result = self._pass(None, start)
@@ -245,11 +265,53 @@ class Timing:
         self._estimate = result[1]
         return result[2]
 
+    def _poured(self, period: int) -> _Settled | None:
+        """The best found by pouring: as if firings could be cut in pieces, each is done at once when it is ready, in
+        ticks of the period that its node has left; then all are whole, in that order, with a margin for those delayed.
+        """
+        best: _Settled | None = None
+        for margin in _MARGINS:
+            ready, plan = self._cut(period, margin)
+            result = self._follow(period, plan, strict=True)
+            if result is None:
+                break
+            settled = _Settled(Times(result[0], result[1], self._span(result[0])), ready, result[2])
+            if best is None or settled.times.latency < best.times.latency:
+                best = settled
+            if not np.any((result[2] > plan) & (self.ticks > 0)):
+                break
+        return best
+
+    def _cut(self, period: int, margin: int) -> tuple[IntArray, IntArray]:
+        """When the inputs of each firing are there, and its planned start; ``margin``: in longest firings of a node."""
+        from graphsim.schedule.calendar import in_order, pour
+
+        ticks, node, nodes = self.ticks, self.node.astype(np.int64), len(self.machine.nodes)
+        room = np.concatenate([[0], np.cumsum(2 * np.bincount(node, minlength=nodes) + 2)]).astype(np.int64)
+        busy, begin, end = np.zeros(nodes, np.int64), np.zeros(room[-1], np.int64), np.zeros(room[-1], np.int64)
+        longest = np.zeros(nodes, np.int64)
+        np.maximum.at(longest, node, ticks)
+        wanted = np.zeros(len(node), np.int64)
+
+        def start(first: int, last: int, ready: IntArray) -> IntArray:
+            here, done = slice(first, last), ready.copy()
+            pour(room, busy, begin, end, period, np.argsort(ready, kind="stable"), node[here], ready, ticks[here], done)
+            wanted[here] = done - ticks[here]
+            found: IntArray = np.where(ticks[here] > 0, wanted[here] + margin * longest[node[here]], ready)
+            return found
+
+        result = self._pass(None, start)
+        assert result is not None
+        plan = result[0].copy()
+        plan[self._busy] = in_order(self._busy, self._ends, wanted, ticks, period)
+        return result[2], plan
+
     def _plan(self, ready: IntArray, period: int, wait: bool) -> IntArray:
         """Starts of all firings: those of each node in its steady state, those without work when they are ready."""
+        from graphsim.schedule.calendar import steady
+
         plan = ready.copy()
-        for actors in self._on_node:
-            plan[actors] = steady(ready[actors].tolist(), self.ticks[actors].tolist(), period, wait=wait)
+        plan[self._busy] = steady(self._busy, self._ends, ready, self.ticks, period, wait=wait)
         return plan
 
     def _follow(self, period: int, plan: IntArray, *, strict: bool) -> tuple[IntArray, IntArray, IntArray] | None:
@@ -270,25 +332,28 @@ class Timing:
 
         None: frames did not fit. Without a period, links are never occupied by another iteration.
         """
+        from graphsim.schedule.calendar import Tables
+
         graph, first = self.graph, self.graph.first
         start = np.zeros(graph.actor_count, np.int64)
         ready = np.zeros(graph.actor_count, np.int64)
         arrival = np.zeros(len(self.pairs.token), np.int64)
-        hop_start = np.zeros(len(self._hop_link), np.int64)
+        hop_start, hop_end = np.zeros(len(self._hop_link), np.int64), np.zeros(len(self._hop_link), np.int64)
         cycle = period if period is not None else 1 << 50
         token_end = np.zeros(len(self.makers), np.int64)
         self._effort -= graph.actor_count
         kept = self._kept if self._kept is not None and self._kept.period == cycle else None
         if kept is None:
-            lanes: list[Lane | WideLane] = [Lane(cycle) if rate == 1 else WideLane(cycle, rate) for rate in self._rate]
+            tables = Tables.empty(self._room)
         else:
-            lanes = [lane.copy() for lane in kept.lanes]
+            tables = kept.tables.copy()
             arrival[:], hop_start[:], token_end[:] = kept.arrival, kept.hop_start, kept.token_end
             start[:] = ready[:] = kept.start
         for number in range(0 if kept is None else self._workless, len(graph.groups)):
             if kept is None and number == self._workless and period is not None:
-                copies = [lane.copy() for lane in lanes]
-                self._kept = _Kept(cycle, copies, arrival.copy(), hop_start.copy(), token_end.copy(), start.copy())
+                self._kept = _Kept(
+                    cycle, tables.copy(), arrival.copy(), hop_start.copy(), token_end.copy(), start.copy()
+                )
             a, b = int(first[number]), int(first[number + 1])
             for reading in self._reading[number]:
                 np.maximum(ready[a:b], reading.ready(arrival), out=ready[a:b])
@@ -297,19 +362,23 @@ class Timing:
             token_end[low:high] = start[self.makers[low:high]] + self.ticks[self.makers[low:high]]
             made = slice(int(self.pairs.ptr[low]), int(self.pairs.ptr[high]))
             arrival[made] = np.where(self.pairs.local[made], token_end[self.pairs.token[made]], 0)
-            if not self._send(number, lanes, token_end, hop_start, arrival):
+            if not self._send(number, cycle, tables, token_end, hop_start, hop_end, arrival):
                 return None
         return start, hop_start, ready
 
     def _send(
         self,
         number: int,
-        lanes: list[Lane | WideLane],
+        cycle: int,
+        tables: Tables,
         token_end: IntArray,
         hop_start: IntArray,
+        hop_end: IntArray,
         arrival: IntArray,
     ) -> bool:
         """Send the parcels of one group, those that are ready first first; False: a frame finds no room."""
+        from graphsim.schedule.calendar import send
+
         routes = self.routes
         low, high = int(self._hops[number]), int(self._hops[number + 1])
         if low == high:
@@ -318,30 +387,18 @@ class Timing:
         tokens = routes.parcel_token[cut : int(routes.parcel_ptr[high])]
         assembled = np.maximum.reduceat(token_end[tokens], routes.parcel_ptr[low:high] - cut)
         order = np.argsort(assembled, kind="stable")
-        hop_ptr = routes.hop_ptr[low : high + 1].tolist()
-        base = hop_ptr[0]
-        self._effort -= hop_ptr[-1] - base
-        there = [0] * (hop_ptr[-1] - base)
-        starts = [0] * len(there)
-        link_of, parent_of, frames_of, ticks_of = self._hop_link, self._hop_parent, self._hop_frames, self._hop_ticks
-        latency, rate, packed, cycle = self._latency, self._rate, self._packed, lanes[0].period
-        for parcel, when in zip(order.tolist(), assembled[order].tolist(), strict=True):
-            for h in range(hop_ptr[parcel], hop_ptr[parcel + 1]):
-                parent, link = parent_of[h], link_of[h]
-                amount = ticks_of[h] if rate[link] == 1 else frames_of[h]
-                at = when if parent < 0 else there[parent - base]
-                if link in packed:
-                    at += (packed[link][h] - at) % cycle
-                else:
-                    at = lanes[link].place(at, amount)
-                if at < 0:
-                    self._full = link
-                    return False
-                starts[h - base] = at
-                there[h - base] = at + ticks_of[h] + latency[link]
-        hop_start[base : hop_ptr[-1]] = starts
-        i, j = np.searchsorted(self._deliver_hop, (base, hop_ptr[-1]))
-        arrival[self._deliver_pair[i:j]] = np.array(there, np.int64)[self._deliver_hop[i:j] - base]
+        self._effort -= int(routes.hop_ptr[high] - routes.hop_ptr[low])
+        full = send(
+            tables.room, tables.busy, tables.begin, tables.end, tables.ticks, tables.tick, tables.used,
+            cycle, self._rate, self._latency, low + order, assembled[order],
+            routes.hop_ptr, self._hop_link, routes.hop_parent, routes.hop_frames, routes.hop_ticks,
+            self._fixed, hop_start, hop_end,
+        )  # fmt: skip
+        if full >= 0:
+            self._full = full
+            return False
+        i, j = np.searchsorted(self._deliver_hop, routes.hop_ptr[[low, high]])
+        arrival[self._deliver_pair[i:j]] = hop_end[self._deliver_hop[i:j]]
         return True
 
     def _made(self, number: int) -> tuple[int, int]:

@@ -90,7 +90,7 @@ class LanesEngine:
     name = "lanes"
 
     def __init__(self, graph: Graph, threads: int | None = None, way: Way = "auto") -> None:
-        import graphsim.simulate.native  # noqa: F401 - first, as it says what is wrong with Numba's settings
+        import graphsim.native  # noqa: F401 - first, as it says what is wrong with Numba's settings
         from graphsim.simulate.lanes import execute, loops, sums  # these import Numba; new code is compiled
 
         self._form = Form(graph, self.name)

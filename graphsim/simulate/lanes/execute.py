@@ -12,11 +12,11 @@ import numpy as np
 from numba import carray  # type: ignore[attr-defined]
 
 from graphsim.graph.ops import OPS
+from graphsim.native import entry, jit, jit_call, native
 from graphsim.simulate.lanes.program import ELEMENT, INPUT, MATRIX, PATCHES, PORT, STEP, WHOLE
 from graphsim.simulate.lanes.sums import copy, floats
 from graphsim.simulate.lanes.tiles import TALL, add_atomic, ask8, ask10, call0, call4, call5, call6, call8, pointer
 from graphsim.simulate.lanes.walk import SOURCES, TERMS
-from graphsim.simulate.native import entry, jit, jit_call, native
 
 _STEP_BYTES, _PORT_BYTES = STEP.itemsize, PORT.itemsize
 #: How often a member of a team looks for the others before it lets other threads run.

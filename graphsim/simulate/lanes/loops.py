@@ -14,13 +14,13 @@ import numpy.typing as npt
 from numba import carray  # type: ignore[attr-defined]
 
 from graphsim.graph.ops import ACTIVATIONS, OPS, argmax, dot, lookup, select, sparsemax
+from graphsim.native import address, jit, native, specialise
 from graphsim.simulate.engine import FloatArray
 from graphsim.simulate.lanes.program import CHUNK, EACH, LIST, PORT, RANGE, RUNS, SPARSE, STEP
 from graphsim.simulate.lanes.sums import BATCH, accumulate_address, floats, pack
 from graphsim.simulate.lanes.tiles import ask5, pointer
 from graphsim.simulate.lanes.walk import LISTS, TERMS, offsets, shifts, sum_address
 from graphsim.simulate.lanes.windows import RUN, WINDOW
-from graphsim.simulate.native import address, jit, native, specialise
 
 __all__ = [
     "BATCH",

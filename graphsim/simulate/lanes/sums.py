@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import carray  # type: ignore[attr-defined]
 
+from graphsim.native import address, jit, jit_call
 from graphsim.simulate.lanes.tiles import (
     LANES,
     NARROW,
@@ -35,7 +36,6 @@ from graphsim.simulate.lanes.tiles import (
     skip_narrow,
     skip_wide,
 )
-from graphsim.simulate.native import address, jit, jit_call
 
 #: Samples per block, terms per slab: 28 KiB of a panel's weights (a term's number in its slab must fit a byte).
 ROWS = 96

@@ -19,7 +19,7 @@ from numba import types as _types
 from numba.core import cgutils as _cgutils
 from numba.extending import intrinsic as _intrinsic
 
-from graphsim.simulate.native import has
+from graphsim.native import has
 
 cgutils: Any = _cgutils
 types: Any = _types

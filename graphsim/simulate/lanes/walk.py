@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numba import carray  # type: ignore[attr-defined]
 
+from graphsim.native import address, jit, jit_call
 from graphsim.simulate.lanes.program import PATCHES, PORT
 from graphsim.simulate.lanes.sums import FEW, accumulate_lists, floats
 from graphsim.simulate.lanes.tiles import ask10, call8, pointer
 from graphsim.simulate.lanes.windows import AXIS, WINDOW
-from graphsim.simulate.native import address, jit, jit_call
 
 #: Numbers in ``room``.
 LISTS, PATCHED, SOURCES, TERMS = 4, 5, 6, 7

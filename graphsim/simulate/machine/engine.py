@@ -52,7 +52,7 @@ class MachineEngine:
     name = "machine"
 
     def __init__(self, graph: Graph, schedule: Schedule) -> None:
-        import graphsim.simulate.native  # noqa: F401 - first, as it says what is wrong with Numba's settings
+        import graphsim.native  # noqa: F401 - first, as it says what is wrong with Numba's settings
         from graphsim.simulate.machine.interpreter import advance  # compiles, or loads what is compiled
 
         self._form = Form(graph, self.name)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from graphsim.graph.ops import ACTIVATIONS, OPS, argmax, dot, lookup, select, sparsemax
+from graphsim.native import entry, jit, jit_call, native
 from graphsim.simulate.machine.program import (
     ACTIVATION,
     AT,
@@ -48,7 +49,6 @@ from graphsim.simulate.machine.program import (
     WHO,
     WRITE,
 )
-from graphsim.simulate.native import entry, jit, jit_call, native
 
 #: Columns of the status row that :func:`advance` fills in when a token is not where it must be.
 FAILED_EVENT, FAILED_PERIOD, FAILED_TAG, FAILED_FOUND, FAILED_CELL = range(5)

@@ -38,7 +38,7 @@ try:
 except ValueError as error:  # Numba reads its environment variables when it is imported
     raise SimulationError(f"Numba cannot start: {error} Check the environment variables NUMBA_*") from error
 if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
-    raise SimulationError("NUMBA_DISABLE_JIT is set; unset it, or use --engine reference")
+    raise SimulationError("NUMBA_DISABLE_JIT is set; unset it (only --engine reference runs without native code)")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,7 +49,7 @@ _LOCK = threading.Lock()
 #: What was compiled to be called through its address lives as long as the process.
 _ALIVE: list[Any] = []
 #: Parts of graphsim that end up in native code.
-_COMPILED = ("graph", "simulate")
+_COMPILED = ("graph", "schedule", "simulate")
 #: Folders of earlier versions that are left in peace.
 _KEPT = 8
 _PREFIX = "graphsim-"
