@@ -7,9 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schedule_cases import machines
 from schedules import simple_schedule
-from strategies import samples
+from strategies import graphs, samples
 from test_simulate_events import MACHINES, check_all_engines
-from window_graphs import window_graphs
 
 from graphsim.analysis.tokens import input_actors, readers
 from graphsim.graph import Graph
@@ -18,10 +17,10 @@ from graphsim.machine import load_machine
 from graphsim.schedule import fold
 from graphsim.schedule.verify import verify
 
-slow_ones = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+slow_ones = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-@given(window_graphs(), machines())
+@given(graphs(windows=True), machines())
 @slow_ones
 def test_random_graphs_fold_onto_random_machines(graph: Graph, machine) -> None:  # type: ignore[no-untyped-def]
     verify_graph(graph)
@@ -31,7 +30,7 @@ def test_random_graphs_fold_onto_random_machines(graph: Graph, machine) -> None:
     assert schedule.bound.ticks <= schedule.placement_bound.ticks <= schedule.period
 
 
-@given(window_graphs(), st.integers(1, 20), st.integers(0, 2**32 - 1))
+@given(graphs(windows=True), st.integers(1, 20), st.integers(0, 2**32 - 1))
 @slow_ones
 def test_readers_are_the_nodes_of_all_consumers(graph: Graph, nodes: int, seed: int) -> None:
     node = np.random.default_rng(seed).integers(0, nodes, graph.actor_count).astype(np.int32)
@@ -48,7 +47,7 @@ def test_readers_are_the_nodes_of_all_consumers(graph: Graph, nodes: int, seed: 
     ]
 
 
-@given(st.data(), window_graphs(max_actors=40), st.sampled_from(MACHINES), st.integers(1, 4), st.integers(0, 99))
+@given(st.data(), graphs(max_actors=40, windows=True), st.sampled_from(MACHINES), st.integers(1, 4), st.integers(0, 99))
 @slow_ones
 def test_engines_agree_on_simple_schedules(data: st.DataObject, graph: Graph, name: str, pack: int, seed: int) -> None:
     schedule = simple_schedule(graph, load_machine(name), pack=pack, seed=seed)
@@ -56,7 +55,7 @@ def test_engines_agree_on_simple_schedules(data: st.DataObject, graph: Graph, na
     check_all_engines(graph, schedule, data.draw(samples(graph, 6)))
 
 
-@given(st.data(), window_graphs(max_actors=40), st.sampled_from(MACHINES))
+@given(st.data(), graphs(max_actors=40, windows=True), st.sampled_from(MACHINES))
 @slow_ones
 def test_engines_agree_on_folded_graphs(data: st.DataObject, graph: Graph, name: str) -> None:
     schedule = fold(graph, load_machine(name))
