@@ -157,6 +157,21 @@ case("Pad", [node("Pad", ["x", "p"])], (3, 4), {"p": np.array([0, 1, 0, 0, 2, 1]
 for _op in ("ReduceMean", "ReduceMax", "ReduceMin"):
     case(_op, [node(_op, ["x"], axes=[2], keepdims=0)], (3, 4))
 case("ReduceSum", [node("ReduceSum", ["x", "a"])], (3, 4), {"a": np.array([1])})
+for _op, _gates in (("LSTM", 4), ("GRU", 3), ("RNN", 1)):
+    for _direction, _count in (("forward", 1), ("reverse", 1), ("bidirectional", 2)):
+        _weights = {
+            "w": weights(_count, _gates * 3, 2),
+            "r": weights(_count, _gates * 3, 3),
+            "b": weights(_count, 2 * _gates * 3),
+            "back": np.array([1, 0]),
+        }
+        _options = {"linear_before_reset": 1} if (_op, _direction) == ("GRU", "reverse") else {}
+        _nodes = [
+            node("Transpose", ["x"], ["t"], perm=[1, 0, 2]),
+            node(_op, ["t", "w", "r", "b"], ["s", "y"], hidden_size=3, direction=_direction, **_options),
+            node("Relu", ["s"], ["z"]),
+        ]
+        case(f"{_op} {_direction}", _nodes, (5, 2), _weights, outputs=("y", "z"))
 
 
 @pytest.mark.parametrize("label", CASES)
@@ -259,7 +274,7 @@ def test_mutated_files_are_read_or_refused(tmp_path: Path) -> None:
     whole = CASES["Conv"][0].SerializeToString()
     rng = np.random.default_rng(3)
     path = tmp_path / "m.onnx"
-    for _ in range(300):
+    for _ in range(500):
         data = bytearray(whole)
         for at in rng.integers(0, len(data), rng.integers(1, 4)):
             data[at] = rng.integers(0, 256)

@@ -12,6 +12,7 @@ import numpy as np
 from graphsim.errors import GraphError, ModelError, UnsupportedLayerError
 from graphsim.frontends.builder import Builder, FloatArray, RefusedError, Tensor, Weight
 from graphsim.frontends.onnx import folding
+from graphsim.frontends.onnx import recurrent as _recurrent  # noqa: F401 - registers its rules
 from graphsim.frontends.onnx.operators import RULES, Call, Value, sample_shape
 from graphsim.frontends.onnx.reader import Node, OnnxModel, read
 from graphsim.graph import Graph

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from graphsim.frontends.blocks import arith
+from graphsim.frontends.blocks.arith import Operation
 from graphsim.frontends.blocks.conv import Kernel, convolution
 from graphsim.frontends.blocks.norm import Statistics, by_statistics, standardised
 from graphsim.frontends.blocks.pool import pooling, whole
@@ -209,57 +211,47 @@ def cast(to: Builder, call: Call) -> Sequence[Value]:
 @operator("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mean")
 def arithmetic(to: Builder, call: Call) -> Sequence[Value]:
     """Element by element, operands broadcast; a constant operand becomes a param."""
-    op = call.node.op
+    op: Operation = _OPS[call.node.op]  # type: ignore[assignment]
     values = [value for value in call.values if value is not None]
-    constants = [value for value in values if isinstance(value, np.ndarray)]
-    if not constants:
-        return [_elementwise(to, op, [value for value in values if isinstance(value, Tensor)])]
-    if len(values) != 2 or op in ("Max", "Min", "Mean"):
-        raise RefusedError("it takes a constant among its operands, which is not lowered here")
-    return [_with_constant(to, op, call.tensor(0 if isinstance(values[0], Tensor) else 1), constants[0], values)]
-
-
-def _elementwise(to: Builder, op: str, xs: Sequence[Tensor]) -> Tensor:
-    kinds = {"Add": "sum", "Sum": "sum", "Sub": "subtract", "Mul": "product", "Div": "divide"}
-    kinds |= {"Max": "max", "Min": "min", "Mean": "mean"}
-    try:
-        shape = np.broadcast_shapes(*(x.shape for x in xs))
-    except ValueError:
-        raise RefusedError(f"its inputs of shapes {', '.join(str(x.shape) for x in xs)} do not fit") from None
-    y = _group(to, kinds[op], shape)
-    for port, x in enumerate(xs):
-        to.elements(x, y, port)
-    return y
-
-
-def _with_constant(to: Builder, op: str, x: Tensor, constant: Array, values: Sequence[Value]) -> Tensor:
-    array = constant.astype(np.float32)
-    if np.broadcast_shapes(x.shape, array.shape) != x.shape:
-        raise RefusedError(f"its constant of shape {array.shape} widens an input of shape {x.shape}")
-    over = (1,) * (len(x.shape) - array.ndim) + array.shape
-
-    def param(name: str, made: Array) -> Ref:
-        return to.spread(name, lambda of: made, over, x.shape)
-
+    xs = [value for value in values if isinstance(value, Tensor)]
+    if len(xs) == len(values):
+        return [_in_full(arith.elementwise(to, op, [_whole(x, xs) for x in xs]), xs)]
+    if len(values) != 2 or op == "mean":
+        raise RefusedError("it takes constants among more than two operands")
     first = isinstance(values[0], Tensor)
-    if op in ("Add", "Sum") or (op == "Sub" and first):
-        params, weight = {"bias": param("offset", array if op != "Sub" else -array)}, None
-    elif op == "Sub":
-        params, weight = {"bias": param("offset", array)}, to.constant("minus", np.full(1, -1, np.float32))
-        y = _group(to, "linear", x.shape, params=params)
-        to.one_to_one(x, y, weight=Ref(weight.param))
-        return y
-    elif op == "Mul":
-        y = _group(to, "linear", x.shape)
-        to.one_to_one(x, y, weight=param("factor", array))
-        return y
-    elif first:
-        params = {"divisor": param("divisor", array)}
-    else:
-        raise RefusedError("it divides a constant")
-    y = _group(to, "sum", x.shape, params=params)
-    to.one_to_one(x, y)
-    return y
+    constant = call.floats(1 if first else 0)
+    if constant.ndim > len(xs[0].shape):
+        raise RefusedError(f"its constant of shape {constant.shape} has more axes than its input")
+    if constant.ndim == len(xs[0].shape) and xs[0].shape[0] == 1 and constant.ndim > 1:
+        if len(constant) != 1:
+            raise RefusedError(f"its constant of shape {constant.shape} has a batch axis")
+        constant = constant[0]
+    return [_in_full(arith.with_constant(to, op, _whole(xs[0], xs), constant, first=first), xs)]
+
+
+_OPS = {
+    "Add": "sum",
+    "Sum": "sum",
+    "Sub": "subtract",
+    "Mul": "product",
+    "Div": "divide",
+    "Max": "max",
+    "Min": "min",
+    "Mean": "mean",
+}
+
+
+def _has_batch(xs: Sequence[Tensor]) -> bool:
+    """Whether all of these have a batch axis in front and the same number of axes."""
+    return len({len(x.shape) for x in xs}) == 1 and all(len(x.shape) > 1 and x.shape[0] == 1 for x in xs)
+
+
+def _whole(x: Tensor, xs: Sequence[Tensor]) -> Tensor:
+    return sample(x) if _has_batch(xs) else x
+
+
+def _in_full(y: Tensor, xs: Sequence[Tensor]) -> Tensor:
+    return batched(y) if _has_batch(xs) else y
 
 
 @operator("MatMul", "Gemm")
@@ -480,17 +472,9 @@ def concat(to: Builder, call: Call) -> Sequence[Value]:
     """One port per input."""
     xs = [call.tensor(i) for i in range(len(call.values))]
     axis = call.integer("axis", 1) % len(xs[0].shape)
-    sizes = [x.shape[axis] for x in xs]
-    shape = list(xs[0].shape)
-    if any([*x.shape[:axis], *x.shape[axis + 1 :]] != [*shape[:axis], *shape[axis + 1 :]] for x in xs):
-        raise RefusedError(f"its inputs of shapes {', '.join(str(x.shape) for x in xs)} do not fit")
-    shape[axis] = sum(sizes)
-    y = _group(to, "sum", shape)
-    for port, x in enumerate(xs):
-        before = sum(sizes[:port])
-        axes = [Axis(n, m, pad=before if i == axis else 0) for i, (n, m) in enumerate(zip(x.shape, shape, strict=True))]
-        to.window(x, y, axes, port)
-    return [y]
+    if axis and _has_batch(xs):
+        return [batched(arith.concatenated(to, [sample(x) for x in xs], axis - 1))]
+    return [arith.concatenated(to, xs, axis)]
 
 
 @operator("Slice")
@@ -504,14 +488,9 @@ def slice_(to: Builder, call: Call) -> Sequence[Value]:
 
 def _taken(to: Builder, x: Tensor, ranges: Sequence[range]) -> Tensor:
     """The elements of ``x`` in a range of every axis."""
-    if min(len(r) for r in ranges) < 1:
-        raise RefusedError("it takes no elements")
-    if all(r == range(size) for r, size in zip(ranges, x.shape, strict=True)):
-        return x
-    y = _group(to, "sum", [len(r) for r in ranges])
-    axes = [Axis(size, len(r), stride=r.step, pad=-r.start) for r, size in zip(ranges, x.shape, strict=True)]
-    to.window(x, y, axes)
-    return y
+    if _has_batch([x]) and ranges[0] == range(1):
+        return batched(arith.taken(to, sample(x), ranges[1:]))
+    return arith.taken(to, x, ranges)
 
 
 @operator("Split")
@@ -590,9 +569,6 @@ def reduce(to: Builder, call: Call) -> Sequence[Value]:
         return [x]
     reduced = {a % len(x.shape) for a in axes} if axes is not None else set(range(len(x.shape)))
     shape = [1 if i in reduced else n for i, n in enumerate(x.shape)]
-    op = {"ReduceMean": "mean", "ReduceSum": "sum", "ReduceMax": "max", "ReduceMin": "min"}[call.node.op]
-    y = _group(to, op, shape)
-    to.window(x, y, whole(x, reduced))
-    if call.integer("keepdims", 1):
-        return [y]
-    return [y.reshaped([n for i, n in enumerate(shape) if i not in reduced])]
+    ops: dict[str, Operation] = {"Mean": "mean", "Sum": "sum", "Max": "max", "Min": "min"}
+    y = arith.folded(to, ops[call.node.op.removeprefix("Reduce")], x, sorted(reduced))
+    return [y.reshaped(shape if call.integer("keepdims", 1) else [n for i, n in enumerate(shape) if i not in reduced])]

@@ -117,19 +117,25 @@ def _first_line(error: BaseException) -> str:
 
 def _model(file: str, proto: Any) -> OnnxModel:
     opset = max((entry.version for entry in proto.opset_import if entry.domain in DOMAINS), default=0)
-    constants = {tensor.name: _array(file, tensor.name, tensor) for tensor in proto.graph.initializer}
+    constants = {_text(tensor.name): _array(file, _text(tensor.name), tensor) for tensor in proto.graph.initializer}
     nodes: list[Node] = []
     for number, node in enumerate(proto.graph.node):
-        name = node.name or next((output for output in node.output if output), f"node_{number}")
+        given, made = ([_text(name) for name in names] for names in (node.input, node.output))
+        name = _text(node.name) or next((output for output in made if output), f"node_{number}")
         refused = "" if node.domain in DOMAINS else f"it is of domain {node.domain!r}, not one of ONNX's own"
         if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
             refused = "it has graphs inside, which are not lowered"
-        attributes = {} if refused else {a.name: _attribute(file, name, a) for a in node.attribute}
-        nodes.append(Node(node.op_type, name, tuple(node.input), tuple(node.output), attributes, refused))
-    inputs = tuple(_input(file, value) for value in proto.graph.input if value.name not in constants)
-    outputs = tuple(value.name for value in proto.graph.output)
-    producer = " ".join(filter(None, (proto.producer_name, proto.producer_version)))
+        attributes = {} if refused else {_text(a.name): _attribute(file, name, a) for a in node.attribute}
+        nodes.append(Node(_text(node.op_type), name, tuple(given), tuple(made), attributes, refused))
+    inputs = tuple(_input(file, value) for value in proto.graph.input if _text(value.name) not in constants)
+    outputs = tuple(_text(value.name) for value in proto.graph.output)
+    producer = " ".join(filter(None, (_text(proto.producer_name), _text(proto.producer_version))))
     return OnnxModel(file, opset, producer, inputs, outputs, tuple(nodes), constants)
+
+
+def _text(value: str | bytes) -> str:
+    """A name; protobuf gives bytes where it is not UTF-8."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _array(file: str, name: str, tensor: Any) -> Array:
@@ -172,5 +178,8 @@ def _input(file: str, value: Any) -> Input:
         raise ModelError(
             f"{file}: input {value.name!r} has axes of unknown size beside the first; export the model with fixed sizes"
         )
-    dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type).name if kind.elem_type != TensorProto.UNDEFINED else ""
-    return Input(value.name, shape, dtype)
+    try:
+        dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type).name if kind.elem_type != TensorProto.UNDEFINED else ""
+    except KeyError:
+        raise ModelError(f"{file}: input {value.name!r} has elements of an unknown type {kind.elem_type}") from None
+    return Input(_text(value.name), shape, dtype)
