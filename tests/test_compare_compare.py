@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from graphs import mlp
-from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
 from strategies import graphs, samples
 
@@ -92,11 +92,12 @@ def test_another_order_of_summation_is_within(graph: Graph, run: Run, reference:
 @given(data=st.data())
 def test_no_false_alarm_on_any_graph_that_is_its_own_reference(data: st.DataObject) -> None:
     """Random graphs with some groups shown and others not: the engine's values, given as the reference's."""
-    graph = data.draw(graphs())
+    graph = data.draw(graphs(windows=data.draw(st.booleans())))
     try:
         ran = ReferenceEngine(graph).run(data.draw(samples(graph)))
     except SimulationError:
         reject()
+    assume(not any(np.isnan(values).any() for values in ran.values.values()))  # a lookup of an entry that is not there
     shown = [data.draw(st.booleans()) for _ in graph.groups]
     groups = [
         dataclasses.replace(g, layer=g.name, observes="output") if show and g.op not in ("source", "input") else g

@@ -122,7 +122,9 @@ class Rounding:
                 raise GraphError(f"group {dst.name}: {dst.op} takes one input per port; port {channel.port} has more")
             self._ports.setdefault(channel.dst, []).append(port)
         for number, ports in self._ports.items():
-            if graph.groups[number].op in ("dot", "sparsemax") and not all(port.is_full for port in ports):
+            shapes = {port.window.consumer_shape for port in ports if isinstance(port, WindowPort) and port.is_full}
+            by_rule = len(shapes) == 1 and all(port.is_full for port in ports)
+            if graph.groups[number].op in ("dot", "sparsemax") and not by_rule:
                 self._ports[number] = [EdgePort(graph, port.channel) for port in ports]
 
     @property
@@ -153,7 +155,9 @@ class Rounding:
                 acc = _sum(op, ports, balls, arithmetic)
             elif op == "lookup":
                 table = self.graph.groups[group].params["table"]
-                return _lookup(self.graph.params[table.name], table.inner, _operands(ports, balls)[0])
+                return _lookup(
+                    self.graph.params[table.name], table.inner, _operands(ports, _terms(ports, balls, arithmetic))[0]
+                )
             else:
                 acc = _FOLDS[op](ports, balls, arithmetic)
             return self._activate(group, self._finish(group, acc, arithmetic), arithmetic)
@@ -301,7 +305,7 @@ def _dot(ports: list[Port], balls: list[Ball], arithmetic: Arithmetic) -> _Acc:
 
 def _select(ports: list[Port], balls: list[Ball], arithmetic: Arithmetic) -> _Acc:
     """One or the other; whatever lies from the least to the greatest of both where the condition may be 0 or not."""
-    chosen, one, other = _operands(ports, balls)
+    chosen, one, other = _operands(ports, _terms(ports, balls, arithmetic))
     doubt = np.abs(chosen.value) <= chosen.spread + (arithmetic.tiny if arithmetic.flushes else 0.0)
     doubt &= (chosen.value != 0) | (chosen.spread > 0)
     low, high = (
