@@ -110,6 +110,30 @@ def test_a_transposed_convolution_states_its_output(tmp_path: Path) -> None:
     np.testing.assert_allclose(values(path, X), want, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("rank", [1, 2])
+def test_locally_connected_layers_have_a_kernel_at_every_place(tmp_path: Path, rank: int) -> None:
+    """Of Keras 2, implementation 1: at every place, the window's elements, channels last, times a matrix of its own."""
+    taps = (3, 2) if rank == 2 else (2, 1)
+    x = X if rank == 2 else X[:, :4, :1]
+    places = [x.shape[1] - taps[0] + 1, x.shape[2] - taps[1] + 1]
+    kernel = RNG.normal(0, 1, (places[0] * places[1], taps[0] * taps[1] * 3, 4)).astype(np.float32)
+    bias = RNG.normal(0, 1, (*places[:rank], 4)).astype(np.float32)
+    conv = layer(
+        f"LocallyConnected{rank}D", "c", filters=4, kernel_size=list(taps[:rank]), strides=[1] * rank,
+        padding="valid", data_format="channels_last", use_bias=True, implementation=1,
+        batch_input_shape=[None, *(x.shape[1:] if rank == 2 else (x.shape[1], 3))],
+    )  # fmt: skip
+    weights = {"c": {"c/kernel:0": kernel, "c/bias:0": bias}}
+    path = write_legacy(tmp_path / "m.h5", sequential(conv), weights, version="2.2.4")
+    want = np.zeros((2, *places, 4))
+    for i in range(places[0]):
+        for j in range(places[1]):
+            window = x[:, i : i + taps[0], j : j + taps[1]].reshape(2, -1).astype(np.float64)
+            want[:, i, j] = window @ kernel[i * places[1] + j] + (bias[i, j] if rank == 2 else bias[i])
+    given = x if rank == 2 else x[:, :, 0]
+    np.testing.assert_allclose(values(path, given), want.reshape(2, *places[:rank], 4), rtol=1e-5, atol=1e-5)
+
+
 def test_old_pooling_and_padding_keys(tmp_path: Path) -> None:
     model = sequential(
         layer("ZeroPadding1D", "z", padding=2, batch_input_shape=[None, 6, 3]),

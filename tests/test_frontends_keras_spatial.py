@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,10 @@ import numpy as np
 import pytest
 from keras_models import FORMATS, assert_within_bounds, lowered, samples, saved, stirred
 
+from graphsim.frontends.builder import Builder
+from graphsim.frontends.keras.fields import Fields
+from graphsim.frontends.keras.layers import RULES
+from graphsim.frontends.keras.semantics import Semantics
 from graphsim.graph import Graph, Window
 from graphsim.simulate.reference import ReferenceEngine
 from graphsim.zoo.quiet import import_tensorflow
@@ -140,6 +145,22 @@ def test_pooling(keras: Any, tmp_path: Path, suffix: str) -> None:
             make = getattr(layers, f"Global{kind}Pooling{rank}D")
             chains += [make(), make(keepdims=True)]
         agree(keras, tmp_path, shape, chains, suffix)
+
+
+def test_an_average_over_steps_leaves_out_masked_ones() -> None:
+    to = Builder("model")
+    x, mask = to.input("x", (5, 3), only=False), to.input("mask", (5,), only=False)
+    to.layer = "average"
+    build = RULES["GlobalAveragePooling1D"].single
+    assert build is not None
+    fields = Fields({"data_format": "channels_last"}, "model", "average")
+    y = build(fields, Semantics("", 3, ""))(to, dataclasses.replace(x, mask=mask))
+    to.finish([("average", y)])
+    graph = Graph("model", to.groups, to.channels, to.compute(lambda weight: np.zeros(weight.shape, np.float32)))
+    given, counts = samples(5, 3, count=3), np.array([[1, 0, 1, 1, 1], [1, 1, 1, 0, 0], [0, 0, 1, 0, 0]], np.float32)
+    found = ReferenceEngine(graph).run((given, counts)).values[graph.groups[y.group].name]
+    want = [given[n][counts[n] > 0].mean(0, dtype=np.float64) for n in range(3)]
+    np.testing.assert_allclose(found, want, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

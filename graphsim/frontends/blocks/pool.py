@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Literal
 
+from graphsim.frontends.blocks.reduce import Over
 from graphsim.frontends.builder import Builder, Tensor
 from graphsim.graph import Axis
 
@@ -22,6 +23,24 @@ def pooling(
     """
     y = to.group(op, [axis.consumers for axis in axes] if shape is None else shape, observes="output")
     to.window(x, y, axes)
+    return y
+
+
+def masked_mean(to: Builder, x: Tensor, mask: Tensor, steps: int) -> Tensor:
+    """The mean along axis number ``steps`` of the elements whose step counts: sum of x mask, by sum of mask."""
+    over = Over(x.shape, frozenset([steps]))
+    along = [Axis(n, n) if i == steps else Axis(1, n, stride=0) for i, n in enumerate(x.shape)]
+    masked = to.group("product", x.shape, suffix="masked")
+    to.one_to_one(x, masked)
+    to.window(mask, masked, along, 1)
+    shape = [n for i, n in enumerate(x.shape) if i != steps]
+    total = to.group("sum", shape, suffix="sum")
+    over.down(to, masked, total)
+    count = to.group("sum", (), suffix="count")
+    to.dense(mask, count)
+    y = to.group("divide", shape, observes="output")
+    to.one_to_one(total, y)
+    to.dense(count, y, 1)
     return y
 
 

@@ -8,6 +8,7 @@ kernels filters first. Source: ``preprocess_weights_for_loading`` in keras/engin
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 
 from graphsim.frontends.blocks.conv import Kernel, convolution
@@ -18,7 +19,8 @@ from graphsim.frontends.keras.fields import Fields, shown
 from graphsim.frontends.keras.layers.registry import Lowering, lowers
 from graphsim.frontends.keras.layers.windows import channel_axis, channels_first, padding, per_axis, slides
 from graphsim.frontends.keras.semantics import Semantics
-from graphsim.graph import Axis
+from graphsim.graph import Axis, Ref
+from graphsim.graph.graph import Observed
 
 
 class _Convolution:
@@ -89,6 +91,17 @@ class _Convolution:
         )
         return activations.along(to, y, self.activation)
 
+    def ended(
+        self, to: Builder, x: Tensor, axes: Sequence[Axis], kernel: Weight, shape: Sequence[int], bias: Ref | None
+    ) -> Tensor:
+        """Weighted sums that are no convolution, whose output is the layer's, and the activation."""
+        unary = self.activation if isinstance(self.activation, Unary) else None
+        observes: Observed = "pre" if unary is None else "output"
+        params = {"bias": bias}
+        y = to.group("linear", shape, activation=unary or LINEAR, params=params, observes=observes)
+        to.window(x, y, axes, weight=kernel)
+        return activations.along(to, y, self.activation)
+
 
 def _slide(size: int, slide: Slide, convolution: _Convolution) -> Axis:
     if convolution.is_theano and convolution.padding == "same":
@@ -143,6 +156,42 @@ def deconvolution(fields: Fields, semantics: Semantics) -> Lowering:
         return conv.ending(to, x, along(x, at, rules), used, conv.bias(to, filters))
 
     return build
+
+
+def _local(rank: int) -> Rule:
+    """LocallyConnected1D, LocallyConnected2D of Keras 1 and 2: windows that have a kernel of their own at every place.
+
+    Kernels (places, taps and channels, filters), biases (*places, filters).
+    """
+
+    def rule(fields: Fields, semantics: Semantics) -> Lowering:
+        conv = _Convolution(fields, semantics, rank)
+        conv.refuse("locally connected layers")
+        filters = fields.size("filters", "nb_filter")
+        if conv.first or conv.padding != "valid" or fields.integer("implementation", default=1) != 1:
+            raise RefusedError("only channels last, padding 'valid' and implementation 1 are lowered")
+
+        def build(to: Builder, x: Tensor) -> Tensor:
+            *spatial, channel = conv.axes(x)
+            depth = channel.producers
+            places = [axis.consumers for axis in spatial]
+            width = math.prod(conv.taps) * depth
+            kernel = to.weight("kernel", [math.prod(places), width, filters])
+            bias = to.weight("bias", [*places, filters]) if conv.has_bias else None
+            found = [
+                axis._replace(
+                    weight_tap=math.prod(conv.taps[i + 1 :]) * depth * filters,
+                    weight_consumer=math.prod(places[i + 1 :]) * width * filters,
+                )
+                for i, axis in enumerate(spatial)
+            ]
+            found.append(Axis(depth, filters, depth, stride=0, weight_tap=filters, weight_consumer=1))
+            flat = None if bias is None else Ref(to.derive("biases", lambda of: of(bias).reshape(-1)))
+            return conv.ended(to, x, found, kernel, [*places, filters], flat)
+
+        return build
+
+    return rule
 
 
 def _conv(rank: int) -> Rule:
@@ -252,6 +301,7 @@ for _rank in (1, 2, 3):
     lowers(f"Conv{_rank}DTranspose")(_transpose(_rank))
     lowers(f"Conv{_rank}D", f"Convolution{_rank}D")(_conv(_rank))
 for _rank in (1, 2):
+    lowers(f"LocallyConnected{_rank}D")(_local(_rank))
     lowers(f"DepthwiseConv{_rank}D")(_depthwise(_rank))
     lowers(f"SeparableConv{_rank}D", f"SeparableConvolution{_rank}D")(_separable(_rank))
 lowers("AtrousConvolution1D")(_conv(1))

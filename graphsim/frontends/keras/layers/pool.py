@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
-from graphsim.frontends.blocks.pool import pooling, whole
+from graphsim.frontends.blocks.pool import masked_mean, pooling, whole
 from graphsim.frontends.blocks.spatial import Slide, along, sliding
 from graphsim.frontends.builder import Builder, RefusedError, Tensor
 from graphsim.frontends.keras.fields import Fields
@@ -42,13 +42,16 @@ def _pooling(rank: int, op: Op) -> Rule:
 
 
 def _global(rank: int, op: Op) -> Rule:
-    """All elements of every channel."""
+    """All elements of every channel; an average over steps knows masks."""
 
     def rule(fields: Fields, semantics: Semantics) -> Lowering:
         first, is_kept = channels_first(fields), fields.flag("keepdims", default=False)
 
         def build(to: Builder, x: Tensor) -> Tensor:
             at = channel_axis(x, rank, first)
+            if x.mask is not None and op == "mean" and rank == 1:
+                y = masked_mean(to, x, x.mask, 1 if first else 0)
+                return y.reshaped([x.shape[at] if i == at else 1 for i in range(2)]) if is_kept else y
             return pooling(to, x, whole(x, spatial_axes(rank, first)), op, None if is_kept else [x.shape[at]])
 
         return build

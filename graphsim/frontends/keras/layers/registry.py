@@ -136,11 +136,10 @@ def _register(names: Sequence[str], made: Callable[[Any], Rule]) -> Callable[[_R
 
 _KNOWN_TEXT = """
 AdditiveAttention Attention AugMix AutoContrast CategoryEncoding CenterCrop ConvLSTM1D ConvLSTM2D ConvLSTM3D CutMix
-Deconvolution2D Discretization Dot EinsumDense Embedding FlaxLayer GRUCell GroupQueryAttention HashedCrossing Hashing
-Highway IntegerLookup JaxLayer LSTMCell LocallyConnected1D LocallyConnected2D Masking MaxoutDense MelSpectrogram
-MultiHeadAttention RandomBrightness RandomContrast RandomCrop RandomFlip RandomHeight RandomRotation RandomTranslation
-RandomWidth RandomZoom Resizing SimpleRNNCell SpectralNormalization StackedRNNCells StringLookup TextVectorization
-TFSMLayer TorchModuleWrapper
+Discretization Dot EinsumDense Embedding FlaxLayer GRUCell GroupQueryAttention HashedCrossing Hashing Highway
+IntegerLookup JaxLayer LSTMCell Masking MaxoutDense MelSpectrogram MultiHeadAttention RandomBrightness
+RandomContrast RandomCrop RandomFlip RandomHeight RandomRotation RandomTranslation RandomWidth RandomZoom Resizing
+SimpleRNNCell SpectralNormalization StackedRNNCells StringLookup TextVectorization TFSMLayer TorchModuleWrapper
 """
 #: Layers of Keras that have no rule yet, so that a refusal can tell them from classes that Keras does not have.
 KNOWN = frozenset(_KNOWN_TEXT.split())
