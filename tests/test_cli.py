@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from graphs import rnn
 
 from graphsim.cli import main
 from graphsim.cli.app import app
@@ -95,6 +96,29 @@ def test_lower_fold_verify_show(here: Path, capsys: pytest.CaptureFixture[str]) 
     assert len(actor["inputs"]) == 32
     assert actor["consumers"] == ["dense_1.max[0]", "dense_1.exp[3]"]
     assert sorted(p.name for p in here.iterdir()) == ["actor.json", "digits_mlp.fold", "digits_mlp.gsim"]
+
+
+def test_a_recurrent_actor_is_shown_once_and_unrolled_on_demand(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from graphsim import pipeline
+
+    monkeypatch.setattr(pipeline, "lower", lambda *_: rnn(3, 2, 2))
+    assert main(["lower", DIGITS, "-o", "rnn.gsim"]) == 0
+    assert "rnn: 14 actors, 24 edges, 18 firings per sample" in capsys.readouterr().out
+    assert main(["show", "rnn.gsim", "--actor", "rnn[1]", "--json", "actor.json"]) == 0
+    shown = capsys.readouterr().out
+    assert "fires      3 times per sample, once per step" in shown
+    assert "(3 made and 1 taken per firing)" in shown
+    assert "(1 initial token, there again for every sample)" in shown
+    actor = json.loads((here / "actor.json").read_text())["actor"]
+    assert actor["firings"] == 3
+    assert [edge["initial_tokens"] for edge in actor["inputs"]] == [0, 0, 1, 1]
+    assert main(["show", "rnn.gsim", "--actor", "states[1]"]) == 0
+    assert "pick       2" in capsys.readouterr().out
+    assert main(["lower", DIGITS, "-o", "unrolled.gsim", "--unroll"]) == 0
+    assert main(["show", "unrolled.gsim", "--actor", "rnn@2[1]"]) == 0
+    assert "rnn@1[0]" in capsys.readouterr().out
 
 
 def test_the_same_input_gives_the_same_bytes(here: Path) -> None:

@@ -10,7 +10,7 @@ import networkx as nx
 import numpy as np
 import numpy.typing as npt
 import pytest
-from graphs import mlp
+from graphs import mlp, rnn
 from hypothesis import given, settings
 from strategies import graphs
 
@@ -23,12 +23,14 @@ def materialised(graph: Graph) -> nx.MultiDiGraph:
     """The same graph made edge by edge from every channel's ``expand()``: the oracle of the view."""
     made = nx.MultiDiGraph(name=graph.name)
     for actor in graph:
-        made.add_node(actor.id, name=actor.name, group=actor.group.name, op=actor.group.op)
+        group = actor.group
+        made.add_node(actor.id, name=actor.name, group=group.name, op=group.op, firings=group.firings)
     for channel in graph.channels:
         sizes = graph.groups[channel.src].size, graph.groups[channel.dst].size
         edges = channel.expand(*sizes, graph.params)
         for at, (src, dst) in enumerate(zip(edges.src.tolist(), edges.dst.tolist(), strict=True)):
-            data: dict[str, float] = {"port": channel.port, "initial_tokens": channel.initial_tokens}
+            rates = {"produce": channel.produce, "consume": channel.consume}
+            data: dict[str, float] = {"port": channel.port, "initial_tokens": channel.initial_tokens, **rates}
             if edges.weight is not None and channel.weight is not None:
                 data["weight"] = float(graph.params[channel.weight.name].flat[edges.weight[at]])
             made.add_edge(int(graph.first[channel.src]) + src, int(graph.first[channel.dst]) + dst, **data)
@@ -127,8 +129,23 @@ def test_an_actor_that_feeds_another_twice_has_two_edges() -> None:
     assert [view.edges[x0, h0, k]["weight"] for k in (0, 1)] == [0.0, 1.0]
     assert [view.edges[x0, h1, k]["weight"] for k in (0, 1)] == [4.0, 5.0]
     assert [d["port"] for d in view[graph["x", 1].id][h1].values()] == [0, 2, 2]
-    assert view.edges[h0, h0, 0] == {"port": 1, "initial_tokens": 1}
+    assert view.edges[h0, h0, 0] == {"port": 1, "produce": 1, "consume": 1, "initial_tokens": 1}
     assert not nx.is_directed_acyclic_graph(view)
+
+
+def test_rates_and_firings_are_shown() -> None:
+    graph = rnn(3, 1, 1)
+    view = as_networkx(graph)
+    steps, state = graph.actor("steps[0]").id, graph.actor("rnn[0]").id
+    assert view.nodes[state]["firings"] == 3
+    edge = view.edges[steps, state, 0]
+    assert (edge["produce"], edge["consume"], edge["initial_tokens"]) == (3, 1, 0)
+    dot = to_dot(graph)
+    assert f'a{steps} -> a{state} [taillabel="3:1", tooltip=' in dot
+    assert f"a{state} -> a{state} [headlabel=1, style=dashed, label=1" in dot
+    boxes = group_dot(graph)
+    assert "rnn: linear [1], tanh, 3 firings" in boxes
+    assert "rates 3:1" in boxes
 
 
 def test_the_view_cannot_be_changed() -> None:

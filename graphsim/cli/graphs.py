@@ -36,6 +36,9 @@ def lower(
         bool,
         typer.Option("--prune-zeros", help="Leave out edges of weight zero, and neurons that then lead nowhere."),
     ] = False,
+    unroll: Annotated[
+        bool, typer.Option("--unroll", help="Give every step of a recurrent layer actors of its own.")
+    ] = False,
     json: JsonOption = None,
 ) -> None:
     """Lower a trained model to a dataflow graph of one actor per neuron.
@@ -67,6 +70,10 @@ def lower(
             what: {"before": getattr(whole, count), "after": getattr(graph, count)}
             for what, count in (("actors", "actor_count"), ("edges", "edge_count"))
         }
+    if unroll:
+        from graphsim.passes.unroll import Unroll
+
+        graph = Unroll()(graph)
     save(graph, target)
     print_graph(console, graph)
     say_place(console, "wrote", target, f" ({target.stat().st_size:,} bytes)")

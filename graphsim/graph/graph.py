@@ -253,6 +253,11 @@ class Graph:
         )
 
     @cached_property
+    def firing_count(self) -> int:
+        """Number of firings per iteration, over all actors."""
+        return sum(g.size * g.firings for g in self.groups)
+
+    @cached_property
     def edge_count(self) -> int:
         """Number of edges, over all bundles."""
         return sum(self.edges_of(c) for c in self.channels)

@@ -32,8 +32,9 @@ def as_networkx(graph: Graph) -> nx.MultiDiGraph:
     """A frozen networkx MultiDiGraph that looks its edges up in ``graph``; nothing is copied.
 
     Nodes are actor ids. A node has the attributes ``name``, ``group`` and ``op``. An edge (u, v, k) is the k-th of the
-    channels from u to v, counted port by port in channel order, with the attributes ``port``, ``initial_tokens`` and,
-    where its bundle has weights, ``weight`` (the trained one, float).
+    channels from u to v, counted port by port in channel order, with the attributes ``port``, ``produce`` and
+    ``consume`` (tokens per firing), ``initial_tokens`` and, where its bundle has weights, ``weight`` (the trained one,
+    float). A node that fires several times per iteration is there once, with that number as ``firings``.
 
     networkx's algorithms take the attribute ``weight`` for a length when they are told to use it, and some do so by
     default: ``dag_longest_path(view, weight=None)`` is the longest path in edges. ``view.copy()`` gives an ordinary
@@ -74,7 +75,8 @@ class _PerActor(Mapping[int, Any]):
 class _Nodes(_PerActor):
     def __getitem__(self, key: int) -> Attributes:
         actor = self._graph.actor(self._id(key))
-        return {"name": actor.name, "group": actor.group.name, "op": actor.group.op}
+        group = actor.group
+        return {"name": actor.name, "group": group.name, "op": group.op, "firings": group.firings}
 
 
 class _Bundle(NamedTuple):
@@ -140,7 +142,12 @@ class _Adjacency(_PerActor):
     def _build(self, key: int) -> Neighbours:
         found: Neighbours = {}
         for channel, others, flat in self._bundles(key):
-            common: Attributes = {"port": channel.port, "initial_tokens": channel.initial_tokens}
+            common: Attributes = {
+                "port": channel.port,
+                "produce": channel.produce,
+                "consume": channel.consume,
+                "initial_tokens": channel.initial_tokens,
+            }
             if flat is None or channel.weight is None:
                 for other in others.tolist():
                     edges = found.setdefault(other, {})
@@ -155,7 +162,7 @@ class _Adjacency(_PerActor):
 
 def to_dot(graph: Graph, limit: int = DOT_LIMIT) -> str:
     """Graphviz DOT of every actor and edge, a cluster per group; ports beyond the first at the arrow's head, weights as
-    tooltips, channels with initial tokens dashed.
+    tooltips, channels with initial tokens dashed, rates other than one at the arrow's tail.
 
     Raises:
         GraphError: more than ``limit`` actors and edges.
@@ -174,6 +181,8 @@ def to_dot(graph: Graph, limit: int = DOT_LIMIT) -> str:
             options.append(f"headlabel={data['port']}")
         if data["initial_tokens"]:
             options.append(f"style=dashed, label={data['initial_tokens']}")
+        if (rates := (data["produce"], data["consume"])) != (1, 1):
+            options.append(f'taillabel="{rates[0]}:{rates[1]}"')
         if "weight" in data:
             options.append(f'tooltip="{data["weight"]!r}"')
         lines.append(f"  a{u} -> a{v}" + (f" [{', '.join(options)}];" if options else ";"))
@@ -190,6 +199,8 @@ def group_dot(graph: Graph) -> str:
         label = [c.kind, f"{graph.edges_of(c):,} edges"]
         if c.weight is not None:
             label.append(c.weight.name)
+        if (c.produce, c.consume) != (1, 1):
+            label.append(f"rates {c.produce}:{c.consume}")
         style = f", style=dashed, taillabel={c.initial_tokens}" if c.initial_tokens else ""
         port = f", headlabel={c.port}" if c.port else ""
         lines.append(f"  g{c.src} -> g{c.dst} [label={_quote(*label)}{port}{style}];")
@@ -223,7 +234,8 @@ def _check_limit(graph: Graph, what: str, limit: int) -> None:
 def _describe(group: Group) -> str:
     shape = f" [{', '.join(str(n) for n in group.shape)}]" if group.shape else ""
     activation = f", {group.activation}" if group.activation != "linear" else ""
-    return f"{group.name}: {group.op}{shape}{activation}"
+    firings = f", {group.firings} firings" if group.firings > 1 else ""
+    return f"{group.name}: {group.op}{shape}{activation}{firings}"
 
 
 def _quote(*lines: str) -> str:

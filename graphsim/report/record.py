@@ -32,6 +32,7 @@ def graph_record(graph: Graph) -> dict[str, Any]:
         "name": graph.name,
         "actors": graph.actor_count,
         "edges": graph.edge_count,
+        "firings": graph.firing_count,
         "digest": graph.digest,
         "groups": [
             {
@@ -40,6 +41,7 @@ def graph_record(graph: Graph) -> dict[str, Any]:
                 "activation": group.activation,
                 "shape": list(group.shape),
                 "actors": group.size,
+                "firings": group.firings,
                 "edges_in": sum(graph.edges_of(c) for c in graph.channels_into(number)),
                 "layer": group.layer or None,
             }
@@ -52,14 +54,26 @@ def graph_record(graph: Graph) -> dict[str, Any]:
 def actor_record(actor: Actor) -> dict[str, Any]:
     """One actor with its inputs, parameters and work."""
     graph = actor.graph
+    into = graph.channels_into(actor.group_number)
     return {
         "id": actor.id,
         "name": actor.name,
         "op": actor.group.op,
         "activation": actor.group.activation,
+        "firings": actor.group.firings,
         "work": actor.work,
         "params": {role: actor.param(role) for role in actor.group.params},
-        "inputs": [{"actor": graph.actor(e.producer).name, "port": e.port, "weight": e.weight} for e in actor.inputs],
+        "inputs": [
+            {
+                "actor": graph.actor(e.producer).name,
+                "port": e.port,
+                "weight": e.weight,
+                "produce": into[e.port].produce,
+                "consume": into[e.port].consume,
+                "initial_tokens": into[e.port].initial_tokens,
+            }
+            for e in actor.inputs
+        ],
         "consumers": [graph.actor(int(c)).name for c in actor.consumers],
     }
 

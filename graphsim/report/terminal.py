@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from graphsim.graph import Actor, Graph
+from graphsim.graph import Actor, Channel, Graph
 from graphsim.graph.ops import ACTIVATIONS, OPS
 
 if TYPE_CHECKING:
@@ -32,15 +32,17 @@ def _table(*columns: str, title: str | None = None, right: Sequence[str] = ()) -
 
 def print_graph(console: Console, graph: Graph) -> None:
     """Groups with their ops, sizes and input edges."""
-    table = _table("group", "op", "activation", "shape", "actors", "edges in", right=("actors", "edges in"))
+    often = any(group.firings > 1 for group in graph.groups)
+    last = ("actors", *(["firings"] if often else []), "edges in")
+    table = _table("group", "op", "activation", "shape", *last, right=last)
     for number, group in enumerate(graph.groups):
         edges = sum(graph.edges_of(c) for c in graph.channels_into(number))
         shape = "x".join(str(n) for n in group.shape) or "-"
         activation = group.activation if group.activation != "linear" else "-"
-        table.add_row(
-            escape(group.name), group.op, activation, shape, f"{group.size:,}", f"{edges:,}" if edges else "-"
-        )
-    console.print(f"[bold]{escape(graph.name)}[/]: {graph.actor_count:,} actors, {graph.edge_count:,} edges")
+        counts = (f"{group.size:,}", *([f"{group.firings:,}"] if often else []), f"{edges:,}" if edges else "-")
+        table.add_row(escape(group.name), group.op, activation, shape, *counts)
+    firings = f", {graph.firing_count:,} firings per sample" if often else ""
+    console.print(f"[bold]{escape(graph.name)}[/]: {graph.actor_count:,} actors, {graph.edge_count:,} edges{firings}")
     console.print(table)
     for key, value in graph.notes.items():
         console.print(f"[dim]{escape(key)}: {escape(value)}[/]", soft_wrap=True)
@@ -59,17 +61,31 @@ def print_actor(console: Console, actor: Actor, limit: int = 16) -> None:
         console.print(f"  then       {group.activation}: {escape(formula)}{' with ' + args if args else ''}")
     for role in group.params:
         console.print(f"  {role:10} {actor.param(role):.9g}")
+    if group.firings > 1:
+        console.print(f"  fires      {group.firings:,} times per sample, once per step")
     console.print(f"  work       {', '.join(f'{n:,} {unit}' for unit, n in actor.work.items()) or 'none'} per firing")
     console.print(f"  inputs     {len(actor.inputs):,}, in the order in which they accumulate")
     for edge in actor.inputs[:limit]:
         weight = "" if edge.weight is None else f"  weight {edge.weight:.9g}"
-        console.print(f"    port {edge.port}  {escape(graph.actor(edge.producer).name)}{weight}")
+        how = _rates(graph.channels_into(actor.group_number)[edge.port])
+        console.print(f"    port {edge.port}  {escape(graph.actor(edge.producer).name)}{weight}{how}")
     if len(actor.inputs) > limit:
         console.print(f"    ... and {len(actor.inputs) - limit:,} more (--json FILE lists all)")
     consumers = actor.consumers
     names = ", ".join(escape(graph.actor(int(c)).name) for c in consumers[:limit])
     more = f" ... and {len(consumers) - limit:,} more" if len(consumers) > limit else ""
     console.print(f"  consumers  {len(consumers):,}{': ' + names if names else ''}{more}")
+
+
+def _rates(channel: Channel) -> str:
+    """Rates and initial tokens of a channel, as far as there is something to say."""
+    parts = []
+    if (channel.produce, channel.consume) != (1, 1):
+        parts.append(f"{channel.produce} made and {channel.consume} taken per firing")
+    if channel.initial_tokens:
+        tokens = "1 initial token" if channel.initial_tokens == 1 else f"{channel.initial_tokens} initial tokens"
+        parts.append(f"{tokens}, {'there again for every sample' if channel.reset else 'kept from sample to sample'}")
+    return f"  ({'; '.join(parts)})" if parts else ""
 
 
 def print_firing(console: Console, actor: Actor, schedule: Schedule) -> None:
