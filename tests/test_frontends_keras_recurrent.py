@@ -17,7 +17,7 @@ from keras_models import FORMATS, assert_within_bounds, samples, saved, stirred
 from graphsim.compare import compare
 from graphsim.compare.compare import wanted_tensors
 from graphsim.compare.reference import TensorFlowReference
-from graphsim.errors import ModelError, UnsupportedLayerError
+from graphsim.errors import ModelError, ReferenceUnavailableError, UnsupportedLayerError
 from graphsim.frontends.keras import lower
 from graphsim.graph import Graph
 from graphsim.graph.text import dump, parse
@@ -210,6 +210,14 @@ def test_steps_are_what_the_layers_compute_to_the_last_bit(keras: Any, tmp_path:
     for part, output in zip(parts, predicted, strict=False):
         assert shown[part, 0, "step"].tobytes() == output.tobytes(), part
     assert shown[backward, 0, "step"][:, ::-1].tobytes() == predicted[-1].tobytes()
+
+
+@pytest.mark.slow
+def test_stateful_layers_are_not_compared(keras: Any, tmp_path: Path) -> None:
+    x = keras.Input(batch_shape=(1, STEPS, FEATURES), name="x")
+    path = saved(keras.Model(x, keras.layers.LSTM(UNITS, stateful=True, name="lstm")(x)), tmp_path, ".keras")
+    with pytest.raises(ReferenceUnavailableError, match="states of lstm go from batch to batch"):
+        TensorFlowReference(path)
 
 
 # -- without Keras --------------------------------------------------------------------------------------------------
@@ -420,7 +428,8 @@ def test_engines_and_the_unrolled_graph_give_the_same_bits(small: Graph) -> None
     x = samples(STEPS, FEATURES, count=9)
     unrolled = unroll(small)
     run, flat = ReferenceEngine(small).run(x).values, ReferenceEngine(unrolled.graph).run(x).values
-    lanes = LanesEngine(unrolled.graph, threads=1).run(x).values
+    lanes, rated = LanesEngine(unrolled.graph, threads=1).run(x).values, LanesEngine(small, threads=1).run(x).values
+    assert {name: array.tobytes() for name, array in rated.items()} == {n: array.tobytes() for n, array in run.items()}
     for number, (of, token) in enumerate(zip(unrolled.group, unrolled.token, strict=True)):
         name = unrolled.graph.groups[number].name
         if name not in flat:

@@ -82,6 +82,12 @@ class TensorFlowReference:
             raise ReferenceUnavailableError(
                 f"{path}: has layers that Keras computes in {found}, not float32. {WITHOUT}"
             )
+        stateful = [path for path, layer in self._layers(self._model, "") if getattr(layer, "stateful", False)]
+        if stateful:
+            raise ReferenceUnavailableError(
+                f"{path}: the states of {', '.join(stateful)} go from batch to batch in Keras, from sample to sample in"
+                f" the graph; they are not compared. {WITHOUT}"
+            )
         self._older = frozenset(hard_sigmoid_v2)
         if self._older:
             self.notes = (
