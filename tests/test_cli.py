@@ -110,7 +110,7 @@ def test_a_recurrent_actor_is_shown_once_and_unrolled_on_demand(
     shown = capsys.readouterr().out
     assert "fires      3 times per sample, once per step" in shown
     assert "(3 made and 1 taken per firing)" in shown
-    assert "(1 initial token, there again for every sample)" in shown
+    assert "(1 initial token in every sample)" in shown
     actor = json.loads((here / "actor.json").read_text())["actor"]
     assert actor["firings"] == 3
     assert [edge["initial_tokens"] for edge in actor["inputs"]] == [0, 0, 1, 1]

@@ -84,7 +84,7 @@ def _rates(channel: Channel) -> str:
         parts.append(f"{channel.produce} made and {channel.consume} taken per firing")
     if channel.initial_tokens:
         tokens = "1 initial token" if channel.initial_tokens == 1 else f"{channel.initial_tokens} initial tokens"
-        parts.append(f"{tokens}, {'there again for every sample' if channel.reset else 'kept from sample to sample'}")
+        parts.append(f"{tokens} {'in every sample' if channel.reset else 'before the first sample'}")
     return f"  ({'; '.join(parts)})" if parts else ""
 
 
