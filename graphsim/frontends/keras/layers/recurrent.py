@@ -407,7 +407,7 @@ def bidirectional(fields: Fields, semantics: Semantics) -> Calling:
         described = fields.child("backward_layer")
         backward = _read(described.text("class_name"), described.child("config"), semantics, wrapped=True)
     mode = fields.data.get("merge_mode", "concat")
-    if mode is not None and mode != "concat" and mode not in _MERGES:
+    if mode is not None and (not isinstance(mode, str) or mode not in ("concat", *_MERGES)):
         raise fields.error(f"'merge_mode' is {shown(mode)}; it should be concat, sum, mul, ave or null")
     for what in ("sequences", "states", "carries"):
         if getattr(forward, what) != getattr(backward, what):
