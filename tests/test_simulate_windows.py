@@ -93,6 +93,12 @@ CONVOLUTIONS: dict[str, tuple[Axis, ...]] = {
         Axis(2, 8, 2, 0, weight_tap=8, weight_consumer=1),
     ),
     "one long filter bank": (row(40, 9, 3 * 7), Axis(3, 7, 3, 0, weight_tap=7, weight_consumer=1)),
+    "some producers without consumers": (
+        Axis(6, 6),
+        Axis(3, 1, 1, 2),
+        Axis(4, 5, 4, 0, weight_tap=5, weight_consumer=1),
+    ),
+    "one producer of several": (Axis(1, 6, 1, 0, weight_consumer=1), Axis(3, 1, 1, 2)),
     "only consumers": (Axis(1, 1), Axis(1, 6, 1, 0, weight_consumer=1)),
 }
 

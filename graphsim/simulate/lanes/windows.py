@@ -270,7 +270,8 @@ def as_patches(window: Window) -> Patches | None:
 
 def is_dense(window: Window, patches: Patches) -> bool:
     """Whether patch p is the ``terms`` producers from p * terms on, so that nothing needs to be laid out."""
-    if not patches.flat or patches.groups != 1:
+    producers = math.prod(axis.producers for axis in window.axes)  # some may have no consumer here
+    if not patches.flat or patches.groups != 1 or producers != patches.positions * patches.terms:
         return False
     *outer, last = patches.axes
     axis = last.axis
