@@ -94,11 +94,11 @@ CONVOLUTIONS: dict[str, tuple[Axis, ...]] = {
     ),
     "one long filter bank": (row(40, 9, 3 * 7), Axis(3, 7, 3, 0, weight_tap=7, weight_consumer=1)),
     "some producers without consumers": (
-        Axis(6, 6),
         Axis(3, 1, 1, 2),
+        Axis(6, 6),
         Axis(4, 5, 4, 0, weight_tap=5, weight_consumer=1),
     ),
-    "one producer of several": (Axis(1, 6, 1, 0, weight_consumer=1), Axis(3, 1, 1, 2)),
+    "one producer of several": (Axis(3, 1, 1, 2), Axis(1, 6, 1, 0, weight_consumer=1)),
     "only consumers": (Axis(1, 1), Axis(1, 6, 1, 0, weight_consumer=1)),
 }
 
