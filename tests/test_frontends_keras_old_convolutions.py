@@ -150,3 +150,25 @@ def test_what_theano_did_otherwise_is_refused(tmp_path: Path) -> None:
     conv = layer("SeparableConvolution2D", "c", nb_filter=4, nb_row=3, nb_col=2, dim_ordering="tf")
     with pytest.raises(UnsupportedLayerError, match="Theano"):
         lower(write(tmp_path / "m.h5", conv, KERNEL, "theano", X.shape[1:]))
+
+
+def test_convolutions_with_holes(tmp_path: Path) -> None:
+    conv = layer("AtrousConvolution2D", "c", nb_filter=4, nb_row=3, nb_col=2, atrous_rate=[2, 3], dim_ordering="tf")
+    wide = np.zeros((5, 4, 3, 4))
+    wide[::2, ::3] = KERNEL
+    path = write(tmp_path / "m.h5", conv, KERNEL, "tensorflow", X.shape[1:])
+    np.testing.assert_allclose(values(path, X), correlated(X, wide, "valid"), rtol=1e-5, atol=1e-5)
+
+
+def test_convolutions_with_holes_along_one_axis(tmp_path: Path) -> None:
+    x, kernel = X[:, :, 0], RNG.normal(0, 1, (2, 3, 4)).astype(np.float32)
+    conv = layer("AtrousConvolution1D", "c", nb_filter=4, filter_length=2, atrous_rate=3, border_mode="valid")
+    path = write(tmp_path / "m.h5", conv, kernel[:, None], "tensorflow", x.shape[1:])
+    want = x[:, :-3] @ kernel[0].astype(np.float64) + x[:, 3:] @ kernel[1] + BIAS
+    np.testing.assert_allclose(values(path, x), want, rtol=1e-5, atol=1e-5)
+
+
+def test_a_dense_layer_at_every_step(tmp_path: Path) -> None:
+    x, kernel = X[:, :, 0], RNG.normal(0, 1, (3, 4)).astype(np.float32)
+    path = write(tmp_path / "m.h5", layer("TimeDistributedDense", "c", output_dim=4), kernel, None, x.shape[1:])
+    np.testing.assert_allclose(values(path, x), x @ kernel.astype(np.float64) + BIAS, rtol=1e-5, atol=1e-5)

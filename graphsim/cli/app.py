@@ -40,6 +40,7 @@ for command in (
     runs.run,
     graphs.lower,
     graphs.show,
+    graphs.formats,
     schedules.fold,
     schedules.verify,
     runs.compare,
@@ -48,4 +49,6 @@ for command in (
     data.train,
     alu.alu,
 ):
-    app.command(name=command.__name__, no_args_is_help=command not in (runs.run, schedules.machines, alu.alu))(command)
+    app.command(
+        name=command.__name__, no_args_is_help=command not in (runs.run, schedules.machines, alu.alu, graphs.formats)
+    )(command)

@@ -144,3 +144,21 @@ def show(
         to_graphml(loaded, graphml)
         say_place(console, "wrote", graphml)
     write_json(json, record)
+
+
+def formats(json: JsonOption = None) -> None:
+    """Print what can be lowered: files, layers, operations and activations.
+
+    Examples:
+
+        graphsim formats
+
+        graphsim formats --json formats.json
+    """
+    from graphsim.frontends.formats import FILES, SECTIONS, record
+    from graphsim.report.terminal import print_formats
+
+    console = console_for(json)
+    check_outputs(json)
+    print_formats(console, FILES, {title: section() for title, section in SECTIONS.items()})
+    write_json(json, {"schema_version": 1, **record()})

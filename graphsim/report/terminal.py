@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,6 +105,23 @@ def print_machines(console: Console, topologies: Sequence[tuple[str, str, str]])
         table.add_row(escape(pattern), escape(description), escape(example))
     console.print(table)
     console.print("'graphsim machines torus:4x4' describes one; --toml prints it as a file to change.", soft_wrap=True)
+
+
+def print_formats(
+    console: Console,
+    files: Sequence[tuple[str, str]],
+    sections: Mapping[str, Sequence[tuple[str, str, tuple[str, ...]]]],
+) -> None:
+    """What can be lowered: (suffix, what) of files, and by section (family, what it is, names)."""
+    table = _table("file", "what")
+    for suffix, about in files:
+        table.add_row(escape(suffix), escape(about))
+    console.print(table)
+    for title, rows in sections.items():
+        table = _table("family", "names", title=title)
+        for family, about, names in rows:
+            table.add_row(escape(family), f"{escape(about)}\n{escape(', '.join(names))}" if about else ", ".join(names))
+        console.print(table)
 
 
 def print_machine(console: Console, machine: Machine) -> None:

@@ -1,0 +1,45 @@
+"""The table of what can be lowered: the documents show it, and every name in it is in a test of values."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from graphsim.cli.app import app
+from graphsim.frontends.formats import markdown, record
+from graphsim.frontends.keras.layers import RULES
+
+ROOT = Path(__file__).resolve().parents[1]
+BEGIN = "<!-- formats: written by graphsim.frontends.formats.markdown() -->\n"
+END = "<!-- end of formats -->"
+
+
+def test_the_documents_show_the_table(request) -> None:  # type: ignore[no-untyped-def]
+    path = ROOT / "docs" / "keras.md"
+    text = path.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    shown, _, after = rest.partition(END)
+    if request.config.getoption("--update-golden"):
+        path.write_text(f"{before}{BEGIN}{markdown()}{END}{after}", encoding="utf-8")
+        return
+    assert shown == markdown(), "run pytest --update-golden tests/test_frontends_formats.py"
+
+
+def test_every_layer_of_the_table_is_in_a_test_of_lowering() -> None:
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_frontends_keras_*.py"))
+    words = set(re.findall(r"\w+", tests))
+    untested = {name for name in RULES if name not in words and re.sub(r"[123]D", "", name) not in tests}
+    assert untested == set(), untested
+
+
+def test_the_command_prints_what_the_record_says(tmp_path: Path) -> None:
+    out = tmp_path / "formats.json"
+    done = CliRunner().invoke(app, ["formats", "--json", str(out)])
+    assert done.exit_code == 0
+    found = json.loads(out.read_text())
+    assert found == {"schema_version": 1, **record()}
+    for word in ("Conv2D", "LSTM", "GetItem", ".onnx"):
+        assert word in done.output
