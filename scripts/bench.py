@@ -3,6 +3,7 @@
     python scripts/bench.py                 all rows
     python scripts/bench.py --only lanes    rows whose name contains "lanes"
     python scripts/bench.py --json out.json
+    python scripts/bench.py --scale         cost of lowering, folding and simulating against the size of the graph
 
 A ratio is the median over the rounds of (time of the other) / (our time), or of samples per second where the two do not
 run the same number of samples. Needs MNIST (`graphsim fetch mnist`) and TensorFlow.
@@ -282,9 +283,18 @@ def period_rows() -> Iterator[Row]:
 def main(
     only: Annotated[str, typer.Option("--only", help="Rows whose name contains this.")] = "",
     json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Also write the rows as JSON.")] = None,
+    growth: Annotated[bool, typer.Option("--scale", help="Cost against size of graph instead; also a plot.")] = False,
+    plot: Annotated[Path, typer.Option("--plot", metavar="FILE", help="Where --scale draws.")] = Path("out/scale.html"),
 ) -> None:
     """Measure, print ratios, and say which reach what we ask of them."""
     console = Console(stderr=json == "-")
+    if growth:
+        from scale import exponents, scale
+
+        points = scale(console, plot)
+        found = {"points": [asdict(point) for point in points], "exponents": exponents(points)}
+        write_json(json, {"schema_version": 1, **found})
+        return
     table = Table("benchmark", "ours", "other", "ratio (min..max)", "asked", "met")
     rows: list[Row] = []
     groups = {

@@ -123,7 +123,7 @@ def _tree(machine: Machine, home: int, away: tuple[int, ...]) -> list[int]:
     return [link for link in came.values() if link in keep]
 
 
-def _lists(actor: Actor) -> set[tuple[str, tuple[int, ...]]]:
+def lists_read(actor: Actor) -> set[tuple[str, tuple[int, ...]]]:
     """What an actor reads of which param: flat elements in order, of a window as if it missed no edge."""
     graph, group = actor.graph, actor.group
     found = set()
@@ -211,7 +211,7 @@ def _try(
     hops.sort()
     kept: list[set[tuple[str, tuple[int, ...]]]] = [set() for _ in machine.nodes]
     for actor in graph:
-        kept[node[actor.id]] |= _lists(actor)
+        kept[node[actor.id]] |= lists_read(actor)
     top = [4 * sum(len(elements) for _, elements in lists) for lists in kept]
     slots = []
     for v, token in sorted(claim):

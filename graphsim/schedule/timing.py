@@ -43,6 +43,8 @@ _MARGINS = (0, 1, 2, 3, 4, 6, 8)
 _ROUNDS = 24
 #: Firings and hops that are looked at, over all passes, before the latency found so far is taken.
 _EFFORT = 4_000_000
+#: As many firings and hops cost about as much as what every pass costs besides.
+_PASS = 10_000
 
 
 @dataclass(frozen=True)
@@ -341,7 +343,7 @@ class Timing:
         hop_start, hop_end = np.zeros(len(self._hop_link), np.int64), np.zeros(len(self._hop_link), np.int64)
         cycle = period if period is not None else 1 << 50
         token_end = np.zeros(len(self.makers), np.int64)
-        self._effort -= graph.actor_count
+        self._effort -= graph.actor_count + _PASS
         kept = self._kept if self._kept is not None and self._kept.period == cycle else None
         if kept is None:
             tables = Tables.empty(self._room)
