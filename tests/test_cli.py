@@ -22,7 +22,7 @@ from graphsim.compare.faults import inject
 from graphsim.graph import store
 from graphsim.zoo import shipped
 
-COMMANDS = ("run", "lower", "show", "fold", "verify", "compare", "machines", "fetch", "train", "alu")
+COMMANDS = ("run", "lower", "show", "formats", "fold", "verify", "compare", "machines", "fetch", "train", "alu")
 REQUIRED = """
     graph.actors graph.edges machine.name machine.nodes schedule.period_ticks schedule.lower_bound_ticks
     schedule.binding_resource schedule.latency_ticks schedule.verified throughput.samples_per_second_simulated
