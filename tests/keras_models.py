@@ -56,3 +56,10 @@ def assert_within_bounds(path: Path, *inputs: FloatArray) -> Graph:
     assert comparison.first_divergence is None, comparison.first_divergence
     assert all(layer.checked_own for layer in comparison.layers)
     return graph
+
+
+def assert_both_formats_agree(model: Any, folder: Path, *inputs: FloatArray) -> Graph:
+    """Judge the ``.keras`` file of a model as above; its ``.h5``, which Keras cannot always open, lowers alike."""
+    graph = assert_within_bounds(saved(model, folder, ".keras"), *inputs)
+    assert lowered(model, folder, ".h5").digest == graph.digest
+    return graph

@@ -53,12 +53,21 @@ ACTIVATION_ARGS: dict[str, tuple[float, ...]] = {
     "sparse_plus": (),
     "sparse_sigmoid": (),
     "abs": (),
+    "negative": (),
+    "clip": (-0.75, 2.0),
     "sign": (),
-    "positive": (),
-    "nonnegative": (),
+    "floor": (),
+    "ceil": (),
+    "erf": (),
     "zero": (),
     "nonzero": (),
-    "negative": (),
+    "positive": (),
+    "nonnegative": (),
+}
+#: The other activations, with arguments.
+OTHER_ARGS: dict[str, tuple[float, ...]] = {
+    **dict.fromkeys(("exp", "log", "square", "sqrt", "rsqrt", "reciprocal", "log1p", "expm1"), ()),
+    "power": (2.5,),
 }
 
 

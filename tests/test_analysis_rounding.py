@@ -11,8 +11,7 @@ import pytest
 from graphs import mlp
 from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
-from strategies import ACTIVATION_ARGS as ARGUMENTS
-from strategies import graphs, samples
+from strategies import ACTIVATION_ARGS, OTHER_ARGS, graphs, samples
 
 from graphsim.analysis.functions import VECTORISED, apply, reach
 from graphsim.analysis.rounding import GRAPHSIM, TENSORFLOW, Arithmetic, Ball, Rounding, gamma
@@ -21,6 +20,7 @@ from graphsim.graph import Axis, Channel, Dense, Graph, Group, OneToOne, Ref, Wi
 from graphsim.graph.ops import ACTIVATIONS
 from graphsim.simulate.reference import ReferenceEngine
 
+ARGUMENTS = {**OTHER_ARGS, **ACTIVATION_ARGS}
 ALMOST_ANYTHING = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -337,7 +337,7 @@ def test_softmax_bound_runs_from_the_logits_to_the_classes() -> None:
 
 
 #: Activations of positive operands.
-POSITIVE = ("log", "sqrt", "rsqrt")
+POSITIVE = ("log", "sqrt", "rsqrt", "power", "log1p")
 
 
 @pytest.mark.parametrize("name", sorted(ACTIVATIONS))

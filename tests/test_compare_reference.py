@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from strategies import ACTIVATION_ARGS
+from strategies import ACTIVATION_ARGS, OTHER_ARGS
 
 from graphsim.analysis.rounding import TENSORFLOW, Ball, Rounding
 from graphsim.compare import TensorFlowReference, compare_with_tensorflow, wanted_tensors
@@ -170,11 +170,14 @@ def keras_function(keras: Any, name: str, args: tuple[float, ...]) -> Callable[[
     special: dict[str, Callable[[Any], Any]] = {
         "exp": a.exponential,
         **{row: getattr(keras.ops, row) for row in ("log", "square", "abs", "negative")},
-        **{row: getattr(keras.ops, row) for row in ("sqrt", "rsqrt", "reciprocal", "sign")},
-        "positive": lambda x: keras.ops.greater(x, 0),
-        "nonnegative": lambda x: keras.ops.greater_equal(x, 0),
-        "zero": lambda x: keras.ops.equal(x, 0),
-        "nonzero": lambda x: keras.ops.not_equal(x, 0),
+        **{row: getattr(keras.ops, row) for row in ("sqrt", "rsqrt", "reciprocal", "log1p", "expm1", "erf")},
+        **{row: getattr(keras.ops, row) for row in ("sign", "floor", "ceil")},
+        "clip": lambda x: keras.ops.clip(x, *args),
+        "power": lambda x: keras.ops.power(x, *args),
+        "zero": lambda x: keras.ops.cast(keras.ops.equal(x, 0), "float32"),
+        "nonzero": lambda x: keras.ops.cast(keras.ops.not_equal(x, 0), "float32"),
+        "positive": lambda x: keras.ops.cast(keras.ops.greater(x, 0), "float32"),
+        "nonnegative": lambda x: keras.ops.cast(keras.ops.greater_equal(x, 0), "float32"),
         "gelu": lambda x: a.gelu(x, approximate=False),
         "gelu_tanh": lambda x: a.gelu(x, approximate=True),
         "hard_sigmoid_v2": TensorFlowReference(MODELS / "digits_mlp.h5").hard_sigmoid_v2,
@@ -186,14 +189,16 @@ def keras_function(keras: Any, name: str, args: tuple[float, ...]) -> Callable[[
 @pytest.mark.parametrize("name", sorted(ACTIVATIONS))
 def test_tensorflows_activations_keep_the_stated_allowances(keras: Any, name: str) -> None:
     """Over float32 numbers of every exponent and both signs, one in 2**14 of all there are, and around zero."""
-    args = ACTIVATION_ARGS.get(name, ())
+    args = {**OTHER_ARGS, **ACTIVATION_ARGS}[name]
     bits = np.arange(0, 2**32, 2**14 + 1, dtype=np.uint64).astype(np.uint32)
     x = np.concatenate([bits.view(np.float32), np.linspace(-20, 20, 2**16, dtype=np.float32)])
     x = x[np.isfinite(x)]
     if name == "squareplus":
         x = x[np.abs(x) < 1e19]  # TensorFlow squares x, which overflows above
-    if name in ("log", "sqrt", "rsqrt"):
+    if name in ("log", "sqrt", "rsqrt", "power"):
         x = x[x > 0]
+    if name == "log1p":
+        x = x[x > -1]
     found = np.asarray(keras_function(keras, name, args)(keras.ops.convert_to_tensor(x)))
     groups = [
         Group(name="source", op="source"),

@@ -464,7 +464,7 @@ def test_shapes_that_do_not_fit_each_other(tmp_path: Path) -> None:
     for class_name, reason in (("Add", "do not fit"), ("Multiply", "do not fit")):
         config = functional([["x", 0, 0], ["y", 0, 0]], [["m", 0, 0]], *inputs, node(class_name, "m", call))
         message = refusal(write_legacy(tmp_path / "m.h5", config, {}))
-        assert f"layer 'm': its inputs of shapes (3,), (2,) {reason}" in message
+        assert f"m: its inputs of shapes (3,), (2,) {reason}" in message
 
 
 def test_an_input_that_nothing_needs(tmp_path: Path) -> None:

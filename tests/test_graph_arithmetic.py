@@ -74,11 +74,18 @@ FORMULAS: dict[str, Callable[..., mpf]] = {
     "sqrt": mp.sqrt,
     "rsqrt": lambda x: 1 / mp.sqrt(x),
     "reciprocal": lambda x: 1 / x,
+    "clip": lambda x, least, greatest: min(max(x, mpf(least)), mpf(greatest)),
+    "power": lambda x, exponent: x ** mpf(exponent),
     "sign": mp.sign,
-    "positive": lambda x: mpf(x > 0),
-    "nonnegative": lambda x: mpf(x >= 0),
-    "zero": lambda x: mpf(x == 0),
-    "nonzero": lambda x: mpf(x != 0),
+    "floor": mp.floor,
+    "ceil": mp.ceil,
+    "erf": mp.erf,
+    "log1p": mp.log1p,
+    "expm1": mp.expm1,
+    "zero": lambda x: mpf(int(x == 0)),
+    "nonzero": lambda x: mpf(int(x != 0)),
+    "positive": lambda x: mpf(int(x > 0)),
+    "nonnegative": lambda x: mpf(int(x >= 0)),
 }
 ARGUMENTS: dict[str, list[tuple[float, ...]]] = {
     "clipped_relu": [(0.1, 6.0, 0.5), (0.0, math.inf, 0.0), (0.3, 1.0, -0.1)],
@@ -89,10 +96,15 @@ ARGUMENTS: dict[str, list[tuple[float, ...]]] = {
     "soft_shrink": [(0.5,), (0.1,)],
     "threshold": [(0.25, -1.0)],
     "squareplus": [(4.0,), (0.1,), (0.0,)],
+    "clip": [(-0.5, 2.0)],
+    "power": [(1.7,), (-2.5,), (0.5,), (3.0,), (-2.0,), (40.0,), (1.0,)],
 }
 CASES = [(name, args) for name in ACTIVATIONS for args in ARGUMENTS.get(name, [()])]
 #: Activations of positive operands, and others that are neither flat nor straight far out.
-POSITIVE, CURVED = ("log", "sqrt", "rsqrt"), ("exp", "square", "reciprocal")
+POSITIVE = ("log", "sqrt", "rsqrt", "power")
+CURVED = ("exp", "square", "reciprocal", "log1p", "expm1", "floor", "ceil")
+#: Comparisons: of NaN, they are true or false.
+DECIDED = ("threshold", "zero", "nonzero", "positive", "nonnegative")
 #: Beyond it, every formula with an exponential in it is the one of its branches that does not grow, or overflows.
 FAR = 1e4
 
@@ -125,6 +137,8 @@ def relevant(name: str, x: float) -> bool:
         return x > 0
     if name == "reciprocal":
         return x != 0
+    if name == "log1p":
+        return x > -1
     return abs(x) < FAR or name in {
         "relu",
         "linear",
@@ -136,6 +150,11 @@ def relevant(name: str, x: float) -> bool:
         "square",
         "abs",
         "negative",
+        "clip",
+        "sign",
+        "floor",
+        "ceil",
+        *DECIDED,
     }
 
 
@@ -215,14 +234,19 @@ INFINITE: dict[str, tuple[float, float]] = {
     "sqrt": (math.inf, NAN),
     "rsqrt": (0, NAN),
     "reciprocal": (0, 0),
+    "clip": (2, -0.5),
+    "power": (math.inf, NAN),
     "sign": (1, -1),
-    "positive": (1, 0),
-    "nonnegative": (1, 0),
+    "floor": (math.inf, -math.inf),
+    "ceil": (math.inf, -math.inf),
+    "erf": (1, -1),
+    "log1p": (math.inf, NAN),
+    "expm1": (math.inf, -1),
     "zero": (0, 0),
     "nonzero": (1, 1),
+    "positive": (1, 0),
+    "nonnegative": (1, 0),
 }
-#: Activations whose value at NaN is what a comparison says.
-DECIDED = ("threshold", "positive", "nonnegative", "zero", "nonzero")
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -247,6 +271,14 @@ def test_zeros_of_both_signs_give_equal_values(name: str) -> None:
 def test_reciprocals_of_zeros_keep_their_signs() -> None:
     for rule in (arithmetic.rsqrt, arithmetic.reciprocal):
         assert (rule(0.0), rule(-0.0)) == (math.inf, -math.inf)
+
+
+@pytest.mark.parametrize("exponent", [-40.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 31.0, 33.0, 40.0])
+@pytest.mark.parametrize("x", [-2.5, -1.0, -1e-30, -0.0, 0.0, 1e-30, 3e38, -3e38, math.inf, -math.inf])
+def test_whole_powers_of_anything(x: float, exponent: float) -> None:
+    with np.errstate(all="ignore"):
+        assert float(np.power(x, exponent)) == pytest.approx(arithmetic.power(x, exponent), rel=1e-12, abs=0)
+    assert math.isnan(arithmetic.power(-2.0, 0.5))
 
 
 def test_roots_of_what_has_none() -> None:

@@ -84,6 +84,13 @@ VECTORISED: dict[str, Callable[..., Array]] = {
     "nonnegative": lambda x: (x >= 0).astype(np.float64),
     "zero": lambda x: (x == 0).astype(np.float64),
     "nonzero": lambda x: (x != 0).astype(np.float64),
+    "clip": np.clip,
+    "power": np.power,
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "erf": special.erf,
+    "log1p": np.log1p,
+    "expm1": np.expm1,
 }
 
 

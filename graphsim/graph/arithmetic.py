@@ -377,3 +377,43 @@ def zero(x: float) -> float:
 def nonzero(x: float) -> float:
     """0 where x = 0, else 1 (for NaN too)."""
     return 0.0 if x == 0.0 else 1.0
+
+
+def clip(x: float, least: float, greatest: float) -> float:
+    """x, at least ``least`` and at most ``greatest``."""
+    if x < least:
+        x = least
+    return greatest if x > greatest else x
+
+
+def power(x: float, exponent: float) -> float:
+    """x**exponent: by multiplication for whole exponents up to 32, else by logarithm; NaN for roots of negative x."""
+    whole = math.floor(exponent)
+    is_whole = whole == exponent
+    is_odd = is_whole and whole - 2 * math.floor(exponent * 0.5) == 1
+    if exponent == 0.0:
+        return 1.0
+    if x < 0.0 and not is_whole:
+        return math.nan
+    a = math.copysign(x, 1.0)
+    if is_whole and -32.0 <= exponent <= 32.0:
+        value = 1.0
+        for _ in range(math.floor(math.copysign(exponent, 1.0))):
+            value = value * a
+    else:
+        value = exp(math.copysign(exponent, 1.0) * log(a))
+    if exponent < 0.0:
+        value = math.inf if value == 0.0 else 1.0 / value
+    return -value if is_odd and math.copysign(1.0, x) < 0.0 else value
+
+
+def floor(x: float) -> float:
+    """The greatest whole number that is not above x."""
+    if x != x or x >= 4503599627370496.0 or x <= -4503599627370496.0:
+        return x
+    return float(math.floor(x))
+
+
+def ceil(x: float) -> float:
+    """The least whole number that is not below x."""
+    return -floor(-x)

@@ -457,6 +457,17 @@ ACTIVATIONS: dict[str, Activation] = {
     "nonnegative": Activation(a.nonnegative, (), {"compare": 1}, lambda: (0.0,), _EXACT, "1 where x >= 0, else 0"),
     "zero": Activation(a.zero, (), {"compare": 1}, lambda: (0.0,), _EXACT, "1 where x = 0, else 0"),
     "nonzero": Activation(a.nonzero, (), {"compare": 1}, lambda: (0.0,), _EXACT, "0 where x = 0, else 1"),
+    "clip": Activation(
+        a.clip, ("least", "greatest"), {"compare": 2}, lambda s, t: (s, t), _EXACT, "x, at least and at most"
+    ),
+    "power": Activation(
+        a.power, ("exponent",), {"special": 2, "mul": 1}, lambda p: (0.0,), _within(4), "x to the power of exponent"
+    ),
+    "floor": Activation(a.floor, (), {"add": 1}, _nowhere, _EXACT, "the whole number at or below x"),
+    "ceil": Activation(a.ceil, (), {"add": 1}, _nowhere, _EXACT, "the whole number at or above x"),
+    "erf": Activation(a.erf, (), {"special": 1}, _nowhere, _within(8), "the error function"),
+    "log1p": Activation(a.log1p, (), {"special": 1, "add": 1}, _nowhere, _within(8), "log(1 + x)"),
+    "expm1": Activation(a.expm1, (), {"special": 1, "add": 1}, _nowhere, _within(8), "e^x - 1"),
 }
 
 

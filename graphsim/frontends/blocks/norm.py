@@ -10,6 +10,7 @@ import numpy as np
 from graphsim.frontends.blocks.reduce import Over, Varying
 from graphsim.frontends.builder import Builder, FloatArray, Stored, Tensor, Unary, Weight
 from graphsim.graph import Ref
+from graphsim.graph.graph import Observed
 
 SQUARE, RSQRT = Unary("square"), Unary("rsqrt")
 
@@ -124,16 +125,26 @@ def scaled_by_root(
     return y
 
 
-def unit(to: Builder, x: Tensor, over: Over, *, least: float) -> Tensor:
-    """x / sqrt(max(s, least)), with s the sum of squares along axes; for least 0, x min(1 / sqrt(s), 1e12)."""
-    square = to.group("sum", x.shape, suffix="square", activation=SQUARE)
+def unit(
+    to: Builder,
+    x: Tensor,
+    over: Over,
+    *,
+    least: float,
+    most: float = 1e12,
+    part: str = "",
+    observes: Observed = "output",
+) -> Tensor:
+    """x / sqrt(max(s, least)), with s the sum of squares along axes; for least 0, x min(1 / sqrt(s), most)."""
+    within = f"{part}." if part else ""
+    square = to.group("sum", x.shape, suffix=f"{within}square", activation=SQUARE)
     to.one_to_one(x, square)
-    at_least, at_most = Unary("threshold", (least, least)), Unary("clipped_relu", (0.0, 1e12, 0.0))
-    total = to.group("sum", over.kept, suffix="sum", activation=at_least if least else RSQRT)
+    at_least, at_most = Unary("threshold", (least, least)), Unary("clipped_relu", (0.0, most, 0.0))
+    total = to.group("sum", over.kept, suffix=f"{within}sum", activation=at_least if least else RSQRT)
     over.down(to, square, total)
-    inverse = to.group("sum", over.kept, suffix="inverse", activation=RSQRT if least else at_most)
+    inverse = to.group("sum", over.kept, suffix=f"{within}inverse", activation=RSQRT if least else at_most)
     to.one_to_one(total, inverse)
-    y = to.group("product", x.shape, observes="output")
+    y = to.group("product", x.shape, suffix=part, observes=observes)
     to.one_to_one(x, y)
     over.up(to, inverse, y, 1)
     return y

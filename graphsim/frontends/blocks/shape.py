@@ -6,16 +6,24 @@ from collections.abc import Sequence
 
 from graphsim.frontends.builder import Builder, RefusedError, Tensor
 from graphsim.graph import Axis
+from graphsim.graph.graph import Observed
 
 
 def moved(
-    to: Builder, x: Tensor, axes: Sequence[Axis], order: Sequence[int] = (), shape: Sequence[int] | None = None
+    to: Builder,
+    x: Tensor,
+    axes: Sequence[Axis],
+    order: Sequence[int] = (),
+    shape: Sequence[int] | None = None,
+    *,
+    suffix: str = "",
+    observes: Observed = "output",
 ) -> Tensor:
     """One edge, or none and the value 0, to every element; ``order`` of the axes in ``x``, see the window bundle.
 
     The axes' consumers are the output's ``shape`` unless it is stated.
     """
-    y = to.group("sum", [axis.consumers for axis in axes] if shape is None else shape, observes="output")
+    y = to.group("sum", [axis.consumers for axis in axes] if shape is None else shape, suffix=suffix, observes=observes)
     to.window(x, y, axes, order=order)
     return y
 
@@ -45,14 +53,26 @@ def widened(size: int, before: int, after: int) -> Axis:
     return Axis(size, size + before + after, pad=before)
 
 
-def joined(to: Builder, xs: Sequence[Tensor], axis: int) -> Tensor:
+def joined(to: Builder, xs: Sequence[Tensor], axis: int, *, suffix: str = "", observes: Observed = "output") -> Tensor:
     """Tensors one behind the other along an axis; each is a port that feeds its part of the actors."""
     total = sum(x.shape[axis] for x in xs)
     shape = [total if i == axis else n for i, n in enumerate(xs[0].shape)]
-    y = to.group("sum", shape, observes="output")
+    y = to.group("sum", shape, suffix=suffix, observes=observes)
     before = 0
     for port, x in enumerate(xs):
         axes = [Axis(n, m, pad=before if i == axis else 0) for i, (n, m) in enumerate(zip(x.shape, shape, strict=True))]
         to.window(x, y, axes, port)
         before += x.shape[axis]
     return y
+
+
+def sliced(size: int, part: slice) -> Axis:
+    """The elements of an axis that a Python slice takes.
+
+    Raises:
+        RefusedError: it takes none.
+    """
+    taken = range(*part.indices(size))
+    if not taken:
+        raise RefusedError(f"it takes no element of an axis of {size}")
+    return Axis(size, len(taken), stride=taken.step, pad=-taken.start)

@@ -22,7 +22,7 @@ from graphsim.frontends.keras.config import (
     read_model,
 )
 from graphsim.frontends.keras.fields import shown
-from graphsim.frontends.keras.layers import OPERATIONS, RULES, Calling, Given, calling
+from graphsim.frontends.keras.layers import OPERATIONS, RULES, Calling, Given, calling, operation_calling
 from graphsim.frontends.keras.semantics import Semantics, detect
 from graphsim.frontends.keras.weights import is_operation, locate, read_weight
 from graphsim.graph import Graph
@@ -127,10 +127,7 @@ class _Lowerer:
         if layer.inner is not None:
             return
         if is_operation(layer) or _is_bare_operation(layer, self.semantics):
-            operation = OPERATIONS.get(layer.class_name)
-            if operation is None:
-                raise RefusedError(f"the operation {shown(layer.class_name)} is not lowered; use a layer in its place")
-            self._made[layer.path] = operation(layer.fields, self.semantics)
+            self._made[layer.path] = operation_calling(layer.class_name, layer.fields, self.semantics)
             return
         if layer.is_custom:
             raise RefusedError(f"class {shown(layer.class_name)} is not Keras's own; its code cannot be lowered")

@@ -28,6 +28,10 @@ from graphsim.frontends.keras.fields import shown
 from graphsim.frontends.keras.hdf5 import WORKSPACE, Hdf5
 from graphsim.frontends.keras.limits import memory_at_most
 
+#: What attention of several heads calls the layers it is made of.
+_PROJECTIONS = ("query", "key", "value", "gate", "attention_output")
+#: Classes whose name in the config is not the one that version 3 calls their group by.
+_RENAMED = {"GroupQueryAttention": "GroupedQueryAttention"}
 Declared = Mapping[str, Sequence[Weight]]
 
 #: What older versions call a weight.
@@ -169,20 +173,20 @@ def _legacy_order(layer: Layer, declared: Declared) -> list[Weight]:
 def _by_name(weights: Sequence[Weight], datasets: Sequence[str]) -> dict[Weight, str] | None:
     """Match weights to dataset names such as ``dense_1/kernel:0``; None where the names do not decide."""
     nested = len({weight.layer for weight in weights}) > 1
-    two_sided = any(_side([weight.part]) for weight in weights)
+    has_parts = any(_part([weight.part]) for weight in weights)
     named: dict[str, str] = {}
     for dataset in datasets:
         *before, last = dataset.split(":")[0].split("/")
         if not nested:
             last = last.removeprefix(f"{weights[0].layer}_")  # Keras 1 writes dense_1_W
         last = _OLD_NAMES.get(last, last)
-        key = "/".join([*before, last]) if nested else f"{_side(before)}{last}" if two_sided else last
+        key = "/".join([*before, last]) if nested else f"{_part(before)}{last}" if has_parts else last
         if key in named:
             return None
         named[key] = dataset
     chosen = {}
     for weight in weights:
-        own = f"{_side([weight.part])}{weight.name}" if two_sided else weight.name
+        own = f"{_part([weight.part])}{weight.name}" if has_parts else weight.name
         wanted = f"{weight.layer.split('/', 1)[-1]}/{weight.name}" if nested else own
         fitting = [key for key in named if key == wanted or (nested and _ends_with(key, wanted))]
         if len(fitting) != 1:
@@ -191,9 +195,12 @@ def _by_name(weights: Sequence[Weight], datasets: Sequence[str]) -> dict[Weight,
     return chosen if len(set(chosen.values())) == len(chosen) else None
 
 
-def _side(parts: Sequence[str]) -> str:
-    """Which of the two layers in a Bidirectional one a name belongs to, if to any."""
-    return next((side for side in ("forward_", "backward_") if any(part.startswith(side) for part in parts)), "")
+def _part(path: Sequence[str]) -> str:
+    """Which part of its layer a name belongs to, if to any: a side of Bidirectional, a projection of attention."""
+    side = next((side for side in ("forward_", "backward_") if any(part.startswith(side) for part in path)), "")
+    name = path[-1].strip("_").removesuffix("_dense") if path else ""
+    projection = "attention_output" if name == "output" else name
+    return side or (f"{projection}/" if projection in _PROJECTIONS else "")
 
 
 def _ends_with(key: str, wanted: str) -> bool:
@@ -225,7 +232,8 @@ def _locate_v3(model: Model, declared: Declared, h5: Hdf5, base: str) -> dict[We
     used: dict[str, int] = {}
     for layer in layers:
         own = list(declared.get(layer.path, ()))
-        name = _unique(snake_case(layer.class_name), used)
+        class_name = _RENAMED.get(layer.class_name, layer.class_name)
+        name = _unique(snake_case(class_name), used)
         path = f"{base}{folder}/{name}"
         if layer.inner is not None:
             found = _locate_v3(layer.inner, declared, h5, f"{path}/" if layer.is_model else f"{path}/layer/")
@@ -235,7 +243,7 @@ def _locate_v3(model: Model, declared: Declared, h5: Hdf5, base: str) -> dict[We
             for part in dict.fromkeys(weight.part for weight in own):
                 paths |= _locate_part(layer, [w for w in own if w.part == part], h5, f"{path}/{part}".rstrip("/"))
         if folder != "layers" and (own or found):
-            _unique(snake_case(layer.class_name), used)
+            _unique(snake_case(class_name), used)
     return paths
 
 

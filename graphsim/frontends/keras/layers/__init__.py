@@ -3,8 +3,20 @@
 Importing this package registers every rule.
 """
 
-from graphsim.frontends.keras.layers import conv, core, distributed, norm, operations, pool, recurrent, shape
-from graphsim.frontends.keras.layers.operations import OPERATIONS
+from graphsim.frontends.keras.layers import (
+    attention,
+    conv,
+    core,
+    distributed,
+    embedding,
+    merge,
+    norm,
+    pool,
+    recurrent,
+    shape,
+    tensorflow,
+)
+from graphsim.frontends.keras.layers.operations import OPERATIONS, operation_calling
 from graphsim.frontends.keras.layers.registry import (
     RULES,
     Calling,
@@ -27,17 +39,21 @@ __all__ = [
     "Lowering",
     "Merging",
     "Rule",
+    "attention",
     "calling",
     "calls",
     "conv",
     "core",
     "distributed",
+    "embedding",
     "lowers",
+    "merge",
     "merges",
     "norm",
-    "operations",
+    "operation_calling",
     "pool",
     "reason_without_rule",
     "recurrent",
     "shape",
+    "tensorflow",
 ]

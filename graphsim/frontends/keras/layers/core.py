@@ -1,13 +1,11 @@
-"""Dense layers, activations, what makes no actors, and merges."""
+"""Dense layers, activations, and what makes no actors."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import numpy as np
-
-from graphsim.frontends.blocks.shape import joined, transposed
+from graphsim.frontends.blocks.shape import transposed
 from graphsim.frontends.builder import (
     Builder,
     RefusedError,
@@ -18,7 +16,7 @@ from graphsim.frontends.builder import (
 from graphsim.frontends.keras import activations
 from graphsim.frontends.keras.config import MAX_AXES
 from graphsim.frontends.keras.fields import Fields, shown
-from graphsim.frontends.keras.layers.registry import RULES, Lowering, Merging, lowers, merges
+from graphsim.frontends.keras.layers.registry import Lowering, lowers
 from graphsim.frontends.keras.semantics import Semantics
 from graphsim.graph import Ref
 
@@ -31,6 +29,7 @@ from graphsim.graph import Ref
     "Dropout",
     "GaussianDropout",
     "GaussianNoise",
+    "Identity",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",
@@ -106,7 +105,13 @@ def _activation_layer(class_name: str) -> Callable[[Fields, Semantics], Lowering
 
     def rule(fields: Fields, semantics: Semantics) -> Lowering:
         activation = activations.of_layer(class_name, fields, semantics)
-        return lambda to, x: activations.apply(to, x, activation)
+
+        def build(to: Builder, x: Tensor) -> Tensor:
+            if class_name == "Softmax" and x.mask is not None:
+                raise RefusedError("its input is masked, and then Keras leaves elements out of the softmax")
+            return activations.apply(to, x, activation)
+
+        return build
 
     return rule
 
@@ -131,67 +136,3 @@ def prelu(fields: Fields, semantics: Semantics) -> Lowering:
         return y
 
     return build
-
-
-# -- merges ---------------------------------------------------------------------------------------------------------
-
-_MERGE_OPS = {
-    "Add": "sum",
-    "Subtract": "subtract",
-    "Multiply": "product",
-    "Average": "mean",
-    "Maximum": "max",
-    "Minimum": "min",
-}
-
-
-def _elementwise(op: str) -> Callable[[Fields, Semantics], Merging]:
-    """One actor per element, one port per input, inputs broadcast as NumPy does."""
-
-    def rule(fields: Fields, semantics: Semantics) -> Merging:
-        def build(to: Builder, xs: Sequence[Tensor]) -> Tensor:
-            if op == "subtract" and len(xs) != 2:
-                raise to.error(f"subtracts {len(xs)} tensors; it takes two")
-            try:
-                shape = np.broadcast_shapes(*(x.shape for x in xs))
-            except ValueError:
-                raise to.error(f"its inputs of shapes {', '.join(str(x.shape) for x in xs)} do not fit") from None
-            y = to.group(op, shape, observes="output")
-            for port, x in enumerate(xs):
-                to.elements(x, y, port)
-            return y
-
-        return build
-
-    return rule
-
-
-for _name, _op in _MERGE_OPS.items():
-    merges(_name)(_elementwise(_op))
-
-
-@merges("Concatenate")
-def concatenate(fields: Fields, semantics: Semantics) -> Merging:
-    """Actors that pass their one input on; each input tensor is a port that feeds some of them."""
-    axis = fields.integer("axis", "concat_axis", default=-1)
-
-    def build(to: Builder, xs: Sequence[Tensor]) -> Tensor:
-        rank = len(xs[0].shape)
-        at = positive_axis(axis, rank)
-        others = {(*x.shape[:at], *x.shape[at + 1 :]) for x in xs}
-        if len(others) != 1 or any(len(x.shape) != rank for x in xs):
-            raise to.error(f"its inputs of shapes {', '.join(str(x.shape) for x in xs)} differ in more than axis {at}")
-        return joined(to, xs, at)
-
-    return build
-
-
-@merges("Merge")
-def merge(fields: Fields, semantics: Semantics) -> Merging:
-    """Keras 1's Merge in a functional model: the layer that its mode names."""
-    mode = fields.text("mode", default="sum")
-    classes = {"sum": "Add", "mul": "Multiply", "ave": "Average", "max": "Maximum", "concat": "Concatenate"}
-    rule = RULES[classes[mode]].many if mode in classes else None
-    if rule is None:
-        raise RefusedError(f"mode {mode!r} of Keras 1's Merge is not lowered")
-    return rule(fields, semantics)

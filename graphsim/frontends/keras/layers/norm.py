@@ -163,7 +163,7 @@ def layer_normalization(fields: Fields, semantics: Semantics) -> Lowering:
     return build
 
 
-@lowers("RMSNormalization", mask="pass")
+@lowers("RMSNormalization")
 def rms_normalization(fields: Fields, semantics: Semantics) -> Lowering:
     """Mean square 1 along axes, then times scale, which Keras aligns with the last axes, whichever they are."""
     axes, epsilon = _axes(fields), fields.number("epsilon", default=1e-6)

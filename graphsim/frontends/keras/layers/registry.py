@@ -104,11 +104,13 @@ def calling(class_name: str, fields: Fields, semantics: Semantics) -> Calling:
     many = None if rule.many is None else rule.many(fields, semantics)
 
     def build(to: Builder, given: Given) -> Tensor:
+        mask = given.kwargs.get("mask")
         extra = [f"argument {i} = {shown(value)}" for i, value in enumerate(given.args[1:], 1) if value is not None]
-        extra += [shown(key) for key in given.kwargs]
+        extra += [shown(key) for key in given.kwargs if key != "mask" or not isinstance(mask, Tensor)]
         x: Any = given.args[0] if given.args else None
         if single is None and not isinstance(x, list):
-            raise RefusedError(f"the operation {class_name} is not lowered yet; use the layer in its place")
+            found = "one tensor" if isinstance(x, Tensor) else shown(x)
+            raise RefusedError(f"it is called on {found}; a {class_name} layer takes a list of tensors")
         if extra:
             raise RefusedError(f"it is called with {', '.join(extra)}, which is not lowered")
         xs = x if isinstance(x, list) else [x]
@@ -120,6 +122,10 @@ def calling(class_name: str, fields: Fields, semantics: Semantics) -> Calling:
             return many(to, xs)
         if len(xs) != 1:
             raise RefusedError(f"it is called on {len(xs)} tensors; a {class_name} layer takes one")
+        if isinstance(mask, Tensor):
+            if mask.shape != xs[0].shape[: len(mask.shape)]:
+                raise RefusedError(f"its mask of shape {mask.shape} does not fit its input of shape {xs[0].shape}")
+            xs = [replace(xs[0], mask=mask)]
         y = single(to, xs[0])
         return replace(y, mask=xs[0].mask) if rule.mask == "pass" else y
 
@@ -135,9 +141,8 @@ def _register(names: Sequence[str], made: Callable[[Any], Rule]) -> Callable[[_R
 
 
 _KNOWN_TEXT = """
-AdditiveAttention Attention AugMix AutoContrast CategoryEncoding CenterCrop ConvLSTM1D ConvLSTM2D ConvLSTM3D CutMix
-Discretization Dot EinsumDense Embedding FlaxLayer GRUCell GroupQueryAttention HashedCrossing Hashing Highway
-IntegerLookup JaxLayer LSTMCell Masking MaxoutDense MelSpectrogram MultiHeadAttention RandomBrightness
+AugMix AutoContrast CategoryEncoding CenterCrop ConvLSTM1D ConvLSTM2D ConvLSTM3D CutMix Discretization FlaxLayer
+GRUCell HashedCrossing Hashing Highway IntegerLookup JaxLayer LSTMCell MaxoutDense MelSpectrogram RandomBrightness
 RandomContrast RandomCrop RandomFlip RandomHeight RandomRotation RandomTranslation RandomWidth RandomZoom Resizing
 SimpleRNNCell SpectralNormalization StackedRNNCells StringLookup TextVectorization TFSMLayer TorchModuleWrapper
 """
@@ -149,8 +154,6 @@ def reason_without_rule(class_name: str) -> str:
     """Why a class of layers that has no rule cannot be lowered."""
     if class_name == "Lambda":
         return "Lambda holds Python code, and code from a model file is never run; write it with Keras's own layers"
-    if class_name in ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"):
-        return f"{class_name} records a TensorFlow function, which is not lowered; write it with Keras's own layers"
     if class_name in KNOWN:
         return f"{class_name} layers are not lowered yet"
     return (
