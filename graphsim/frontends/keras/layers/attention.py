@@ -344,7 +344,7 @@ def multi_head_attention(fields: Fields, semantics: Semantics) -> Calling:
     return _heads(fields, semantics, heads, heads, width, depth).build
 
 
-@calls("GroupQueryAttention")
+@calls("GroupQueryAttention", "GroupedQueryAttention")
 def grouped_query_attention(fields: Fields, semantics: Semantics) -> Calling:
     """Attention of several heads, of which some share keys and values."""
     queries, keys, width = fields.size("num_query_heads"), fields.size("num_key_value_heads"), fields.size("head_dim")
