@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -83,6 +83,13 @@ def lower(path: Path, weights: Path | None = None, max_memory: int | None = None
     return lower_keras(path, weights, max_memory=max_memory or half_of_memory())
 
 
+def own_classes() -> dict[str, Any]:
+    """Classes of layers that are not Keras's, by name, which plugins bring for TensorFlow."""
+    from graphsim.frontends.plugins import keras_objects
+
+    return keras_objects()
+
+
 def half_of_memory() -> int | None:
     """Half of what memory this machine has, in bytes; None where it does not say."""
     try:
@@ -141,6 +148,27 @@ def check_dataset(graph: Graph, dataset: Dataset) -> None:
         )
 
 
+def remark_on_range(graph: Graph, dataset: Dataset) -> str | None:
+    """One line where samples lie far outside of the range that the graph's notes state for its input, or fill almost
+    none of a range that the model itself brings to the size of 1; else None.
+    """
+    stated = [(key, note) for key, note in graph.notes.items() if key.startswith("input.") and key.endswith(".range")]
+    for key, note in stated:
+        ends, _, why = note.partition(" by ")
+        least, greatest = (float(end) for end in ends.split(".."))
+        span = greatest - least
+        low, high = float(np.min(dataset.inputs)), float(np.max(dataset.inputs))
+        is_far = low < least - span or high > greatest + span
+        is_small = why in ("Rescaling", "Normalization") and high - low < span / 50
+        if is_far or is_small:
+            name = key.removeprefix("input.").removesuffix(".range")
+            return (
+                f"{dataset.name} has values from {low:.4g} to {high:.4g}, and {name} expects {least:.4g} to"
+                f" {greatest:.4g} (by its {why}): were they prepared as for training?"
+            )
+    return None
+
+
 def run(
     model: Path,
     dataset: Dataset,
@@ -197,7 +225,7 @@ def run(
         from graphsim.compare.compare import compare_with_tensorflow
 
         with _timed(seconds, "compare"), bars("comparing", len(dataset.inputs)) as done:
-            comparison = compare_with_tensorflow(graph, model, weights, dataset, ran, progress=done)
+            comparison = compare_with_tensorflow(graph, model, weights, dataset, ran, progress=done, own=own_classes())
     answers = None
     if calculations is not None:
         answers = answers_of_run(graph, calculations, ran, comparison)
@@ -254,7 +282,7 @@ def compare(model: Path, dataset: Dataset, *, weights: Path | None = None, bar: 
         engine = LanesEngine(graph)
     ran = engine.run(dataset.inputs, keep="all")
     with bars("comparing", len(dataset.inputs)) as done:
-        return compare_with_tensorflow(graph, model, weights, dataset, ran, progress=done)
+        return compare_with_tensorflow(graph, model, weights, dataset, ran, progress=done, own=own_classes())
 
 
 @contextmanager

@@ -74,6 +74,7 @@ def test_a_bare_list_of_keras_1(tmp_path: Path) -> None:
     logits = relu(X @ KERNEL + BIAS) @ SECOND
     np.testing.assert_allclose(run(graph, X)["dense_2"], logits, rtol=1e-6)
     assert graph.notes == {
+        "input.dense_1_input": "float32 [3]",
         "keras_version": "1.2.2",
         "keras_semantics": "Keras 1 (the file states its version): hard_sigmoid(x) = clip(0.2 x + 0.5, 0, 1)",
     }

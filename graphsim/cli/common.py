@@ -26,6 +26,24 @@ WeightsOption = Annotated[
     typer.Option("--weights", metavar="H5", help="Weights-only .h5 that belongs to an architecture given as .json."),
 ]
 
+PluginOption = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", metavar="FILE", help="Python file with lowering rules of one's own; run as it is."),
+]
+
+
+def load_plugins(files: list[Path] | None) -> None:
+    """Run the files of ``--plugin``.
+
+    Raises:
+        UsageError: one cannot be run.
+    """
+    for file in files or ():
+        from graphsim.frontends.plugins import load
+
+        load(file)
+
+
 OpsOption = Annotated[
     str | None, typer.Option("--ops", metavar="LIST", help="alu: only these operations, e.g. '+,-,AND'.")
 ]

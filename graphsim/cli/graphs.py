@@ -9,10 +9,12 @@ import typer
 
 from graphsim.cli.common import (
     JsonOption,
+    PluginOption,
     WeightsOption,
     bytes_of,
     check_outputs,
     console_for,
+    load_plugins,
     say_place,
     write_json,
 )
@@ -28,6 +30,7 @@ def lower(
         typer.Option("--output", "-o", metavar="GSIM", help="Where the graph goes. (default: MODEL.gsim, here)"),
     ] = None,
     weights: WeightsOption = None,
+    plugin: PluginOption = None,
     max_memory: Annotated[
         str | None,
         typer.Option("--max-memory", metavar="BYTES", help="Refuse what takes more, e.g. 512M or 4G. (half of all)"),
@@ -55,6 +58,7 @@ def lower(
     from graphsim.report.terminal import print_graph
 
     console = console_for(json)
+    load_plugins(plugin)
     existing(model, "a model (.h5, .keras, .onnx, or .json with --weights)")
     target = output or Path(model.stem + ".gsim")
     check_outputs(json, target)
@@ -93,6 +97,7 @@ def show(
     dot: Annotated[Path | None, typer.Option("--dot", metavar="FILE", help="Write Graphviz DOT.")] = None,
     graphml: Annotated[Path | None, typer.Option("--graphml", metavar="FILE", help="Write GraphML.")] = None,
     weights: WeightsOption = None,
+    plugin: PluginOption = None,
     json: JsonOption = None,
 ) -> None:
     """Show a graph: its groups and channels, one actor, or an export.
@@ -111,6 +116,7 @@ def show(
     from graphsim.report.terminal import print_actor, print_graph
 
     console = console_for(json)
+    load_plugins(plugin)
     check_outputs(json, dot, graphml)
     loaded = load_graph(graph, weights)
     record = {"schema_version": 1, "graph": graph_record(loaded)}

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from graphsim.cli.common import (
     JsonOption,
     OpsOption,
+    PluginOption,
     WeightsOption,
     check_outputs,
     console_for,
+    load_plugins,
     operations,
     progress_bar,
     refuse_alu_options,
@@ -75,6 +78,7 @@ def run(
         Path | None, typer.Option("--report", metavar="DIR", help="Write report.json and report.html there.")
     ] = None,
     weights: WeightsOption = None,
+    plugin: PluginOption = None,
     json: JsonOption = None,
 ) -> None:
     """Run a trained model as a dataflow graph on simulated hardware, and check every neuron against TensorFlow.
@@ -97,6 +101,7 @@ def run(
     from graphsim.report.record import run_record
 
     console = console_for(json)
+    load_plugins(plugin)
     if engine not in pipeline.ENGINES:
         raise UsageError(f"there is no engine {engine!r}; choose one of {', '.join(pipeline.ENGINES)}")
     check_outputs(json, report=report)
@@ -119,6 +124,8 @@ def run(
         bar=progress_bar,
     )
     terminal.print_graph(console, result.graph)
+    if (remark := pipeline.remark_on_range(result.graph, chosen_samples)) is not None:
+        console.print(f"[yellow]warning[/yellow]   {escape(remark)}")
     terminal.print_schedule(console, result.graph, result.schedule)
     terminal.print_verdict(console, result.verdict)
     terminal.print_run(console, result)
@@ -145,6 +152,7 @@ def compare(
     vectors: VectorsOption = False,
     samples: SamplesOption = None,
     weights: WeightsOption = None,
+    plugin: PluginOption = None,
     json: JsonOption = None,
 ) -> None:
     """Compare every neuron of a model with TensorFlow, without any hardware.
@@ -160,6 +168,7 @@ def compare(
     from graphsim.report.terminal import print_comparison
 
     console = console_for(json)
+    load_plugins(plugin)
     check_outputs(json)
     pipeline.existing(model, "a model (.h5, .keras, .onnx, .json with --weights)")
     chosen, _ = _samples(dataset, samples, bits, ops, vectors, 0, model)

@@ -9,9 +9,11 @@ import typer
 
 from graphsim.cli.common import (
     JsonOption,
+    PluginOption,
     WeightsOption,
     check_outputs,
     console_for,
+    load_plugins,
     progress_bar,
     say_place,
     write_json,
@@ -52,6 +54,7 @@ def fold(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of strategies that use chance.", min=0, max=2**31 - 1)] = 0,
     weights: WeightsOption = None,
+    plugin: PluginOption = None,
     json: JsonOption = None,
 ) -> None:
     """Fold a graph onto a machine: place its actors, route their tokens, and fill in every calendar.
@@ -70,6 +73,7 @@ def fold(
     from graphsim.schedule.store import save
 
     console = console_for(json)
+    load_plugins(plugin)
     target = output or Path(graph.stem + ".fold")
     check_outputs(json, target, write_placement)
     hardware = load_machine(machine)
@@ -89,6 +93,7 @@ def verify(
     graph: Annotated[Path, typer.Argument(help="A .gsim graph, or a model that is lowered first.")],
     schedule: Annotated[Path, typer.Argument(help="A .fold schedule of that graph.")],
     weights: WeightsOption = None,
+    plugin: PluginOption = None,
     json: JsonOption = None,
 ) -> None:
     """Check a schedule against its graph and machine, independently of the scheduler that made it.
@@ -103,6 +108,7 @@ def verify(
     from graphsim.schedule.verify import verify as verify_schedule
 
     console = console_for(json)
+    load_plugins(plugin)
     check_outputs(json)
     loaded = load_graph(graph, weights)
     verdict = verify_schedule(loaded, load(existing(schedule, "a .fold schedule"), loaded))

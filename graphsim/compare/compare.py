@@ -20,7 +20,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -89,6 +89,7 @@ def compare_with_tensorflow(
     run: Run,
     *,
     progress: Progress | None = None,
+    own: Mapping[str, Any] | None = None,
 ) -> Comparison:
     """Compare a run over the first samples of a dataset with the outside authority on the same model file.
 
@@ -96,13 +97,14 @@ def compare_with_tensorflow(
 
     Args:
         graph: lowered from ``model`` (and ``weights``). run: of all groups (``keep="all"``).
+        own: classes of layers that are not Keras's, by name, for TensorFlow.
         progress: called with the number of samples done.
 
     Raises:
         ReferenceUnavailableError: TensorFlow is missing or cannot read or compute the model.
         UsageError: the run does not have the values that are needed, or is not of these samples.
     """
-    reference = reference_of(graph, Path(model), weights)
+    reference = reference_of(graph, Path(model), weights, own)
     inputs = dataset.inputs if isinstance(dataset.inputs, tuple) else (dataset.inputs,)
     images = tuple(array[: run.samples] for array in inputs)
     labels = None if dataset.labels is None else dataset.labels[: run.samples]
@@ -118,8 +120,10 @@ def compare_with_tensorflow(
     return dataclasses.replace(found, noise=streamed.noise)
 
 
-def reference_of(graph: Graph, model: Path, weights: Path | str | None = None) -> TensorFlowReference | OnnxReference:
-    """Who is asked about the model file that a graph was lowered from.
+def reference_of(
+    graph: Graph, model: Path, weights: Path | str | None = None, own: Mapping[str, Any] | None = None
+) -> TensorFlowReference | OnnxReference:
+    """Who is asked about the model file that a graph was lowered from. ``own``: classes that are not Keras's, by name.
 
     Raises:
         ReferenceUnavailableError: it is not installed, or cannot read the model.
@@ -127,7 +131,7 @@ def reference_of(graph: Graph, model: Path, weights: Path | str | None = None) -
     if model.suffix == ".onnx":
         return OnnxReference(model)
     older = {group.layer for group in graph.groups if group.activation == "hard_sigmoid_v2" and group.layer}
-    return TensorFlowReference(model, weights, hard_sigmoid_v2=older)
+    return TensorFlowReference(model, weights, hard_sigmoid_v2=older, own=own)
 
 
 def _check_inputs(graph: Graph, run: Run, images: tuple[FloatArray, ...]) -> None:

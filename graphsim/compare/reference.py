@@ -20,7 +20,7 @@ import json
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ class TensorFlowReference:
         weights: a weights file for the model; needed for ``.json``.
         hard_sigmoid_v2: paths of the layers whose ``hard_sigmoid`` is that of Keras 1 and 2, clip(0.2 x + 0.5, 0, 1).
             Keras 3 computes another function under the same name, whoever wrote the file, so that it must be told.
+        own: classes of layers that are not Keras's, by name, to load the model with.
 
     Attributes:
         name, version: what computes, for the report.
@@ -62,7 +63,13 @@ class TensorFlowReference:
 
     name = "TensorFlow"
 
-    def __init__(self, path: Path | str, weights: Path | str | None = None, hard_sigmoid_v2: Collection[str] = ()):
+    def __init__(
+        self,
+        path: Path | str,
+        weights: Path | str | None = None,
+        hard_sigmoid_v2: Collection[str] = (),
+        own: Mapping[str, Any] | None = None,
+    ):
         try:
             self._tf, self._keras = import_tensorflow()
         except ReferenceUnavailableError as error:
@@ -71,7 +78,7 @@ class TensorFlowReference:
                 f" {WITHOUT}"
             ) from error
         self.version = f"{self._tf.__version__} (Keras {self._keras.__version__})"
-        self.path = Path(path)
+        self.path, self._own = Path(path), dict(own or {})
         self.notes: tuple[str, ...] = ()
         self._model = self._load(None if weights is None else Path(weights))
         inputs = self._keras.layers.InputLayer
@@ -104,11 +111,11 @@ class TensorFlowReference:
                 warnings.simplefilter("ignore")
                 repaired = _as_keras_2_file(self.path, weights, Path(folder))
                 if repaired is not None:
-                    model = models.load_model(repaired, compile=False, safe_mode=True)
+                    model = models.load_model(repaired, self._own, compile=False, safe_mode=True)
                 elif self.path.suffix == ".json":
-                    model = models.model_from_json(self.path.read_text(encoding="utf-8"))
+                    model = models.model_from_json(self.path.read_text(encoding="utf-8"), self._own)
                 else:
-                    model = models.load_model(self.path, compile=False, safe_mode=True)
+                    model = models.load_model(self.path, self._own, compile=False, safe_mode=True)
                 if repaired is None and weights is not None:
                     model.load_weights(weights)
         except Exception as error:  # Keras raises anything at all for files it does not like

@@ -205,13 +205,27 @@ class Builder:
         )
         return Tensor(self.add(group), group.shape)
 
-    def input(self, layer: str, shape: Sequence[int], *, only: bool) -> Tensor:
-        """A source and the actors that it feeds. ``only``: the model has no other input."""
+    def input(self, layer: str, shape: Sequence[int], *, only: bool, dtype: str = "float32") -> Tensor:
+        """A source and the actors that it feeds; a note says what it takes. ``only``: the model has no other input."""
+        self.notes[f"input.{layer}"] = f"{dtype} {list(shape)}"
+        if dtype in ("uint8", "int8", "bool"):
+            least, greatest = {"uint8": (0, 255), "int8": (-128, 127), "bool": (0, 1)}[dtype]
+            self.notes[f"input.{layer}.range"] = f"{least}..{greatest} by {dtype}"
         self.layer, self.call = layer, 0
         source = self.add(Group(name=self.name("source" if only else f"source_{layer}"), op="source"))
         x = self.group("input", shape, observes="output")
         self.channels.append(Dense(src=source, dst=x.group))
         return x
+
+    def expects(self, x: Tensor) -> Callable[[float, float, str], None]:
+        """Notes that ``x`` should be in a range, for a reason (one word), where it is an input of the model."""
+        group = self.groups[x.group]
+
+        def say(least: float, greatest: float, why: str) -> None:
+            if group.op == "input":
+                self.notes.setdefault(f"input.{group.layer}.range", f"{least:.6g}..{greatest:.6g} by {why}")
+
+        return say
 
     def finish(self, outputs: Sequence[tuple[str, Tensor]]) -> None:
         """A sink for every output, by name: the answer of a classifier, or all values. Drop what leads to no sink.

@@ -7,13 +7,32 @@
     limits.py       a bound on the memory that the HDF5 library may take
     semantics.py    which Keras wrote the file, and what its names therefore mean
     config.py       JSON of Keras 1, 2 and 3 -> layers, and their calls in topological order
-    builder.py      what rules build with: tensors, groups, channels, params to be computed later
     activations.py  activations by name
-    layers.py       one short lowering rule per layer class
+    layers/         one short lowering rule per class of layers, and per operation
     weights.py      which array of the file is which weight
     lower.py        all of it in order: check every layer, build, read the weights
 """
 
+from graphsim.frontends.builder import LINEAR, Builder, RefusedError, Tensor, Unary
+from graphsim.frontends.keras.fields import Fields
+from graphsim.frontends.keras.layers.registry import Calling, Given, Lowering, Merging, calls, lowers, merges
 from graphsim.frontends.keras.lower import lower
+from graphsim.frontends.keras.semantics import Semantics
 
-__all__ = ["lower"]
+__all__ = [
+    "LINEAR",
+    "Builder",
+    "Calling",
+    "Fields",
+    "Given",
+    "Lowering",
+    "Merging",
+    "RefusedError",
+    "Semantics",
+    "Tensor",
+    "Unary",
+    "calls",
+    "lower",
+    "lowers",
+    "merges",
+]

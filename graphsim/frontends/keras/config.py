@@ -51,6 +51,7 @@ class Layer:
         class_name, module: of its class; the module is "" where the file does not say.
         fields: its config.
         is_custom: whether the file says that its class is not Keras's.
+        registered: the name its class is registered by (``package>Class``); "" where the file does not say.
         inner: the model, where the layer is one, or is a TimeDistributed one.
     """
 
@@ -61,6 +62,7 @@ class Layer:
     fields: Fields
     is_custom: bool = False
     inner: Model | None = None
+    registered: str = ""
 
     @property
     def is_model(self) -> bool:
@@ -160,11 +162,12 @@ def _read_layer(entry: Fields, prefix: str, depth: int, position: int) -> Layer:
     fields.place = f"layer {path!r}"
     module, registered = entry.text("module", default=""), entry.text("registered_name", default="")
     # Keras 3 writes the module of its own classes, and "package>name" for registered classes of others.
-    is_custom = ">" in registered or (bool(module) and not module.startswith(("keras", "tf_keras", "tensorflow")))
+    is_known = not module or module.startswith(("keras", "tf_keras", "tensorflow"))
+    is_custom = ">" in registered + class_name or not is_known
     inner = read_model(entry, f"{path}/", depth + 1) if is_model else None
     if class_name == "TimeDistributed" and fields.child("layer").find("class_name") in (*SEQUENTIAL, *FUNCTIONAL):
         inner = read_model(fields.child("layer"), f"{path}/", depth + 1)
-    return Layer(name, path, class_name, module, fields, is_custom, inner)
+    return Layer(name, path, class_name, module, fields, is_custom, inner, registered)
 
 
 def _read_layers(fields: Fields, entries: list[Any], prefix: str, depth: int) -> list[tuple[Layer, Fields]]:

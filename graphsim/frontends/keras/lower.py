@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from graphsim.errors import GraphError, ModelError, UnsupportedLayerError
+from graphsim.errors import GraphError, GraphsimError, ModelError, UnsupportedLayerError
 from graphsim.frontends.blocks.recurrent import for_every_step
 from graphsim.frontends.builder import Array, Builder, FloatArray, RefusedError, Tensor, Weight
 from graphsim.frontends.keras.archive import Archive, open_archive
@@ -22,9 +24,19 @@ from graphsim.frontends.keras.config import (
     read_model,
 )
 from graphsim.frontends.keras.fields import shown
-from graphsim.frontends.keras.layers import OPERATIONS, RULES, Calling, Given, calling, operation_calling
+from graphsim.frontends.keras.layers import (
+    OPERATIONS,
+    OWN,
+    RULES,
+    Calling,
+    Given,
+    calling,
+    operation_calling,
+    reason_without_rule,
+)
 from graphsim.frontends.keras.semantics import Semantics, detect
 from graphsim.frontends.keras.weights import is_operation, locate, read_weight
+from graphsim.frontends.plugins import load_installed
 from graphsim.graph import Graph
 from graphsim.graph.verify import verify
 
@@ -129,14 +141,50 @@ class _Lowerer:
         if is_operation(layer) or _is_bare_operation(layer, self.semantics):
             self._made[layer.path] = operation_calling(layer.class_name, layer.fields, self.semantics)
             return
-        if layer.is_custom:
-            raise RefusedError(f"class {shown(layer.class_name)} is not Keras's own; its code cannot be lowered")
         _check_dtype(layer)
+        if layer.is_custom or (layer.class_name not in RULES and layer.class_name != "InputLayer"):
+            self._check_own(layer)
+            return
         if layer.class_name == "InputLayer":
             return
         self._made[layer.path] = calling(layer.class_name, layer.fields, self.semantics)
         if RULES[layer.class_name].steps:
             self._steppers.add(layer.path)
+
+    def _check_own(self, layer: Layer) -> None:
+        """A layer that is not Keras's, or that has no rule there: a plugin may have one."""
+        load_installed()
+        names = (layer.registered, layer.class_name, layer.class_name.rpartition(">")[2])
+        rule = next((OWN[name] for name in names if name in OWN), None)
+        if rule is None and layer.is_custom:
+            raise RefusedError(
+                f"class {shown(layer.class_name)} is not Keras's own; its code cannot be lowered; a plugin can say how"
+                " (--plugin)"
+            )
+        if rule is None:
+            raise RefusedError(reason_without_rule(layer.class_name))
+        with self._guarded(layer):
+            made = calling(layer.class_name, layer.fields, self.semantics, rule)
+
+        def build(to: Builder, given: Given) -> Tensor | Sequence[Tensor]:
+            with self._guarded(layer):
+                return made(to, given)
+
+        self._made[layer.path] = build
+        if rule.steps:
+            self._steppers.add(layer.path)
+
+    @contextmanager
+    def _guarded(self, layer: Layer) -> Iterator[None]:
+        """Whatever a plugin's rule raises ends as a ModelError that names the layer."""
+        try:
+            yield
+        except (RefusedError, GraphsimError):
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"{self.file}: layer {layer.path!r}: the rule of a plugin fails: {type(error).__name__}: {error}"
+            ) from error
 
     def raise_refusals(self, model: Model) -> None:
         """Raise UnsupportedLayerError if a layer was refused."""
@@ -161,7 +209,7 @@ class _Lowerer:
             if layer.path in self._refusals:
                 given.append(None)
                 continue
-            given.append(to.input(layer.path, shape, only=len(model.inputs) == 1))
+            given.append(to.input(layer.path, shape, only=len(model.inputs) == 1, dtype=_dtype(layer) or "float32"))
         return list(zip(model.outputs, self._run(model, given), strict=True))
 
     def _run(self, model: Model, given: Sequence[Tensor | None], enclosing: int = 0) -> list[Tensor | None]:
@@ -268,15 +316,21 @@ def _is_bare_operation(layer: Layer, semantics: Semantics) -> bool:
 
 
 def _check_dtype(layer: Layer) -> None:
-    dtype = layer.fields.find("dtype")
-    if isinstance(dtype, dict):
-        config = dtype.get("config")
-        dtype = config.get("name") if isinstance(config, dict) else dtype.get("class_name")
+    dtype = _dtype(layer)
     allowed = _INPUT_DTYPES if layer.class_name == "InputLayer" else _DTYPES
     if dtype is not None and dtype not in allowed:
         raise RefusedError(f"it computes in {shown(dtype)}; graphs compute in float32")
     if layer.fields.find("quantization_config") is not None:
         raise RefusedError("it is quantised; graphs compute in float32")
+
+
+def _dtype(layer: Layer) -> Any:
+    """The type that a layer computes in, as its config names it."""
+    dtype = layer.fields.find("dtype")
+    if isinstance(dtype, dict):
+        config = dtype.get("config")
+        dtype = config.get("name") if isinstance(config, dict) else dtype.get("class_name")
+    return dtype
 
 
 # -- parameters -----------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from graphsim.frontends.keras.layers import (
 )
 from graphsim.frontends.keras.layers.operations import OPERATIONS, operation_calling
 from graphsim.frontends.keras.layers.registry import (
+    OWN,
     RULES,
     Calling,
     Given,
@@ -33,6 +34,7 @@ from graphsim.frontends.keras.layers.registry import (
 
 __all__ = [
     "OPERATIONS",
+    "OWN",
     "RULES",
     "Calling",
     "Given",

@@ -26,6 +26,7 @@ def embedding(fields: Fields, semantics: Semantics) -> Lowering:
         raise RefusedError("it has weights of low rank (lora) beside its table")
 
     def build(to: Builder, x: Tensor) -> Tensor:
+        to.expects(x)(0, rows - 1, "Embedding")
         table = to.weight("embeddings", [rows, width])
         y = to.group("lookup", [*x.shape, width], params={"table": Ref(table.param)}, observes="output")
         to.elements(x.reshaped([*x.shape, 1]), y)

@@ -63,6 +63,9 @@ def rescaling(fields: Fields, semantics: Semantics) -> Lowering:
             if len(over) > len(x.shape) or any(n not in (1, size) for n, size in zip(over, x.shape, strict=True)):
                 raise to.error(f"its {role} of shape {array.shape} does not fit an input of shape {x.shape}")
             refs.append(to.spread(role, _constant(array), over, x.shape))
+        if scale.min() > 0 and offset.max() <= 0:  # to 0..1, or to a range around 0
+            ends = np.where(offset < 0, -2.0 * offset, 1.0) / scale
+            to.expects(x)(0, float(ends.max()), "Rescaling")
         y = to.group("linear", x.shape, params={"bias": refs[1]}, observes="output")
         to.one_to_one(x, y, weight=refs[0])
         return y
@@ -79,6 +82,7 @@ def normalization(fields: Fields, semantics: Semantics) -> Lowering:
     stated = None if fields.find("mean") is None else (fields.array("mean"), fields.array("variance"))
 
     def build(to: Builder, x: Tensor) -> Tensor:
+        say = to.expects(x)
         kept = sorted({positive_axis(a, len(x.shape)) for a in axes})
         over = [size if i in kept else 1 for i, size in enumerate(x.shape)]
         shape = [x.shape[i] for i in kept]
@@ -99,7 +103,11 @@ def normalization(fields: Fields, semantics: Semantics) -> Lowering:
             found = statistic(of, 1)
             if found.min() < 0:
                 raise to.error(f"its variance has an element of {found.min()}, whose root cannot be taken")
-            return np.maximum(np.sqrt(found), np.float32(1e-7))
+            deviations = np.maximum(np.sqrt(found), np.float32(1e-7))
+            if not is_inverted:
+                centre = statistic(of, 0)
+                say(float((centre - 4 * deviations).min()), float((centre + 4 * deviations).max()), "Normalization")
+            return deviations
 
         divisor = to.spread("deviation", deviation, over, x.shape)
         if is_inverted:

@@ -23,7 +23,9 @@ A tensor may carry a *mask* (see :class:`~graphsim.frontends.builder.Tensor`). W
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
@@ -69,7 +71,23 @@ class Rule:
 
 
 RULES: dict[str, Rule] = {}
-"""Every rule, by class name."""
+"""Every rule of a layer of Keras's, by class name."""
+
+OWN: dict[str, Rule] = {}
+"""Rules of layers that are not Keras's, by class name or by ``package>Class``, which plugins register."""
+
+_registering_own: ContextVar[bool] = ContextVar("registering_own", default=False)
+
+
+@contextmanager
+def registering_own() -> Iterator[None]:
+    """Rules that are registered inside are of layers that are not Keras's."""
+    token = _registering_own.set(True)
+    try:
+        yield
+    finally:
+        _registering_own.reset(token)
+
 
 _R = TypeVar("_R", bound=Callable[..., Any])
 
@@ -89,13 +107,13 @@ def calls(*names: str, mask: Mask = "own", steps: bool = False) -> Callable[[_R]
     return _register(names, lambda rule: Rule(call=rule, mask=mask, steps=steps))
 
 
-def calling(class_name: str, fields: Fields, semantics: Semantics) -> Calling:
-    """What builds calls of a layer.
+def calling(class_name: str, fields: Fields, semantics: Semantics, rule: Rule | None = None) -> Calling:
+    """What builds calls of a layer: by Keras's rule of that class, or by another.
 
     Raises:
         RefusedError: it cannot be lowered; the message says why.
     """
-    rule = RULES.get(class_name)
+    rule = rule or RULES.get(class_name)
     if rule is None:
         raise RefusedError(reason_without_rule(class_name))
     if rule.call is not None:
@@ -134,7 +152,7 @@ def calling(class_name: str, fields: Fields, semantics: Semantics) -> Calling:
 
 def _register(names: Sequence[str], made: Callable[[Any], Rule]) -> Callable[[_R], _R]:
     def register(rule: _R) -> _R:
-        RULES.update(dict.fromkeys(names, made(rule)))
+        (OWN if _registering_own.get() else RULES).update(dict.fromkeys(names, made(rule)))
         return rule
 
     return register

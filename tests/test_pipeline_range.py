@@ -1,0 +1,107 @@
+"""What graphs note of their inputs, and data that do not look like it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from keras_files import layer, sequential, write_keras
+from typer.testing import CliRunner
+
+from graphsim.cli.app import app
+from graphsim.frontends.keras import lower
+from graphsim.graph import Graph
+from graphsim.pipeline import remark_on_range
+
+
+@dataclass
+class Samples:
+    inputs: npt.NDArray[np.float32]
+    name: str = "images"
+
+
+def samples(least: float, greatest: float) -> Any:
+    return Samples(np.linspace(least, greatest, 8, dtype=np.float32).reshape(2, 4))
+
+
+def graph(folder: Path, *layers: Any, dtype: str = "float32", weights: Any = None) -> Graph:
+    first = layer("InputLayer", "pixels", batch_shape=[None, 4], dtype=dtype)
+    return lower(write_keras(folder / "m.keras", sequential(first, *layers), weights or {}))
+
+
+FLAT = layer("Flatten", "flat")
+
+
+@pytest.mark.parametrize(
+    ("layers", "dtype", "note"),
+    [
+        ([FLAT], "float32", None),
+        ([FLAT], "uint8", "0..255 by uint8"),
+        ([layer("Rescaling", "r", scale=1 / 255, offset=0.0)], "float32", "0..255 by Rescaling"),
+        ([layer("Rescaling", "r", scale=1 / 127.5, offset=-1.0)], "float32", "0..255 by Rescaling"),
+        ([layer("Rescaling", "r", scale=2.0, offset=3.0)], "float32", None),
+        ([layer("Dropout", "d"), layer("Rescaling", "r", scale=0.5)], "float32", "0..2 by Rescaling"),
+        ([layer("Normalization", "n", axis=None, mean=10.0, variance=4.0)], "float32", "2..18 by Normalization"),
+    ],
+)
+def test_what_the_file_says_of_its_input_is_noted(tmp_path: Path, layers: Any, dtype: str, note: str | None) -> None:
+    notes = graph(tmp_path, *layers, dtype=dtype).notes
+    assert notes["input.pixels"] == f"{dtype} [4]"
+    assert notes.get("input.pixels.range") == note
+
+
+def test_the_classes_of_an_embedding_are_noted(tmp_path: Path) -> None:
+    weights = {"layers/embedding/vars/0": np.zeros((5, 2), np.float32)}
+    made = graph(tmp_path, layer("Embedding", "e", input_dim=5, output_dim=2), weights=weights)
+    assert made.notes["input.pixels.range"] == "0..4 by Embedding"
+
+
+def test_learnt_statistics_are_noted(tmp_path: Path) -> None:
+    arrays = [np.array([1, 2, 3, 4], np.float32), np.array([1, 1, 1, 4], np.float32), np.array(7)]
+    weights = {f"layers/normalization/vars/{i}": array for i, array in enumerate(arrays)}
+    made = graph(tmp_path, layer("Normalization", "n", axis=-1), weights=weights)
+    assert made.notes["input.pixels.range"] == "-4..12 by Normalization"
+
+
+@pytest.mark.parametrize(
+    ("ends", "remarked"),
+    [
+        ((0, 255), False),
+        ((10, 200), False),
+        ((-200, 400), False),
+        ((0, 1), True),
+        ((0, 65535), True),
+        ((-900, 9), True),
+    ],
+)
+def test_data_that_do_not_look_like_it_are_remarked_on(
+    tmp_path: Path, ends: tuple[float, float], remarked: bool
+) -> None:
+    found = remark_on_range(graph(tmp_path, layer("Rescaling", "r", scale=1 / 255)), samples(*ends))
+    assert (found is not None) == remarked
+    if found is not None:
+        expected = f"images has values from {ends[0]:.4g} to {ends[1]:.4g}, and pixels expects 0 to 255"
+        assert expected in found
+
+
+def test_few_classes_of_many_are_no_matter(tmp_path: Path) -> None:
+    weights = {"layers/embedding/vars/0": np.zeros((1000, 2), np.float32)}
+    made = graph(tmp_path, layer("Embedding", "e", input_dim=1000, output_dim=2), weights=weights)
+    assert remark_on_range(made, samples(0, 3)) is None
+    assert remark_on_range(made, samples(0, 3000)) is not None
+
+
+@pytest.mark.slow
+def test_run_warns(tmp_path: Path) -> None:
+    first = layer("InputLayer", "pixels", batch_shape=[None, 8, 8], dtype="float32")
+    rest = [layer("Rescaling", "r", scale=1 / 255), layer("Flatten", "f"), layer("Dense", "d", units=2)]
+    weights = {"layers/dense/vars/0": np.ones((64, 2), np.float32), "layers/dense/vars/1": np.zeros(2, np.float32)}
+    path = write_keras(tmp_path / "m.keras", sequential(first, *rest), weights)
+    done = CliRunner().invoke(app, ["run", str(path), "-n", "2", "--no-reference"])
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.output.split())
+    assert "warning digits has values from 0 to 1, and pixels expects 0 to 255 (by its Rescaling)" in said
