@@ -13,7 +13,7 @@ from strategies import graphs, samples
 from test_simulate_events import MACHINES, check_all_engines
 
 from graphsim.analysis.costs import parameter_bytes
-from graphsim.analysis.tokens import input_actors, readers
+from graphsim.analysis.tokens import first_producers, input_actors, readers
 from graphsim.graph import Axis, Dense, Graph, Group, Ref, Window
 from graphsim.graph.verify import verify as verify_graph
 from graphsim.machine import load_machine
@@ -51,6 +51,15 @@ def test_readers_are_the_nodes_of_all_consumers(graph: Graph, nodes: int, seed: 
     assert [found.node[a:b].tolist() for a, b in zip(found.ptr[:-1], found.ptr[1:], strict=True)] == [
         sorted(there) for there in expected
     ]
+
+
+@given(graphs(windows=True))
+@slow_ones
+def test_the_first_producer_is_that_of_the_first_edge(graph: Graph) -> None:
+    for channel in graph.channels:
+        sizes = graph.groups[channel.src].size, graph.groups[channel.dst].size
+        edges = [channel.inputs(j, *sizes, graph.params).src.tolist() for j in range(sizes[1])]
+        assert first_producers(graph, channel).tolist() == [src[0] if src else -1 for src in edges]
 
 
 @given(st.data(), graphs(max_actors=40, windows=True), st.sampled_from(MACHINES), st.integers(1, 4), st.integers(0, 99))

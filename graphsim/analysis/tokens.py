@@ -50,6 +50,27 @@ def token_makers(graph: Graph) -> npt.NDArray[np.int32]:
     return makers
 
 
+def first_producers(graph: Graph, c: Channel) -> IntArray:
+    """The producer on each consumer's first edge of a bundle, int64 (consumers,), local; -1 where it has no edge."""
+    n_src, n_dst = graph.groups[c.src].size, graph.groups[c.dst].size
+    if isinstance(c, OneToOne):
+        return np.arange(n_dst)
+    if isinstance(c, Dense):
+        return np.arange(n_dst) // (n_dst // c.blocks) * (n_src // c.blocks)
+    if isinstance(c, Window):
+        found, there = np.zeros(1, np.int64), np.ones(1, np.bool_)
+        for at, step in zip(c.positions, c.producer_strides, strict=True):
+            first = at[np.arange(len(at)), np.argmax(at >= 0, axis=1)]
+            found = (found[:, None] + first * step).reshape(-1)
+            there = (there[:, None] & (first >= 0)).reshape(-1)
+        return np.where(there, found, -1)
+    edges = c.expand(n_src, n_dst, graph.params)
+    producers = np.full(n_dst, -1, np.int64)
+    consumer, at = np.unique(edges.dst, return_index=True)
+    producers[consumer] = edges.src[at]
+    return producers
+
+
 @dataclass(frozen=True)
 class Readers:
     """Which nodes read which tokens under a placement.

@@ -259,7 +259,8 @@ def _routed(costs: Costs, node: Placement, ticks: IntArray) -> _Candidate:
     busy = int(np.bincount(node, weights=ticks).max())
     candidates = []
     error: InfeasibleError | None = None
-    for style in STYLES:
+    many = len(packed.classes) * len(machine.nodes) > _MANY
+    for style in STYLES[: 1 if many else None]:
         routes = route(packed, max(1, busy), style)
         bound = _placement_bound(machine, node, ticks, routes)
         try:
@@ -274,6 +275,10 @@ def _routed(costs: Costs, node: Placement, ticks: IntArray) -> _Candidate:
         assert error is not None
         raise error
     return min(candidates, key=lambda c: c.bound.ticks)
+
+
+#: Trees times nodes beyond which one style of routing must do: the others look at every node for every tree.
+_MANY = 2_000_000
 
 
 def link_frames(machine: Machine, routes: Routes) -> IntArray:

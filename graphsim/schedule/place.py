@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.analysis.costs import Costs
+from graphsim.analysis.tokens import first_producers
 from graphsim.errors import PlacementError
 from graphsim.graph import Graph
 from graphsim.machine import Machine
@@ -129,6 +130,8 @@ class _Pouring:
 
     def pour(self, group: int) -> None:
         """Deal a layer out so that the greatest load is least; later nodes get less where it makes no difference."""
+        if self._follow(group):
+            return
         if self.costs.uniform(group) and len(set(self.costs.bytes[group].tolist())) == 1:
             counts = self._level(group)
         else:
@@ -137,6 +140,8 @@ class _Pouring:
 
     def gather(self, group: int, top: int, order: Sequence[int]) -> bool:
         """Put a layer on one node, or on few in this order, none loaded beyond ``top``. False: it does not fit."""
+        if self._follow(group):
+            return True
         size = self.costs.graph.groups[group].size
         ticks = [self.costs.ticks(group, int(v)) for v in self.nodes]
         need = self.costs.range_bytes(group, 0, size)
@@ -158,6 +163,23 @@ class _Pouring:
         if left == 0:
             self._put(group, counts)
         return left == 0
+
+    def _follow(self, group: int) -> bool:
+        """Put a layer that costs nothing, such as a ReLU or a padding, where its inputs are; False: it costs something.
+
+        Each actor goes to where its first token is made; one without inputs to where the actor before it is.
+        """
+        costs, graph = self.costs, self.costs.graph
+        if costs.greatest(group) or costs.whole[group] or not graph.channels_into(group):
+            return False
+        made = np.full(graph.groups[group].size, -1, np.int64)
+        for c in graph.channels_into(group):
+            first = first_producers(graph, c)
+            made = np.where((made < 0) & (first >= 0), first + graph.first[c.src], made)
+        known = np.maximum.accumulate(np.where(made >= 0, np.arange(len(made)), -1))
+        known = np.where(known < 0, np.argmax(made >= 0), known)
+        self.placement[graph.first[group] : graph.first[group + 1]] = self.placement[made[known]]
+        return True
 
     def _put(self, group: int, counts: IntArray) -> None:
         graph = self.costs.graph

@@ -135,7 +135,12 @@ def route(packed: Packed, enough: int, style: Style = STYLES[0]) -> Routes:
     router = _Router(machine, packed.busy if style.idle_free else set(range(len(machine.nodes))), enough)
     frames, at_once = packed.frames, packed.at_once
     spread = set(range(len(machine.nodes))) if style.spread else packed.crowded
-    bursts = [i for i, c in enumerate(classes) if c.root in spread or at_once[i] > router.patience(c.root)]
+    targets: dict[int, set[int]] = {}
+    for c in classes:
+        targets.setdefault(c.root, set()).update(c.targets)
+    bursts = [
+        i for i, c in enumerate(classes) if c.root in spread or at_once[i] > router.patience(c.root, targets[c.root])
+    ]
     for i in sorted(bursts, key=lambda i: (-frames[i], classes[i].group, classes[i].root)):
         router.balanced(classes[i], frames[i] / at_once[i])
     by_root: dict[int, list[_Class]] = {}
@@ -199,10 +204,10 @@ class _Router:
         self.load = [0] * len(machine.links)
         self._reach: dict[int, int] = {}
 
-    def patience(self, root: int) -> int:
-        """Ticks to the farthest node: a burst longer than that gains by being spread."""
+    def patience(self, root: int, targets: set[int]) -> int:
+        """Ticks to the farthest target: a burst longer than that gains by being spread."""
         if root not in self._reach:
-            self._reach[root] = max(ticks for ticks, _ in self._tree_of_fastest(root)[0])
+            self._reach[root] = self._tree_of_fastest(root, targets)[0]
         return 2 + self._reach[root]
 
     def balanced(self, c: _Class, share: float) -> None:
@@ -219,31 +224,31 @@ class _Router:
 
     def fastest(self, root: int, classes: Sequence[_Class]) -> None:
         """One tree for all classes of a node, each pruned to its targets: fastest paths, the less loaded of equals."""
-        _, into = self._tree_of_fastest(root)
+        _, into = self._tree_of_fastest(root, {v for c in classes for v in c.targets})
         for c in classes:
             c.trees.append(self._pruned(root, c.targets, into))
             self._add(c, c.trees[0], len(c.parcels))
 
-    def _tree_of_fastest(self, root: int) -> tuple[list[tuple[int, int]], list[int]]:
-        """(ticks, load) to every node and the link by which it is reached (-1), by Dijkstra."""
-        far = (1 << 62, 0)
-        found = [far] * len(self.out)
-        into = [-1] * len(self.out)
-        found[root] = (0, 0)
+    def _tree_of_fastest(self, root: int, targets: set[int]) -> tuple[int, dict[int, int]]:
+        """Ticks to the farthest target, and the link by which each node on the way is reached, by Dijkstra."""
+        found, into = {root: (0, 0)}, dict[int, int]()
+        missing, ticks = set(targets), 0
         heap = [(0, 0, root)]
-        while heap:
+        while missing:
             ticks, load, v = heapq.heappop(heap)
             if (ticks, load) > found[v]:
                 continue
+            missing.discard(v)
             for link in self.out[v]:
                 there = (ticks + self.delay[link], max(load, self.load[link] // self.rate[link]))
-                if there < found[self.dst[link]]:
-                    found[self.dst[link]] = there
-                    into[self.dst[link]] = link
-                    heapq.heappush(heap, (*there, self.dst[link]))
-        return [f if f != far else (0, 0) for f in found], into
+                u = self.dst[link]
+                if u not in found or there < found[u]:
+                    found[u] = there
+                    into[u] = link
+                    heapq.heappush(heap, (*there, u))
+        return ticks, into
 
-    def _pruned(self, root: int, targets: Sequence[int], into: Sequence[int]) -> list[int]:
+    def _pruned(self, root: int, targets: Sequence[int], into: dict[int, int]) -> list[int]:
         """The links of a tree that lead to the targets, parents first."""
         seen = {root}
         tree: list[int] = []
@@ -363,8 +368,7 @@ class _Router:
                 if price < cost.get(u, 1 << 62):
                     cost[u], into[u], ticks[u] = price, link, ticks[v] + self.delay[link]
                     heapq.heappush(heap, (price, ticks[u], u))
-        into_list = [into.get(v, -1) for v in range(len(self.out))]
-        return self._pruned(root, c.targets, into_list)
+        return self._pruned(root, c.targets, into)
 
 
 def _assemble(machine: Machine, classes: Sequence[_Class]) -> Routes:
