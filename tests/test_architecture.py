@@ -28,7 +28,18 @@ ALLOWED = {
     "datasets": {"errors", "files"},
     "zoo": {"errors", "files", "datasets"},
     "compare": {"errors", "graph", "passes", "analysis", "simulate", "datasets", "zoo"},
-    "report": {"errors", "files", "graph", "machine", "analysis", "schedule", "simulate", "datasets", "compare"},
+    "report": {
+        "errors",
+        "files",
+        "graph",
+        "machine",
+        "passes",
+        "analysis",
+        "schedule",
+        "simulate",
+        "datasets",
+        "compare",
+    },
 }
 FRONT_DOOR = {"pipeline", "calculator", "cli", "__main__", "__init__"}
 

@@ -23,7 +23,10 @@ of it; sources and sinks are on the host. From this follow:
     A node that fires an actor which reads n outputs of one layer makes at most P / t of them itself, t being the fewest
     ticks that one takes; the others come over its incoming links. Again nodes with narrow links drop out.
 
-The last two get weaker as P grows, so the least P that they allow is found by bisection.
+*recurrence*
+    See :mod:`graphsim.analysis.recurrence`.
+
+The two about links get weaker as P grows, so the least P that they allow is found by bisection.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ import numpy.typing as npt
 
 from graphsim.analysis.costs import Costs
 from graphsim.analysis.fields import Fields
+from graphsim.analysis.recurrence import slowest_recurrence
 from graphsim.graph import Channel, Dense, Graph, OneToOne, Window
 from graphsim.graph.ops import SINKS
 
@@ -54,13 +58,13 @@ class Bound:
 
     Attributes:
         ticks: no schedule on this machine has a shorter period.
-        kind: "compute" (firings on nodes), "link" (frames on links).
+        kind: "compute" (firings on nodes), "link" (frames on links), "recurrence" (firings that wait for each other).
         resource: what binds, in words: ``node n3``, ``links into node n5``, ``all nodes``.
         reason: one sentence with the numbers.
     """
 
     ticks: int
-    kind: Literal["compute", "link"]
+    kind: Literal["compute", "link", "recurrence"]
     resource: str
     reason: str
 
@@ -68,13 +72,25 @@ class Bound:
 def lower_bound(costs: Costs) -> Bound:
     """The greatest of all bounds, for any placement with sources and sinks on the host; the first of equals.
 
-    The graph has one token per firing and no initial tokens.
+    All firings of an actor are on one node, and no state goes from sample to sample.
     """
     graph = costs.graph
     cheapest, many = _firings(costs, range(len(graph.groups)))
     bounds = [_work(costs), _largest(costs), _pigeonhole(costs, cheapest, many), _host(costs)]
     bounds += _input_links(costs) + _layer_links(costs)
+    if (recurrence := recurrence_bound(costs)) is not None:
+        bounds.append(recurrence)
     return max(bounds, key=lambda bound: bound.ticks)
+
+
+def recurrence_bound(costs: Costs) -> Bound | None:
+    """What the firings of actors that wait for each other prove; None without any."""
+    found = slowest_recurrence(costs)
+    if found is None:
+        return None
+    ticks, name, firings = found
+    reason = f"{name} fires {firings:,} times per sample, each time after what the firing before it set off"
+    return Bound(ticks, "recurrence", f"actor {name}", reason)
 
 
 def fewest_ticks(costs: Costs, nodes: int) -> int:

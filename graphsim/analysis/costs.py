@@ -93,6 +93,8 @@ def parameter_bytes(graph: Graph, node: npt.NDArray[np.int32], nodes: int) -> In
 class Costs:
     """Prices, looked up once: nodes that price work alike are one *kind*, actors with equal fan-in one *case*.
 
+    All firings of an actor are on one node, so that their ticks count together.
+
     Attributes:
         kind: int64 (nodes,): the kind of each node; -1 for switches.
         bytes: for each group, int64 (size,): bytes of parameters that each actor reads.
@@ -129,7 +131,8 @@ class Costs:
             fan_in, case = np.unique(graph.fan_in(number), return_inverse=True)
             work = [graph.work_of(number, int(k)) for k in fan_in]
             self._case.append(case.reshape(-1))
-            self._price.append(np.array([[spec.ticks(w) for w in work] for spec in examples], np.int64))
+            price = np.array([[spec.ticks(w) for w in work] for spec in examples], np.int64)
+            self._price.append(price * graph.groups[number].firings)
         self.pinned = [i for i, g in enumerate(graph.groups) if g.op in PINNED_OPS]
         self.free = [i for i, g in enumerate(graph.groups) if g.op not in PINNED_OPS]
 
@@ -138,8 +141,13 @@ class Costs:
         return min(int(self.bytes[group][begin:end].sum()), self.whole[group])
 
     def ticks(self, group: int, node: int) -> IntArray:
-        """Ticks of a firing of each actor of a group on a node, int64 (size,)."""
+        """Ticks of each actor of a group on a node, all its firings in an iteration together, int64 (size,)."""
         found: IntArray = self._price[group][self.kind[node]][self._case[group]]
+        return found
+
+    def cheapest(self, group: int) -> IntArray:
+        """Ticks of one firing of each actor of a group on the kind of node that is fastest at it, int64 (size,)."""
+        found: IntArray = self._price[group].min(axis=0)[self._case[group]] // self.graph.groups[group].firings
         return found
 
     def uniform(self, group: int) -> bool:

@@ -60,11 +60,14 @@ class Unrolled:
             constants.
         token: which of the tokens that group makes in an iteration it is, int64 (groups,): its firing, but for a
             ``serial``, which makes all its tokens in one firing. 0 for constants.
+        owner: the actor of the original that each actor of ``graph`` is a firing of, or whose initial token it is,
+            int64 (actors,).
     """
 
     graph: Graph
     group: IntArray
     token: IntArray
+    owner: IntArray
 
     def firings(self, group: int) -> IntArray:
         """Numbers of the groups that one group of the original has become, int64, by token."""
@@ -79,7 +82,8 @@ def unroll(graph: Graph) -> Unrolled:
         GraphError: a group other than ``serial`` and ``take`` has rates other than one, or too many firings in all.
     """
     if graph.homogeneous and not any(g.op in ("serial", "take") for g in graph.groups):
-        return Unrolled(graph, np.arange(len(graph.groups)), np.zeros(len(graph.groups), np.int64))
+        nothing = np.zeros(len(graph.groups), np.int64)
+        return Unrolled(graph, np.arange(len(graph.groups)), nothing, np.arange(graph.actor_count))
     if graph not in _DONE:
         check_steps(graph)
         _DONE[graph] = _Unroller(graph).unrolled()
@@ -124,16 +128,25 @@ class _Unroller:
         groups = [self.groups[i] for i in order]
         made = Graph(self.graph.name, groups, channels, self.params, self.graph.notes)
         of = np.array([self.keys[i][1] if self.keys[i][2] else -1 for i in order], np.int64)
-        return Unrolled(made, of, np.array([self.keys[i][0] for i in order], np.int64))
+        token = np.array([self.keys[i][0] for i in order], np.int64)
+        first = self.graph.first
+        owner = np.concatenate([np.arange(first[g], first[g + 1]) for g in (self.keys[i][1] for i in order)])
+        return Unrolled(made, of, token, owner)
 
     def _order(self) -> list[int]:
-        """Numbers of the groups, each behind those it reads; among several the one of the earliest step and group."""
+        """Numbers of the groups, each behind those it reads and behind the firing before it; of several the one of the
+        earliest step and group.
+        """
         consumers: list[list[int]] = [[] for _ in self.groups]
         waits = [0] * len(self.groups)
         for c in self.channels:
             if c.initial_tokens == 0:
                 consumers[c.src].append(c.dst)
                 waits[c.dst] += 1
+        for number, group in enumerate(self.graph.groups):
+            for i in range(self.first[number] + 1, self.first[number + 1] if group.op != "serial" else 0):
+                consumers[i - 1].append(i)
+                waits[i] += 1
         ready = [(self.keys[i], i) for i, count in enumerate(waits) if count == 0]
         heapq.heapify(ready)
         order = []

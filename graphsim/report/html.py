@@ -120,7 +120,7 @@ def _tiles(record: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def _binding(record: Mapping[str, Any]) -> str:
     bound = record["schedule"]["placement_bound"]
-    what = "Communication" if bound["kind"] == "link" else "Compute"
+    what = {"link": "Communication", "recurrence": "Recurrence"}.get(bound["kind"], "Compute")
     return f"{what} binds: {bound['resource']}."
 
 

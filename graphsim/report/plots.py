@@ -13,6 +13,7 @@ from plotly.colors import qualitative
 from graphsim.analysis.tokens import input_actors
 from graphsim.compare.result import RATIO_EDGES, Comparison
 from graphsim.graph import Graph
+from graphsim.passes import unroll
 from graphsim.report.utilisation import hop_frames, utilisation
 from graphsim.schedule.schedule import Schedule, durations
 
@@ -137,7 +138,7 @@ def node_gantt(graph: Graph, schedule: Schedule, periods: int = 2) -> go.Figure:
     shown = np.sort(np.argsort(-load.node_ticks, kind="stable")[: min(ROWS, int((load.node_ticks > 0).sum()))])
     length = durations(graph, machine, schedule.node)
     actors = np.nonzero((length > 0) & np.isin(schedule.node, shown))[0]
-    group = np.searchsorted(graph.first, actors, side="right") - 1
+    group = np.searchsorted(graph.first, unroll(graph).owner[actors], side="right") - 1
     first = schedule.start[actors] % period
     lane = np.searchsorted(shown, schedule.node[actors])
     start = np.concatenate([first + n * period for n in range(-1, periods)])
@@ -176,9 +177,10 @@ def link_gantt(graph: Graph, schedule: Schedule, periods: int = 2) -> go.Figure 
     length = -(-hop_frames(graph, schedule)[hops] // rate)
     parcel = schedule.hop_parcel[hops]
     token = schedule.parcel_token[schedule.parcel_ptr[parcel]].astype(np.int64)
-    distinct = token >= graph.actor_count
-    token[distinct] = input_actors(graph)[token[distinct] - graph.actor_count]
-    group = np.searchsorted(graph.first, token, side="right") - 1
+    unrolled = unroll(graph)
+    distinct = token >= unrolled.graph.actor_count
+    token[distinct] = input_actors(unrolled.graph)[token[distinct] - unrolled.graph.actor_count]
+    group = np.searchsorted(graph.first, unrolled.owner[token], side="right") - 1
     first = schedule.hop_start[hops] % period
     start = np.concatenate([first + n * period for n in range(-1, periods)])
     end = np.clip(start + np.tile(length, periods + 1), 0, periods * period)
@@ -197,9 +199,10 @@ def link_gantt(graph: Graph, schedule: Schedule, periods: int = 2) -> go.Figure 
 def pipelining(graph: Graph, schedule: Schedule, iterations: int = 4) -> go.Figure:
     """Consecutive samples on their way through the layers: from each group's first firing to its last."""
     length = durations(graph, schedule.machine, schedule.node)
+    owner = unroll(graph).owner
     rows, traces = [], []
     for number in range(len(graph.groups)):
-        ids = slice(int(graph.first[number]), int(graph.first[number + 1]))
+        ids = np.flatnonzero((owner >= graph.first[number]) & (owner < graph.first[number + 1]))
         if length[ids].any() and graph.channels_into(number):
             rows.append((number, int(schedule.start[ids].min()), int((schedule.start[ids] + length[ids]).max())))
     for n in range(iterations):

@@ -80,13 +80,18 @@ def actor_record(actor: Actor) -> dict[str, Any]:
 
 def firing_record(actor: Actor, schedule: Schedule) -> dict[str, Any]:
     """Where and when an actor fires in iteration 0, in ticks; iteration n fires n periods later."""
+    from graphsim.passes import unroll
     from graphsim.schedule.schedule import durations
 
-    start = int(schedule.start[actor.id])
+    unrolled = unroll(actor.graph)
+    first = unrolled.graph.first[unrolled.firings(actor.group_number)] + actor.local
+    start = schedule.start[first]
+    end = start + durations(actor.graph, schedule.machine, schedule.node)[first]
     return {
-        "node": schedule.machine.nodes[int(schedule.node[actor.id])].name,
-        "start_tick": start,
-        "end_tick": start + int(durations(actor.graph, schedule.machine, schedule.node)[actor.id]),
+        "node": schedule.machine.nodes[int(schedule.node[first[0]])].name,
+        "start_tick": int(start.min()),
+        "end_tick": int(end.max()),
+        "firings": [{"start_tick": int(s), "end_tick": int(e)} for s, e in zip(start, end, strict=True)],
         "period_ticks": schedule.period,
     }
 

@@ -93,9 +93,10 @@ def print_firing(console: Console, actor: Actor, schedule: Schedule) -> None:
     from graphsim.report.record import firing_record
 
     firing = firing_record(actor, schedule)
+    often = f" in {len(firing['firings']):,} firings," if len(firing["firings"]) > 1 else ""
     when = f"ticks {firing['start_tick']:,} to {firing['end_tick']:,} for sample 0"
     later = f"{firing['period_ticks']:,} ticks later for each next one (simulated)"
-    console.print(f"  fires      on node {firing['node']}, {when}, {later}", soft_wrap=True)
+    console.print(f"  fires      on node {firing['node']},{often} {when}, {later}", soft_wrap=True)
 
 
 def print_machines(console: Console, topologies: Sequence[tuple[str, str, str]]) -> None:
@@ -129,6 +130,10 @@ def print_machine(console: Console, machine: Machine) -> None:
     console.print(escape(machine.describe()))
 
 
+#: What binds, by the kind of a bound.
+_BINDS = {"compute": "compute", "link": "communication", "recurrence": "recurrence"}
+
+
 def print_schedule(console: Console, graph: Graph, schedule: Schedule) -> None:
     """Period, bound, latency, what binds, and how full nodes, links and memories are."""
     from graphsim.report.utilisation import utilisation
@@ -142,13 +147,13 @@ def print_schedule(console: Console, graph: Graph, schedule: Schedule) -> None:
         f"{graph.actor_count / len(used):.1f} actors per node, placed {schedule.strategy}"
     )
     gap = schedule.period / schedule.bound.ticks - 1 if schedule.bound.ticks else 0.0
-    proof = "communication" if schedule.bound.kind == "link" else "compute"
+    proof = _BINDS[schedule.bound.kind]
     console.print(f"  period     {schedule.period:,} ticks per sample (simulated)")
     reason = f"(proved, by {proof}: {escape(schedule.bound.reason)})"
     console.print(f"  bound      {schedule.bound.ticks:,} ticks {reason}; gap {gap:.2%}", soft_wrap=True)
     binding = schedule.placement_bound
     console.print(
-        f"  binds      {'communication' if binding.kind == 'link' else 'compute'}: {escape(binding.resource)}",
+        f"  binds      {_BINDS[binding.kind]}: {escape(binding.resource)}",
         soft_wrap=True,
     )
     if schedule.remark:

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from graphsim.analysis.tokens import token_bits
 from graphsim.graph import Graph
-from graphsim.schedule.schedule import Schedule, durations
+from graphsim.passes import unroll
+from graphsim.schedule.schedule import Schedule, durations, placement_of
 
 IntArray = npt.NDArray[np.int64]
 
@@ -35,7 +36,7 @@ class Utilisation:
 
 def hop_frames(graph: Graph, schedule: Schedule) -> IntArray:
     """Frames that each hop sends over its link, int64 (hops,)."""
-    bits = token_bits(graph)[schedule.parcel_token]
+    bits = token_bits(unroll(graph).graph)[schedule.parcel_token]
     parcel_bits = np.add.reduceat(bits, schedule.parcel_ptr[:-1]) if len(schedule.parcel_node) else bits[:0]
     frame_bits = np.array([link.frame_bits for link in schedule.machine.links], np.int64)
     return -(-parcel_bits[schedule.hop_parcel] // frame_bits[schedule.hop_link])
@@ -50,11 +51,11 @@ def utilisation(graph: Graph, schedule: Schedule) -> Utilisation:
     frames = np.zeros(links, np.int64)
     np.add.at(frames, schedule.hop_link, hop_frames(graph, schedule))
     top = np.zeros(nodes, np.int64)
-    token_bytes = -(-token_bits(graph)[schedule.slot_token] // 8)
+    token_bytes = -(-token_bits(unroll(graph).graph)[schedule.slot_token] // 8)
     np.maximum.at(top, schedule.slot_node, schedule.slot_address + schedule.slot_depth * token_bytes)
     return Utilisation(
         node_ticks=ticks,
-        node_actors=np.bincount(schedule.node, minlength=nodes).astype(np.int64),
+        node_actors=np.bincount(placement_of(graph, schedule), minlength=nodes).astype(np.int64),
         node_bytes=top,
         link_frames=frames,
         link_capacity=np.array([link.frames_per_tick * schedule.period for link in machine.links], np.int64),

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from graphsim.analysis.bounds import Bound, fewest_ticks, lower_bound
+from graphsim.analysis.bounds import Bound, fewest_ticks, lower_bound, recurrence_bound
 from graphsim.analysis.costs import Costs
 from graphsim.analysis.tokens import Readers, readers
 from graphsim.errors import GraphsimError, InfeasibleError, PlacementError, ScheduleError
 from graphsim.graph import Graph
+from graphsim.graph.rates import channel_name
 from graphsim.machine import Machine
+from graphsim.passes import Unrolled, unroll
 from graphsim.schedule.partition import greedy, hypergraph
 from graphsim.schedule.place import (
     LIGHT_LAYERS,
@@ -28,7 +30,7 @@ from graphsim.schedule.place import (
 from graphsim.schedule.route import STYLES, Packed, Routes, route
 from graphsim.schedule.schedule import Schedule
 from graphsim.schedule.slots import Slots, allot, check_memory
-from graphsim.schedule.timing import Times, Timing
+from graphsim.schedule.timing import EFFORT, Times, Timing
 
 IntArray = npt.NDArray[np.int64]
 
@@ -59,13 +61,15 @@ def fold(
         progress: called now and then with the number of candidates tried so far.
 
     Raises:
-        ScheduleError: rates other than 1 or initial tokens.
+        GraphError: rates other than one elsewhere than at ``serial`` and ``take``.
+        ScheduleError: state goes from sample to sample.
         PlacementError: the strategy does not fit graph and machine, or the placement file is wrong.
         InfeasibleError: no schedule exists; names the node or link, the resource and the shortfall.
     """
-    _check_rates(graph)
+    unrolled = unroll(graph)
+    _check_state(unrolled.graph)
     costs = Costs(graph, machine)
-    tried = _Tried(costs, progress)
+    tried = _Tried(_Work(costs, unrolled), progress)
     if placement is not None:
         strategy = "file"
         given = placement if isinstance(placement, np.ndarray) else read_placement(placement, graph, machine)
@@ -92,7 +96,7 @@ def _search(costs: Costs, tried: _Tried) -> None:
     """
     nodes = nodes_by_distance(costs.machine)
     count = len(nodes)
-    most = max(1, _PLACED // costs.graph.actor_count)
+    most = max(1, _PLACED // tried.work.size)
     counts = _counts(count)
     if len(LIGHT_LAYERS) * len(counts) > most:
         counts = [max(1, count >> i) for i in range(count.bit_length())]
@@ -107,8 +111,8 @@ def _search(costs: Costs, tried: _Tried) -> None:
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if fewest_ticks(costs, middle) <= tried.period else (middle + 1, high)
-    best = min(tried.found, key=lambda c: c.bound.ticks).node
-    for k in dict.fromkeys((len(np.unique(best)), low)):
+    best = min(tried.found, key=lambda c: c.estimate)
+    for k in dict.fromkeys((best.nodes, low)):
         for light in LIGHT_LAYERS:
             if tried.count < most:
                 tried.attempt(lambda k=k, light=light: contiguous(costs, nodes[:k], light))  # type: ignore[misc]
@@ -130,11 +134,37 @@ _NEXT = 16
 _PLACED = 1_000_000
 
 
+class _Work:
+    """What is placed and what is timed: actors, and, where they fire several times, each firing.
+
+    Attributes:
+        costs: of the graph, whose actors are placed.
+        fired: of the unrolled graph, whose actors are routed, timed and kept.
+        owner: the actor of each firing, int64 (firings,).
+        chains: numbers of the groups of the firings of one group after the other, for each that fires several times.
+        recurrence: the bound of the slowest cycle, or None.
+        size: how much work a placement is, in firings.
+    """
+
+    def __init__(self, costs: Costs, unrolled: Unrolled) -> None:
+        graph = costs.graph
+        self.costs = costs
+        self.fired = costs if unrolled.graph is graph else Costs(unrolled.graph, costs.machine)
+        self.owner = unrolled.owner
+        self.chains = [unrolled.firings(number) for number, group in enumerate(graph.groups) if group.firings > 1]
+        self.recurrence = recurrence_bound(costs)
+        self.size = unrolled.graph.actor_count + _PER_GROUP * len(self.chains and unrolled.graph.groups)
+
+
+#: What it takes to place a group of firings, in firings.
+_PER_GROUP = 100
+
+
 class _Tried:
     """Placements tried so far, each with its routes and the period that these allow."""
 
-    def __init__(self, costs: Costs, progress: Callable[[int], None] | None) -> None:
-        self.costs, self.progress = costs, progress
+    def __init__(self, work: _Work, progress: Callable[[int], None] | None) -> None:
+        self.work, self.progress = work, progress
         self.found: list[_Candidate] = []
         self.count = 0
         self.error: GraphsimError | None = None
@@ -142,7 +172,7 @@ class _Tried:
     @property
     def period(self) -> int | None:
         """The smallest so far."""
-        return min((c.bound.ticks for c in self.found), default=None)
+        return min((c.estimate for c in self.found), default=None)
 
     def attempt(self, place: Callable[[], Placement]) -> None:
         """Add a placement, or remember why it cannot be."""
@@ -152,7 +182,7 @@ class _Tried:
             self.error = self.error or error
 
     def add(self, node: Placement) -> None:
-        """Add a placement.
+        """Add a placement of actors.
 
         Raises:
             InfeasibleError: a link's calendar is too small.
@@ -160,21 +190,22 @@ class _Tried:
         self.count += 1
         if self.progress is not None:
             self.progress(self.count)
+        node = node[self.work.owner]
         if any(np.array_equal(c.node, node) for c in self.found):
             return
-        ticks = self.costs.durations(node)
+        ticks = self.work.fired.durations(node)
         busy = np.bincount(node, weights=ticks).max()
         if self.found and self.period is not None and busy > self.period:
             return
-        self.found.append(_routed(self.costs, node, ticks))
+        self.found.append(_routed(self.work, node, ticks))
 
     def schedule(self, strategy: str, bound: Bound) -> Schedule:
         """The best schedule: smallest period, then latency, then memory, then the fewest nodes."""
         best: tuple[tuple[int, int, int, int], Schedule] | None = None
-        ranked = sorted(self.found, key=lambda c: (c.bound.ticks, c.nodes))
-        timed = max(1, min(_TIMED, _PLACED // self.costs.graph.actor_count))
+        ranked = sorted(self.found, key=lambda c: (c.estimate, c.nodes))
+        timed = max(1, min(_TIMED, _PLACED // self.work.size))
         for number, candidate in enumerate(ranked):
-            if best is not None and candidate.bound.ticks + (number >= timed) > best[0][0]:
+            if best is not None and candidate.estimate + (number >= timed) > best[0][0]:
                 break
             try:
                 key, schedule = candidate.timed(strategy, bound)
@@ -190,7 +221,7 @@ class _Tried:
 
     def _remark(self, best: Schedule) -> str:
         """Why more nodes were not used, if a placement on more of them failed."""
-        used, there = len(np.unique(best.node)), len(self.costs.machine.compute_nodes)
+        used, there = len(np.unique(best.node)), len(self.work.costs.machine.compute_nodes)
         if self.error is None or used == there:
             return ""
         return f"{used:,} of {there:,} nodes are used; a placement on more failed: {self.error}"[:1000]
@@ -200,34 +231,42 @@ class _Tried:
 _TIMED = 6
 
 
-def _check_rates(graph: Graph) -> None:
+def _check_state(graph: Graph) -> None:
     for c in graph.channels:
-        where = f"channel {graph.groups[c.src].name} -> {graph.groups[c.dst].name} (port {c.port})"
-        if (c.produce, c.consume) != (1, 1):
-            raise ScheduleError(
-                f"{where} has rates {c.produce}:{c.consume}; folding takes graphs of one token per firing"
-            )
         if c.initial_tokens:
             raise ScheduleError(
-                f"{where} has {c.initial_tokens} initial tokens; folding takes graphs without initial tokens"
+                f"{channel_name(graph, c)} carries state from sample to sample, as it is not reset; folding takes "
+                "graphs whose samples do not depend on each other"
             )
 
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A placement with its routes; ``bound.ticks`` is the period that they allow."""
+    """A placement of firings with its routes.
 
-    costs: Costs
+    Attributes:
+        bound: no period with these is shorter.
+        estimate: the period that they seem to allow.
+    """
+
+    work: _Work
     node: Placement
     ticks: IntArray
     read: Readers
     routes: Routes
     bound: Bound
+    estimate: int
 
     @property
     def nodes(self) -> int:
         """How many nodes fire actors."""
         return len(np.unique(self.node))
+
+    @property
+    def timing(self) -> Timing:
+        """What finds times for it."""
+        costs = self.work.fired
+        return Timing(costs.graph, costs.machine, self.node, self.read, self.routes, self.ticks, self.work.chains)
 
     def timed(self, strategy: str, bound: Bound) -> tuple[tuple[int, int, int, int], Schedule]:
         """The schedule, with (period, latency, bytes, nodes) to compare it by.
@@ -235,25 +274,58 @@ class _Candidate:
         Raises:
             InfeasibleError: a node's memory is too small.
         """
-        timing = Timing(self.costs.graph, self.costs.machine, self.node, self.read, self.routes, self.ticks)
-        period = self.bound.ticks
-        times = timing.find(period)
-        while times is None:  # frames of several ticks may not fit between others
-            period += max(1, period // 64)
-            times = timing.find(period)
-        slots = allot(self.costs, timing, times, period)
-        check_memory(self.costs, slots)
+        timing = self.timing
+        period, times = _recurrent(timing, self.bound.ticks) if self.work.chains else _found(timing, self.bound.ticks)
+        slots = allot(self.work.fired, timing, times, period)
+        check_memory(self.work.fired, slots)
         key = period, times.latency, int(slots.used.sum()), self.nodes
         return key, _encode(self, strategy, period, times, slots, bound)
 
 
-def _routed(costs: Costs, node: Placement, ticks: IntArray) -> _Candidate:
+def _found(timing: Timing, period: int, effort: int = EFFORT) -> tuple[int, Times]:
+    """A period from this one on, and times for it."""
+    times = timing.find(period, effort)
+    while times is None:  # frames of several ticks may not fit between others
+        period += max(1, period // 64)
+        times = timing.find(period, effort)
+    return period, times
+
+
+def _recurrent(timing: Timing, least: int) -> tuple[int, Times]:
+    """A period from ``least`` on, short, but as long as any actor takes from its first firing to the end of its last.
+
+    How long that is depends on the period: the more iterations overlap, the more firings wait for nodes and links. It
+    is short enough in the end when they hardly do; between that and the last that was too short, others are tried.
+    """
+    best = timing.apart(least)
+    low, period = least - 1, least
+    for _ in range(_NARROWED):
+        if period >= best[0]:
+            break
+        period, times = _found(timing, period, EFFORT // _SHARE)
+        needed = timing.stretch(times.start)
+        if needed <= period < best[0]:
+            best = period, times
+        else:
+            low = max(low, period)
+        if best[0] - low <= 1 + best[0] // 64:
+            break
+        period = needed if low < needed < best[0] else (low + best[0]) // 2
+    return best
+
+
+#: What part of the usual effort is made for a period that is tried, and how many are tried.
+_SHARE = 4
+_NARROWED = 8
+
+
+def _routed(work: _Work, node: Placement, ticks: IntArray) -> _Candidate:
     """Route a placement; where links bind, in other ways too.
 
     Raises:
         InfeasibleError: a link's calendar is too small.
     """
-    graph, machine = costs.graph, costs.machine
+    graph, machine = work.fired.graph, work.costs.machine
     read = readers(graph, node, len(machine.nodes))
     packed = Packed(graph, machine, node, read)
     busy = int(np.bincount(node, weights=ticks).max())
@@ -268,13 +340,18 @@ def _routed(costs: Costs, node: Placement, ticks: IntArray) -> _Candidate:
         except InfeasibleError as full:
             error = full
             continue
-        candidates.append(_Candidate(costs, node, ticks, read, routes, bound))
+        candidates.append(_Candidate(work, node, ticks, read, routes, bound, bound.ticks))
         if bound.kind == "compute":
             break
     if not candidates:
         assert error is not None
         raise error
-    return min(candidates, key=lambda c: c.bound.ticks)
+    best = min(candidates, key=lambda c: c.bound.ticks)
+    if not work.chains:
+        return best
+    if work.recurrence is not None and work.recurrence.ticks > best.bound.ticks:
+        best = replace(best, bound=work.recurrence)
+    return replace(best, estimate=max(best.bound.ticks, best.timing.stretch_alone()))
 
 
 #: Trees times nodes beyond which one style of routing must do: the others look at every node for every tree.
@@ -322,7 +399,7 @@ def _check_calendars(machine: Machine, routes: Routes) -> None:
 
 
 def _encode(candidate: _Candidate, strategy: str, period: int, times: Times, slots: Slots, bound: Bound) -> Schedule:
-    routes, costs = candidate.routes, candidate.costs
+    routes, costs = candidate.routes, candidate.work.costs
     order = np.lexsort((routes.hop_link, times.hop_start, routes.hop_parcel))
     schedule = Schedule(
         graph_digest=costs.graph.digest,

@@ -32,7 +32,7 @@ from graphsim.files import write_text
 from graphsim.graph import Graph
 from graphsim.graph.ops import SINKS
 from graphsim.machine import Machine
-from graphsim.schedule.schedule import Schedule
+from graphsim.schedule.schedule import Schedule, placement_of
 
 Placement = npt.NDArray[np.int32]
 
@@ -51,8 +51,9 @@ def write_placement(graph: Graph, schedule: Schedule, path: Path | str) -> None:
     """
     path = Path(path)
     rows: list[tuple[str, str]] = []
+    placement = placement_of(graph, schedule)
     for number, group in enumerate(graph.groups):
-        node = schedule.node[graph.first[number] : graph.first[number + 1]]
+        node = placement[graph.first[number] : graph.first[number + 1]]
         cuts = [0, *(np.flatnonzero(np.diff(node)) + 1).tolist(), len(node)]
         for a, b in itertools.pairwise(cuts):
             actors = group.name if b - a == group.size else f"{group.name}[{a}:{b}]"

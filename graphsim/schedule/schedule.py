@@ -12,6 +12,7 @@ from graphsim.analysis.costs import parameter_bytes
 from graphsim.analysis.tokens import token_bits
 from graphsim.graph import Graph
 from graphsim.machine import Machine
+from graphsim.passes import unroll
 
 __all__ = ["Bound", "Schedule", "durations", "latency", "parameter_bytes", "token_bits"]
 
@@ -22,6 +23,11 @@ IntArray = npt.NDArray[np.int64]
 class Schedule:
     """A periodic (modulo) schedule of one graph on one machine: iteration n repeats iteration 0, n * period ticks
     later.
+
+    Firings. Where actors fire several times per iteration, everything here is about the graph that
+    :func:`~graphsim.passes.unroll.unroll` makes: its actors are the firings, and arrays have an entry for each. All
+    firings of one actor are on one node, and one after the other, the first of an iteration after the last of the one
+    before it. For other graphs, firings are actors.
 
     Time. Actor a fires in iteration 0 during ticks ``start[a] <= t < start[a] + duration(a)``; it reads its inputs at
     the start of tick ``start[a]``, its token is in its node's memory from the start of tick ``start[a] + duration(a)``.
@@ -53,7 +59,7 @@ class Schedule:
     above, each in bytes of its own.
 
     Attributes (all arrays read-only):
-        graph_digest: :attr:`Graph.digest` of the graph.
+        graph_digest: :attr:`Graph.digest` of the graph (before it is unrolled).
         machine: the whole machine description.
         strategy: name of the placement strategy.
         period: ticks per iteration.
@@ -87,8 +93,16 @@ class Schedule:
     remark: str = ""
 
 
+def placement_of(graph: Graph, schedule: Schedule) -> npt.NDArray[np.int32]:
+    """The node of every actor of the graph, int32 (actors,)."""
+    node = np.empty(graph.actor_count, np.int32)
+    node[unroll(graph).owner] = schedule.node
+    return node
+
+
 def durations(graph: Graph, machine: Machine, node: npt.NDArray[np.int32]) -> IntArray:
-    """Ticks of each actor's firing on the node it is placed on, int64 (actors,)."""
+    """Ticks of each firing on the node it is placed on, int64 (firings,)."""
+    graph = unroll(graph).graph
     result = np.zeros(graph.actor_count, np.int64)
     for number, group in enumerate(graph.groups):
         first = int(graph.first[number])
@@ -103,6 +117,7 @@ def durations(graph: Graph, machine: Machine, node: npt.NDArray[np.int32]) -> In
 
 def latency(graph: Graph, schedule: Schedule) -> int:
     """Ticks from the source's first firing to the end of the sink's last, in one iteration."""
+    graph = unroll(graph).graph
     ends = schedule.start + durations(graph, schedule.machine, schedule.node)
     last = max(int(ends[graph.first[i] : graph.first[i + 1]].max()) for i in graph.sinks)
     return last - min(int(schedule.start[graph.first[i] : graph.first[i + 1]].min()) for i in graph.sources)

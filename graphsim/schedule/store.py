@@ -34,6 +34,7 @@ from graphsim.errors import MachineError, ScheduleError
 from graphsim.files import bounded_memory, replacing
 from graphsim.graph import Graph
 from graphsim.machine import Machine, parse_machine
+from graphsim.passes import unroll
 from graphsim.schedule.schedule import Bound, Schedule
 
 SCHEMA = 1
@@ -213,8 +214,8 @@ def _header(text: bytes) -> dict[str, Any]:
         if not isinstance(value, dict) or set(value) != {"ticks", "kind", "resource", "reason"}:
             raise ScheduleError(f"/header: {key} must have exactly the keys ticks, kind, resource, reason")
         _check_whole(f"{key}.ticks", value["ticks"], 0)
-        if value["kind"] not in ("compute", "link"):
-            raise ScheduleError(f"/header: {key}.kind must be compute or link")
+        if value["kind"] not in ("compute", "link", "recurrence"):
+            raise ScheduleError(f"/header: {key}.kind must be compute, link or recurrence")
         _check_text(f"{key}.resource", value["resource"])
         _check_text(f"{key}.reason", value["reason"])
         data[key] = Bound(**value)
@@ -243,6 +244,7 @@ def _machine(text: bytes) -> Machine:
 def _check(arrays: dict[str, npt.NDArray[Any]], machine: Machine, graph: Graph | None) -> None:
     """Lengths that agree, ids that exist, ticks and addresses in range."""
     actors, parcels, hops, slots = (len(arrays[name]) for name in ("node", "parcel_node", "hop_link", "slot_node"))
+    graph = None if graph is None else unroll(graph).graph
     if graph is not None and actors != graph.actor_count:
         raise ScheduleError(f"/node: has {actors:,} entries; {graph.name} has {graph.actor_count:,} actors")
     lengths = {

@@ -18,7 +18,7 @@ are poured into what is still free of their nodes' periods, which leaves no gaps
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,8 +41,10 @@ Int32Array = npt.NDArray[np.int32]
 _MARGINS = (0, 1, 2, 3, 4, 6, 8)
 #: Rounds of steps 2 and 3.
 _ROUNDS = 24
+#: What a group costs in a pass, in firings; it counts where there is one for every step.
+_PER_GROUP = 50
 #: Firings and hops that are looked at, over all passes, before the latency found so far is taken.
-_EFFORT = 4_000_000
+EFFORT = 4_000_000
 #: As many firings and hops cost about as much as what every pass costs besides.
 _PASS = 10_000
 
@@ -78,15 +80,33 @@ class _Kept:
 
 
 class Timing:
-    """Finds times for one placement and its routes. ``ticks``: of each actor's firing, int64 (actors,)."""
+    """Finds times for one placement and its routes.
+
+    Args:
+        ticks: of each actor's firing, int64 (actors,).
+        chains: numbers of groups whose actors are the firings of the same actors, one after the other.
+    """
 
     def __init__(
-        self, graph: Graph, machine: Machine, node: Int32Array, read: Readers, routes: Routes, ticks: IntArray
+        self,
+        graph: Graph,
+        machine: Machine,
+        node: Int32Array,
+        read: Readers,
+        routes: Routes,
+        ticks: IntArray,
+        chains: Sequence[IntArray] = (),
     ) -> None:
         self.graph, self.machine, self.node, self.routes, self.ticks = graph, machine, node, routes, ticks
         self.makers = token_makers(graph)
         self.pairs = Pairs(graph, node, self.makers, read, len(machine.nodes))
         groups = range(len(graph.groups))
+        self._chains = chains
+        self._pass_effort = graph.actor_count + _PASS + (_PER_GROUP * len(graph.groups) if chains else 0)
+        #: The group of the firings before those of each group, -1 where there are none.
+        self._before = np.full(len(graph.groups), -1, np.int64)
+        for chain in chains:
+            self._before[chain[1:]] = chain[:-1]
         self._reading = [[self.pairs.reading(c) for c in graph.channels_into(number)] for number in groups]
         self._tokens = [self._made(number) for number in groups]
         self._hops = np.searchsorted(routes.parcel_group, np.arange(len(graph.groups) + 1))
@@ -99,10 +119,10 @@ class Timing:
         worked = np.add.reduceat(ticks, graph.first[:-1])
         self._workless = int(np.argmax(worked > 0)) if worked.any() else len(worked)
         self._kept: _Kept | None = None
-        self._effort = _EFFORT
+        self._effort = EFFORT
         self._full = -1
         self._packed: set[int] = set()
-        self._estimate = np.zeros(0, np.int64)
+        self._estimate = self._estimated_start = np.zeros(0, np.int64)
         self._latency = np.array([link.latency for link in machine.links], np.int64)
         self._rate = np.array([link.frames_per_tick for link in machine.links], np.int64)
         self._hop_link = routes.hop_link.astype(np.int64)
@@ -112,20 +132,61 @@ class Timing:
         room = np.bincount(self._hop_link, weights=entries, minlength=len(machine.links)).astype(np.int64)
         self._room = np.concatenate([[0], np.cumsum(room)]).astype(np.int64)
 
-    def find(self, period: int) -> Times | None:
-        """Times with this period, or None where frames cannot be fitted into the links' calendars."""
-        self._effort = _EFFORT
+    def stretch(self, start: IntArray) -> int:
+        """The longest time from the start of an actor's first firing to the end of its last, in one iteration."""
+        longest = 0
+        for chain in self._chains:
+            a, b = (int(self.graph.first[g]) for g in (chain[0], chain[-1]))
+            size = self.graph.groups[chain[0]].size
+            longest = max(longest, int((start[b : b + size] + self.ticks[b : b + size] - start[a : a + size]).max()))
+        return longest
+
+    def stretch_alone(self) -> int:
+        """The same if iterations do not overlap."""
+        self._alone()
+        return self.stretch(self._estimated_start)
+
+    def apart(self, least: int) -> tuple[int, Times]:
+        """A period from ``least`` on, and times with which no node begins an iteration before it has ended the last.
+
+        Every node does in a period what it would do if iterations did not overlap at all.
+        """
+        self._alone()
+        plan = self._estimated_start
+        ends = plan + self.ticks
+        first = np.full(len(self.machine.nodes), np.iinfo(np.int64).max)
+        last = np.zeros(len(self.machine.nodes), np.int64)
+        np.minimum.at(first, self.node[self._busy], plan[self._busy])
+        np.maximum.at(last, self.node[self._busy], ends[self._busy])
+        period = max(least, int((last - first)[last > 0].max(initial=1)), self.stretch(plan))
+        while True:
+            found = self._follow(period, plan, strict=False)
+            if found is not None and np.array_equal(found[0][self._busy], plan[self._busy]):
+                return period, Times(found[0], found[1], self._span(found[0]))
+            period += max(1, period // 32)  # a hop met one of another iteration; in the end none does
+
+    def find(self, period: int, effort: int = EFFORT) -> Times | None:
+        """Times with this period, or None where frames cannot be fitted into the links' calendars.
+
+        Args:
+            effort: firings and hops that are looked at before the best found so far is taken.
+        """
+        self._effort = effort
         none = np.zeros(self.graph.actor_count, np.int64)
         alone = self._alone()
         settled = [self._settle(period, alone, none, wait=wait) for wait in (False, True)]
         while all(s is None for s in settled) and self._pack(period):
             settled = [self._settle(period, alone, none, wait=wait) for wait in (False, True)]
         settled.append(self._poured(period))
-        best = min((s for s in settled if s is not None), key=lambda s: s.times.latency, default=None)
+
+        def key(settled: _Settled) -> tuple[bool, int]:
+            return self.stretch(settled.times.start) > period, settled.times.latency
+
+        best = min((s for s in settled if s is not None), key=key, default=None)
         if best is None:
             return None
         tries = [self._swept(best, period, sweeps, strict=strict) for sweeps, strict in ((3, False), (1, True))]
-        return min((s.times for s in tries), key=lambda times: times.latency)
+        return min((best, *tries), key=key).times
 
     def _swept(self, settled: _Settled, period: int, sweeps: int, *, strict: bool) -> _Settled:
         """The best found when layer by layer, from first to last, firings are freed from waiting for their nodes.
@@ -264,7 +325,7 @@ class Timing:
 
         result = self._pass(None, start)
         assert result is not None
-        self._estimate = result[1]
+        self._estimated_start, self._estimate = result[0], result[1]
         return result[2]
 
     def _poured(self, period: int) -> _Settled | None:
@@ -343,7 +404,7 @@ class Timing:
         hop_start, hop_end = np.zeros(len(self._hop_link), np.int64), np.zeros(len(self._hop_link), np.int64)
         cycle = period if period is not None else 1 << 50
         token_end = np.zeros(len(self.makers), np.int64)
-        self._effort -= graph.actor_count + _PASS
+        self._effort -= self._pass_effort
         kept = self._kept if self._kept is not None and self._kept.period == cycle else None
         if kept is None:
             tables = Tables.empty(self._room)
@@ -359,6 +420,9 @@ class Timing:
             a, b = int(first[number]), int(first[number + 1])
             for reading in self._reading[number]:
                 np.maximum(ready[a:b], reading.ready(arrival), out=ready[a:b])
+            if (before := int(self._before[number])) >= 0:
+                p, q = int(first[before]), int(first[before + 1])
+                np.maximum(ready[a:b], start[p:q] + self.ticks[p:q], out=ready[a:b])
             start[a:b] = choose(a, b, ready[a:b])
             low, high = self._tokens[number]
             token_end[low:high] = start[self.makers[low:high]] + self.ticks[self.makers[low:high]]

@@ -17,7 +17,9 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
+from graphsim.errors import GraphError
 from graphsim.graph import Dense, Graph, OneToOne, Window
+from graphsim.passes import Unrolled, unroll
 from graphsim.schedule.schedule import Schedule
 
 IntArray = npt.NDArray[np.int64]
@@ -27,9 +29,10 @@ BoolArray = npt.NDArray[np.bool_]
 Kind = Literal[
     "digest",  # made for another graph
     "encoding",  # arrays that contradict each other: lengths, ranges, order
-    "rates",  # a graph that this encoding cannot express: not one token per firing
+    "rates",  # a graph that this encoding cannot express: not even unrolled one token per firing
     "placement",  # an actor on no node, on a switch, or a source or sink away from the host
     "time",  # a start before tick 0 or beyond all reason
+    "firings",  # firings of one actor on several nodes, or not one after the other
     "firing overlap",  # two firings on one node in one tick
     "link overload",  # more frames on a link in one tick than it takes
     "calendar",  # more frames per period than the link's calendar lists
@@ -123,6 +126,7 @@ def verify(graph: Graph, schedule: Schedule) -> Verdict:
     facts = _readable(graph, schedule, found)
     if facts is None:
         return found.verdict()
+    _check_firings(facts, found)
     _check_nodes(facts, found)
     _check_links(facts, found)
     _check_parcels(facts, found)
@@ -149,11 +153,15 @@ def verify_calendars(graph: Graph, schedule: Schedule) -> Verdict:
 
 def _readable(graph: Graph, schedule: Schedule, found: _Findings) -> _Facts | None:
     """What follows from a schedule that can be read at all; None, and findings, for one that cannot."""
-    for stage in (_check_graph, _check_encoding, _check_placement, _check_times):
-        stage(graph, schedule, found)
+    _check_graph(graph, schedule, found)
+    if found.count:
+        return None
+    unrolled = unroll(graph)
+    for stage in (_check_encoding, _check_placement, _check_times):
+        stage(unrolled.graph, schedule, found)
         if found.count:
             return None
-    return _Facts(graph, schedule)
+    return _Facts(graph, unrolled, schedule)
 
 
 def _check_graph(graph: Graph, schedule: Schedule, found: _Findings) -> None:
@@ -164,17 +172,11 @@ def _check_graph(graph: Graph, schedule: Schedule, found: _Findings) -> None:
             f"the schedule is for graph {schedule.graph_digest[:12]}, not for {graph.name} {graph.digest[:12]}; "
             f"fold this graph again",
         )
-    found.checked("channel bundles of one token per firing", len(graph.channels))
-    several = [c for c in graph.channels if (c.produce, c.consume) != (1, 1) and graph.groups[c.src].op != "source"]
-    names = [g.name for g in graph.groups]
-    found.add_all(
-        "rates",
-        range(len(several)),
-        lambda i: (
-            f"{names[several[i].src]} -> {names[several[i].dst]} carries {several[i].produce}:{several[i].consume} "
-            f"tokens per firing; schedules hold graphs of one token per firing"
-        ),
-    )
+    found.checked("rates that unrolling makes one token per firing", len(graph.channels))
+    try:
+        unroll(graph)
+    except GraphError as error:
+        found.add("rates", str(error))
 
 
 def _check_encoding(graph: Graph, schedule: Schedule, found: _Findings) -> None:
@@ -294,11 +296,14 @@ class _Facts:
     """What follows from graph, machine and schedule, before anything is compared.
 
     Token t is made by actor ``maker[t]`` (-1: no such token, a source's own id) and has ``bits[t]`` bits (0: nobody
-    consumes it). A (node, token) pair is one integer, ``node * tokens + token``.
+    consumes it). Actors are firings, those of the unrolled graph. A (node, token) pair is one integer, ``node * tokens
+    + token``.
     """
 
-    def __init__(self, graph: Graph, schedule: Schedule) -> None:
-        self.graph, self.schedule, self.machine = graph, schedule, schedule.machine
+    def __init__(self, original: Graph, unrolled: Unrolled, schedule: Schedule) -> None:
+        self.original, self.unrolled = original, unrolled
+        self.graph, self.schedule, self.machine = unrolled.graph, schedule, schedule.machine
+        graph = self.graph
         self.period = schedule.period
         self.node = schedule.node.astype(np.int64)
         self.start = schedule.start.astype(np.int64)
@@ -388,6 +393,47 @@ class _Facts:
             what = self.token_name(int(self.parcel_token[self.schedule.parcel_ptr[parcel]]))
             what += f" and {count - 1} more" if count > 1 else ""
         return f"hop {hop} over {link} at tick {self.hop_start[hop]} (parcel {parcel}: {what})"
+
+
+def _check_firings(facts: _Facts, found: _Findings) -> None:
+    """All firings of an actor are on one node, one after the other, those of an iteration after those before it.
+
+    What a serial emits are tokens of one firing: they are on one node, in any order.
+    """
+    first, count = facts.graph.first, 0
+    for number, group in enumerate(facts.original.groups):
+        firings = facts.unrolled.firings(number)
+        if len(firings) < 2:
+            continue
+        count += len(firings) * group.size
+        at = first[firings][:, None] + np.arange(group.size)  # (firings, actors)
+
+        def name(i: int, number: int = number) -> str:
+            return facts.original.actor(int(facts.original.first[number]) + i).name
+
+        away = (facts.node[at] != facts.node[at[0]]).any(axis=0)
+        found.add_all(
+            "firings",
+            away,
+            lambda i, at=at, name=name: (  # type: ignore[misc]
+                f"{name(i)} fires on {len(np.unique(facts.node[at[:, i]]))} nodes, one of them "
+                f"{facts.node_name(facts.node[at[0, i]])}; all firings of an actor are on one node"
+            ),
+        )
+        if group.op == "serial":
+            continue
+        # The firing after the last is the first of the next iteration.
+        start = np.concatenate([facts.start[at], facts.start[at[:1]] + facts.period])
+        early = start[1:] < facts.end[at]
+        found.add_all(
+            "firings",
+            early.reshape(-1),
+            lambda i, start=start, at=at, name=name: (  # type: ignore[misc]
+                f"firing {i // at.shape[1]} of {name(i % at.shape[1])} ends at tick "
+                f"{facts.end[at].reshape(-1)[i]}, and the next one starts at tick {start[1:].reshape(-1)[i]} already"
+            ),
+        )
+    found.checked("firings of one actor on one node, one after the other", count)
 
 
 def _check_nodes(facts: _Facts, found: _Findings) -> None:
