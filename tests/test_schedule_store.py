@@ -136,7 +136,7 @@ def other_byte(file: h5py.File) -> None:
         (change_header(bound={"ticks": 1}), "/header: bound must have exactly the keys"),
         (
             change_header(bound={"ticks": 1, "kind": "magic", "resource": "", "reason": ""}),
-            "/header: bound.kind must be compute or link",
+            "/header: bound.kind must be compute, link or recurrence",
         ),
         (replace_dataset("machine", np.frombuffer(b"\xff", np.uint8)), "/machine: is not UTF-8"),
         (replace_dataset("machine", np.frombuffer(b"topology = 3", np.uint8)), "/machine:1: topology"),
