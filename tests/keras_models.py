@@ -27,7 +27,7 @@ def stirred(model: Any) -> Any:
     """Give every weight a value that matters: biases are zero and scales one in a fresh model."""
     rng = np.random.default_rng(3)
     for weight in model.weights:
-        if "int" in weight.dtype:
+        if "int" in str(weight.dtype):
             continue
         values = rng.normal(0, 0.6, weight.shape)
         weight.assign(np.abs(values) + 0.1 if "variance" in weight.name else values)

@@ -241,10 +241,18 @@ def _locate_v3(model: Model, declared: Declared, h5: Hdf5, base: str) -> dict[We
         else:
             found = {}
             for part in dict.fromkeys(weight.part for weight in own):
-                paths |= _locate_part(layer, [w for w in own if w.part == part], h5, f"{path}/{part}".rstrip("/"))
+                paths |= _locate_part(layer, [w for w in own if w.part == part], h5, _attribute(h5, path, part))
         if folder != "layers" and (own or found):
             _unique(snake_case(class_name), used)
     return paths
+
+
+def _attribute(h5: Hdf5, path: str, part: str) -> str:
+    """The group of a part of a layer: the name of an attribute, which starts with an underscore in some versions."""
+    before, _, last = part.rpartition("/")
+    found = f"{path}/{part}".rstrip("/")
+    hidden = "/".join(filter(None, (path, before, f"_{last}")))
+    return hidden if part and not h5.has_group(found) and h5.has_group(hidden) else found
 
 
 def _locate_part(layer: Layer, own: Sequence[Weight], h5: Hdf5, path: str) -> dict[Weight, str]:

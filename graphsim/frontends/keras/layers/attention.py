@@ -167,8 +167,6 @@ class _Heads:
         axes: of the samples, counted with the batch, along which is attended; None for all but the last.
         shape: of the output's features; None for those of the query.
         window: how near keys must be to count; None where all are near enough.
-        hidden: whether the attributes that hold the projections start with an underscore, all of them and not the
-            gate alone.
         drops: whether it drops scores in training, and so computes without TensorFlow's fused attention.
     """
 
@@ -178,7 +176,6 @@ class _Heads:
     depth: int
     has_bias: bool
     has_gate: bool
-    hidden: bool
     drops: bool
     window: int | None
     axes: tuple[Any, ...] | None
@@ -244,20 +241,17 @@ class _Heads:
             to,
             Equation(f"{free}X", "XYZ", f"{free}YZ"),
             x,
-            to.weight("kernel", [x.shape[-1], heads, width], part=self._attribute(part)),
+            to.weight("kernel", [x.shape[-1], heads, width], part=f"{part}_dense"),
             bias=self._bias(to, part, [heads, width]),
             activation=Unary("sigmoid") if part == "gate" else LINEAR,
             suffix=part,
             observes="",
         )
 
-    def _attribute(self, part: str) -> str:
-        return f"_{part}_dense" if self.hidden or part == "gate" else f"{part}_dense"
-
     def _bias(self, to: Builder, part: str, shape: Sequence[int]) -> Ref | None:
         if not self.has_bias:
             return None
-        bias = to.weight("bias", shape, part=self._attribute(part))
+        bias = to.weight("bias", shape, part=f"{part}_dense")
         return Ref(to.derive(f"{part}_bias", lambda of: of(bias).reshape(-1)))
 
     def _shared(self, to: Builder, x: Tensor, part: str) -> Tensor:
@@ -299,7 +293,7 @@ class _Heads:
         if any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in shape):
             raise RefusedError(f"its output_shape is {shown(shape)}; it should be sizes")
         free, given = string.ascii_lowercase[: len(y.shape) - 2], string.ascii_uppercase[: len(shape)]
-        kernel = to.weight("kernel", [*y.shape[-2:], *shape], part=self._attribute("output"))
+        kernel = to.weight("kernel", [*y.shape[-2:], *shape], part="output_dense")
         bias = self._bias(to, "output", shape)
         return weighted(to, Equation(f"{free}yz", f"yz{given}", f"{free}{given}"), y, kernel, bias=bias)
 
@@ -316,9 +310,7 @@ def _spelled(rank: int, along: Sequence[int]) -> tuple[Equation, Equation]:
     return Equation(source, target, scores), Equation(scores, source, target)
 
 
-def _heads(
-    fields: Fields, semantics: Semantics, queries: int, keys: int, width: int, depth: int, *, hidden: bool = False
-) -> _Heads:
+def _heads(fields: Fields, semantics: Semantics, queries: int, keys: int, width: int, depth: int) -> _Heads:
     axes, shape = (fields.find(key) for key in ("attention_axes", "output_shape"))
     return _Heads(
         queries,
@@ -327,7 +319,6 @@ def _heads(
         depth,
         has_bias=fields.flag("use_bias", default=True),
         has_gate=fields.flag("use_gate", default=False),
-        hidden=hidden,
         drops=fields.number("dropout", default=0.0) > 0,
         window=None if fields.find("sliding_window") is None else fields.size("sliding_window"),
         axes=axes if axes is None else tuple(axes) if isinstance(axes, list) else (axes,),
@@ -350,7 +341,7 @@ def grouped_query_attention(fields: Fields, semantics: Semantics) -> Calling:
     queries, keys, width = fields.size("num_query_heads"), fields.size("num_key_value_heads"), fields.size("head_dim")
     if queries % keys:
         raise fields.error(f"'num_query_heads' is {queries}; it should be a multiple of 'num_key_value_heads', {keys}")
-    return _heads(fields, semantics, queries, keys, width, width, hidden=True).build
+    return _heads(fields, semantics, queries, keys, width, width).build
 
 
 # -- EinsumDense ----------------------------------------------------------------------------------------------------
