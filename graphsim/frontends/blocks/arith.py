@@ -10,7 +10,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from graphsim.frontends.blocks.shape import joined
 from graphsim.frontends.builder import LINEAR, Builder, FloatArray, RefusedError, Stored, Tensor, Unary, Weight
 from graphsim.graph import Axis, Ref
 from graphsim.graph.graph import Observed
@@ -325,39 +324,6 @@ def _matrix(to: Builder, kernel: Weight | Stored, rows: int, columns: int) -> We
 
 
 # -- parts, joints, folds ---------------------------------------------------------------------------------------------
-
-
-def taken(to: Builder, x: Tensor, ranges: Sequence[range], *, observes: Observed = "output") -> Tensor:
-    """The elements of ``x`` in a range of every axis.
-
-    Raises:
-        RefusedError: there are none.
-    """
-    if min(map(len, ranges), default=1) < 1:
-        raise RefusedError("it takes no elements")
-    if all(r == range(size) for r, size in zip(ranges, x.shape, strict=True)):
-        return x
-    y = to.group("sum", [len(r) for r in ranges], observes=observes)
-    to.window(x, y, [Axis(size, len(r), stride=r.step, pad=-r.start) for r, size in zip(ranges, x.shape, strict=True)])
-    return y
-
-
-def concatenated(to: Builder, xs: Sequence[Tensor], axis: int, *, observes: Observed = "output") -> Tensor:
-    """Tensors one behind the other along an axis, one port per tensor.
-
-    Raises:
-        RefusedError: the other axes differ.
-    """
-    shape = list(xs[0].shape)
-    if any(len(x.shape) != len(shape) or _others(x.shape, axis) != _others(shape, axis) for x in xs):
-        raise RefusedError(
-            f"its inputs of shapes {', '.join(str(x.shape) for x in xs)} differ in more than axis {axis}"
-        )
-    return joined(to, xs, axis, observes=observes)
-
-
-def _others(shape: Sequence[int], axis: int) -> tuple[int, ...]:
-    return (*shape[:axis], *shape[axis + 1 :])
 
 
 def folded(

@@ -54,7 +54,15 @@ def widened(size: int, before: int, after: int) -> Axis:
 
 
 def joined(to: Builder, xs: Sequence[Tensor], axis: int, *, suffix: str = "", observes: Observed = "output") -> Tensor:
-    """Tensors one behind the other along an axis; each is a port that feeds its part of the actors."""
+    """Tensors one behind the other along an axis; each is a port that feeds its part of the actors.
+
+    Raises:
+        RefusedError: they differ in other axes.
+    """
+    if len({(*x.shape[:axis], *x.shape[axis + 1 :]) for x in xs}) != 1:
+        raise RefusedError(
+            f"its inputs of shapes {', '.join(str(x.shape) for x in xs)} differ in more than axis {axis}"
+        )
     total = sum(x.shape[axis] for x in xs)
     shape = [total if i == axis else n for i, n in enumerate(xs[0].shape)]
     y = to.group("sum", shape, suffix=suffix, observes=observes)
@@ -66,13 +74,26 @@ def joined(to: Builder, xs: Sequence[Tensor], axis: int, *, suffix: str = "", ob
     return y
 
 
+def taken(to: Builder, x: Tensor, ranges: Sequence[range]) -> Tensor:
+    """The elements of ``x`` in a range of every axis; ``x`` itself where that is all.
+
+    Raises:
+        RefusedError: there are none.
+    """
+    axes = [_ranged(size, part) for size, part in zip(x.shape, ranges, strict=True)]
+    return x if all(axis == Axis(n, n) for axis, n in zip(axes, x.shape, strict=True)) else moved(to, x, axes)
+
+
 def sliced(size: int, part: slice) -> Axis:
     """The elements of an axis that a Python slice takes.
 
     Raises:
         RefusedError: it takes none.
     """
-    taken = range(*part.indices(size))
-    if not taken:
+    return _ranged(size, range(*part.indices(size)))
+
+
+def _ranged(size: int, part: range) -> Axis:
+    if not part:
         raise RefusedError(f"it takes no element of an axis of {size}")
-    return Axis(size, len(taken), stride=taken.step, pad=-taken.start)
+    return Axis(size, len(part), stride=part.step if len(part) > 1 else 1, pad=-part.start)

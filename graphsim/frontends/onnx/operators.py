@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.frontends.blocks import arith
+from graphsim.frontends.blocks import shape as moving
+from graphsim.frontends.blocks import softmax as along_axes
 from graphsim.frontends.blocks.arith import Operation
 from graphsim.frontends.blocks.conv import Kernel, convolution
 from graphsim.frontends.blocks.norm import Statistics, by_statistics, standardised
@@ -22,7 +24,6 @@ from graphsim.frontends.blocks.pool import pooling, whole
 from graphsim.frontends.blocks.reduce import Over, Varying
 from graphsim.frontends.blocks.spatial import Slide, along, padded, sliding, transposed
 from graphsim.frontends.builder import Array, Builder, RefusedError, Tensor, Unary
-from graphsim.frontends.keras import activations
 from graphsim.frontends.onnx import folding
 from graphsim.frontends.onnx.reader import Node
 from graphsim.graph import Axis, Ref
@@ -121,6 +122,12 @@ def _group(to: Builder, op: str, shape: Sequence[int], **more: Any) -> Tensor:
     return replace(to.group(op, sample_shape(shape), observes="output", **more), shape=tuple(shape))
 
 
+def _applied(to: Builder, x: Tensor, function: Unary) -> Tensor:
+    y = _group(to, "sum", x.shape, activation=function)
+    to.one_to_one(x, y)
+    return y
+
+
 # -- one element at a time --------------------------------------------------------------------------------------------
 
 _UNARY: dict[str, str] = {
@@ -129,12 +136,12 @@ _UNARY: dict[str, str] = {
     "Tanh": "tanh",
     "Softplus": "softplus",
     "Softsign": "softsign",
-    "Exp": "exponential",
+    "Exp": "exp",
     "Mish": "mish",
     "HardSwish": "hard_silu",
 }
 for _name, _row in _UNARY.items():
-    operator(_name)(lambda to, call, row=_row: [activations.apply(to, call.tensor(0), activations.UNARY[row])])  # type: ignore[misc]
+    operator(_name)(lambda to, call, row=_row: [_applied(to, call.tensor(0), Unary(row))])  # type: ignore[misc]
 
 
 @operator("LeakyRelu", "Elu", "Celu", "ThresholdedRelu", "Selu", "HardSigmoid", "Gelu", "Log")
@@ -165,7 +172,7 @@ def activation(to: Builder, call: Call) -> Sequence[Value]:
             row = Unary("gelu_tanh" if call.node.attributes.get("approximate") == "tanh" else "gelu")
         case _:
             row = Unary("log")
-    return [activations.apply(to, call.tensor(0), row)]
+    return [_applied(to, call.tensor(0), row)]
 
 
 @operator("Softmax", "LogSoftmax")
@@ -176,8 +183,8 @@ def softmax(to: Builder, call: Call) -> Sequence[Value]:
     axes = range(axis, len(x.shape)) if call.opset < 13 else [axis]
     if 0 in axes:
         raise RefusedError("it works along the batch axis")
-    kind = "softmax" if call.node.op == "Softmax" else "log_softmax"
-    return [batched(activations.along(to, sample(x), activations.Along(kind, tuple(axes))))]
+    block = along_axes.softmax if call.node.op == "Softmax" else along_axes.log_softmax
+    return [batched(block(to, sample(x), [a - 1 for a in axes]))]
 
 
 @operator("PRelu")
@@ -460,11 +467,7 @@ def transpose(to: Builder, call: Call) -> Sequence[Value]:
     wide = [i for i in order if x.shape[i] != 1]
     if wide == sorted(wide):
         return [x.reshaped(shape)]
-    y = _group(to, "sum", shape)
-    sizes = [x.shape[i] for i in order]
-    # Axis i of the result is axis order[i] of the input; the bundle asks where each of the input's axes is.
-    to.window(x, y, [Axis(n, n) for n in sizes], order=[order.index(i) for i in range(len(order))])
-    return [y]
+    return [replace(moving.transposed(to, x, order, sample_shape(shape)), shape=shape)]
 
 
 @operator("Concat")
@@ -473,8 +476,8 @@ def concat(to: Builder, call: Call) -> Sequence[Value]:
     xs = [call.tensor(i) for i in range(len(call.values))]
     axis = call.integer("axis", 1) % len(xs[0].shape)
     if axis and _has_batch(xs):
-        return [batched(arith.concatenated(to, [sample(x) for x in xs], axis - 1))]
-    return [arith.concatenated(to, xs, axis)]
+        return [batched(moving.joined(to, [sample(x) for x in xs], axis - 1))]
+    return [moving.joined(to, xs, axis)]
 
 
 @operator("Slice")
@@ -489,8 +492,8 @@ def slice_(to: Builder, call: Call) -> Sequence[Value]:
 def _taken(to: Builder, x: Tensor, ranges: Sequence[range]) -> Tensor:
     """The elements of ``x`` in a range of every axis."""
     if _has_batch([x]) and ranges[0] == range(1):
-        return batched(arith.taken(to, sample(x), ranges[1:]))
-    return arith.taken(to, x, ranges)
+        return batched(moving.taken(to, sample(x), ranges[1:]))
+    return moving.taken(to, x, ranges)
 
 
 @operator("Split")
@@ -551,12 +554,9 @@ def pad(to: Builder, call: Call) -> Sequence[Value]:
     rank = len(x.shape)
     if len(pads) != 2 * rank:
         raise RefusedError(f"its pads are {pads}")
-    shape = [n + pads[i] + pads[i + rank] for i, n in enumerate(x.shape)]
-    if min(shape) < 1:
-        raise RefusedError("it leaves nothing")
-    y = _group(to, "sum", shape)
-    to.window(x, y, [Axis(n, m, pad=pads[i]) for i, (n, m) in enumerate(zip(x.shape, shape, strict=True))])
-    return [y]
+    axes = [moving.widened(n, pads[i], pads[i + rank]) for i, n in enumerate(x.shape)]
+    shape = tuple(axis.consumers for axis in axes)
+    return [replace(moving.moved(to, x, axes, shape=sample_shape(shape)), shape=shape)]
 
 
 @operator("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin")

@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from graphsim.frontends.blocks.arith import concatenated
 from graphsim.frontends.blocks.recurrent import Cell, Gate, GruCell, LstmCell, SimpleCell, recur
+from graphsim.frontends.blocks.shape import joined
 from graphsim.frontends.builder import Builder, RefusedError, Tensor, Unary
 from graphsim.frontends.onnx.operators import Call, Value, operator
 from graphsim.graph import Ref
@@ -59,7 +59,7 @@ def recurrent(to: Builder, call: Call) -> Sequence[Value]:
         last.append([replace(to.last(state), shape=(1, 1, state.shape[1])) for state in states])
     if len(backwards) == 1:
         return [_shown(to, outputs[0]), *(_shown(to, state) for state in last[0])]
-    return [concatenated(to, outputs, 1), *(concatenated(to, list(both), 0) for both in zip(*last, strict=True))]
+    return [joined(to, outputs, 1), *(joined(to, both, 0) for both in zip(*last, strict=True))]
 
 
 def _shown(to: Builder, x: Tensor) -> Tensor:

@@ -113,11 +113,6 @@ def concatenate(fields: Fields, semantics: Semantics) -> Merging:
     def build(to: Builder, xs: Sequence[Tensor]) -> Tensor:
         rank = len(xs[0].shape)
         at = positive_axis(axis, rank)
-        others = {(*x.shape[:at], *x.shape[at + 1 :]) for x in xs}
-        if len(others) != 1 or any(len(x.shape) != rank for x in xs):
-            raise RefusedError(
-                f"its inputs of shapes {', '.join(str(x.shape) for x in xs)} differ in more than axis {at}"
-            )
         y = joined(to, xs, at)
         if all(x.mask is None for x in xs):
             return y
