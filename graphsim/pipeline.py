@@ -222,10 +222,10 @@ def run(
         ran = chosen.run(dataset.inputs, keep="all", progress=done)
     comparison = None
     if reference:
-        from graphsim.compare.compare import compare_with_tensorflow
+        from graphsim.compare.compare import compare_with_reference
 
         with _timed(seconds, "compare"), bars("comparing", len(dataset.inputs)) as done:
-            comparison = compare_with_tensorflow(graph, model, weights, dataset, ran, progress=done, own=own_classes())
+            comparison = compare_with_reference(graph, model, weights, dataset, ran, progress=done, own=own_classes())
     answers = None
     if calculations is not None:
         answers = answers_of_run(graph, calculations, ran, comparison)
@@ -271,7 +271,7 @@ def compare(model: Path, dataset: Dataset, *, weights: Path | None = None, bar: 
     Raises:
         GraphsimError: whatever input is unusable.
     """
-    from graphsim.compare.compare import compare_with_tensorflow
+    from graphsim.compare.compare import compare_with_reference
     from graphsim.simulate.lanes import LanesEngine
 
     bars = bar or _no_bar
@@ -282,7 +282,7 @@ def compare(model: Path, dataset: Dataset, *, weights: Path | None = None, bar: 
         engine = LanesEngine(graph)
     ran = engine.run(dataset.inputs, keep="all")
     with bars("comparing", len(dataset.inputs)) as done:
-        return compare_with_tensorflow(graph, model, weights, dataset, ran, progress=done, own=own_classes())
+        return compare_with_reference(graph, model, weights, dataset, ran, progress=done, own=own_classes())
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from strategies import graphs, samples
 
 from graphsim.analysis.rounding import Rounding
-from graphsim.compare import compare, compare_with_tensorflow, wanted_tensors
+from graphsim.compare import compare, compare_with_reference, wanted_tensors
 from graphsim.compare.compare import BATCH
 from graphsim.compare.reference import Tensor
 from graphsim.compare.result import RATIO_EDGES, ULP_BINS
@@ -299,7 +299,7 @@ def test_digits_against_tensorflow() -> None:
     path, data = MODELS / "digits_mlp.h5", load("digits")
     graph = lower(path)
     done: list[int] = []
-    found = compare_with_tensorflow(
+    found = compare_with_reference(
         graph, path, None, data, ReferenceEngine(graph).run(data.images), progress=done.append
     )
     assert found.ok, found.first_divergence
@@ -323,4 +323,4 @@ def test_a_run_of_other_samples_is_refused() -> None:
     graph = lower(path)
     run = ReferenceEngine(graph).run(data.images[::-1].copy())
     with pytest.raises(UsageError, match="other samples"):
-        compare_with_tensorflow(graph, path, None, data, run)
+        compare_with_reference(graph, path, None, data, run)

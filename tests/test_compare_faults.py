@@ -12,7 +12,7 @@ import pytest
 from graphs import mlp
 
 from graphsim.analysis.rounding import TENSORFLOW, Ball, Rounding
-from graphsim.compare import TensorFlowReference, compare, compare_with_tensorflow, wanted_tensors
+from graphsim.compare import TensorFlowReference, compare, compare_with_reference, wanted_tensors
 from graphsim.compare.faults import KINDS, Fault, Kind, inject
 from graphsim.compare.reference import Tensor
 from graphsim.datasets import load
@@ -96,7 +96,7 @@ def test_single_neuron_faults_are_found_and_located(
 @pytest.mark.slow
 def test_no_false_alarm_on_ten_thousand_images(graph: Graph, mnist: Path) -> None:
     data = load("mnist")
-    found = compare_with_tensorflow(graph, MODEL, None, data, LanesEngine(graph).run(data.images))
+    found = compare_with_reference(graph, MODEL, None, data, LanesEngine(graph).run(data.images))
     assert found.ok, found.first_divergence
     assert found.neurons_checked == 10_000 * (128 + 10 + 10)
     assert found.argmax_agreement == 1.0

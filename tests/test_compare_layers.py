@@ -13,7 +13,7 @@ import pytest
 from oracle import judged_by_tensorflow
 
 from graphsim.analysis.rounding import TENSORFLOW, Ball, Rounding
-from graphsim.compare import TensorFlowReference, compare_recorded, compare_with_tensorflow, load_recorded
+from graphsim.compare import TensorFlowReference, compare_recorded, compare_with_reference, load_recorded
 from graphsim.datasets import load
 from graphsim.errors import DatasetError, UsageError
 from graphsim.frontends.keras import lower
@@ -235,13 +235,13 @@ def test_several_inputs_and_outputs(keras: Any, tmp_path: Path) -> None:
     checked = {layer.layer: layer.checked for layer in found.layers if layer.checked}
     assert set(checked) == {"sum", "inner/deep", "product", "greatest"}
     run = ReferenceEngine(graph).run(inputs)
-    whole = compare_with_tensorflow(graph, path, None, Several(inputs), run)
+    whole = compare_with_reference(graph, path, None, Several(inputs), run)
     assert whole.ok
     assert whole.neurons_checked == found.neurons_checked
     with pytest.raises(UsageError, match="other samples"):
-        compare_with_tensorflow(graph, path, None, Several((inputs[0][::-1].copy(), inputs[1])), run)
+        compare_with_reference(graph, path, None, Several((inputs[0][::-1].copy(), inputs[1])), run)
     with pytest.raises(UsageError, match="takes 2 inputs; the samples have 1"):
-        compare_with_tensorflow(graph, path, None, Several(inputs[1:]), run)
+        compare_with_reference(graph, path, None, Several(inputs[1:]), run)
     with pytest.raises(DatasetError, match="takes 2 inputs; dataset digits has one"):
         check_dataset(graph, load("digits", limit=1))
     # The same from a recording.

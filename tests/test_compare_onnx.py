@@ -12,7 +12,7 @@ pytest.importorskip("onnx")
 
 from test_frontends_onnx import model, node, saved, weights
 
-from graphsim.compare.compare import compare_with_tensorflow
+from graphsim.compare.compare import compare_with_reference
 from graphsim.errors import ReferenceUnavailableError
 from graphsim.frontends.onnx import lower
 from graphsim.graph import Graph
@@ -37,7 +37,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def compared(graph: Graph, path: Path, n: int = 5):  # type: ignore[no-untyped-def]
     x = np.random.default_rng(4).normal(size=(n, 2, 6, 6)).astype(np.float32)
     run = ReferenceEngine(graph).run(x)
-    return compare_with_tensorflow(graph, path, None, SimpleNamespace(inputs=x, labels=None), run)
+    return compare_with_reference(graph, path, None, SimpleNamespace(inputs=x, labels=None), run)
 
 
 def test_every_neuron_is_judged_and_within_its_bound(net: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from strategies import ACTIVATION_ARGS, OTHER_ARGS
 
 from graphsim.analysis.rounding import TENSORFLOW, Ball, Rounding
-from graphsim.compare import TensorFlowReference, compare_with_tensorflow, wanted_tensors
+from graphsim.compare import TensorFlowReference, compare_with_reference, wanted_tensors
 from graphsim.datasets import load
 from graphsim.errors import ReferenceUnavailableError
 from graphsim.frontends.keras import lower
@@ -96,7 +96,7 @@ def test_shared_nested_and_merged_layers(keras: Any, tmp_path: Path) -> None:
     assert np.array_equal(found["stacked/b", 0, "output"], outputs[1])
     assert np.array_equal(found["shared", 0, "output"] + found["shared", 1, "output"], found["sum", 0, "output"])
     assert {("inner/deep", 0, "output"), ("stacked/a", 0, "output")} <= set(found)
-    comparison = compare_with_tensorflow(graph, path, None, Samples(images), ReferenceEngine(graph).run(images))
+    comparison = compare_with_reference(graph, path, None, Samples(images), ReferenceEngine(graph).run(images))
     assert comparison.ok, comparison.first_divergence
     assert len(comparison.outputs) == 2
     assert wanted_tensors(graph) <= set(found)
@@ -126,7 +126,7 @@ def test_calls_are_numbered_as_the_model_was_put_together(keras: Any, tmp_path: 
     assert {key for key in found if key[0] == "inner/twice" and key[2] == "output"} == {
         ("inner/twice", i, "output") for i in range(4)
     }
-    comparison = compare_with_tensorflow(graph, path, None, Samples(images), ReferenceEngine(graph).run(images))
+    comparison = compare_with_reference(graph, path, None, Samples(images), ReferenceEngine(graph).run(images))
     assert comparison.ok, comparison.first_divergence
     assert comparison.neurons_checked == 10 * 5 * (2 + 2 + 3 + 4 + 1)
 
@@ -156,7 +156,7 @@ def test_every_layer_that_is_lowered_agrees(keras: Any, tmp_path: Path) -> None:
     model.save(path)
     graph = lower(path)
     images = rng.normal(0, 2, (60, 4, 6)).astype(np.float32)
-    comparison = compare_with_tensorflow(graph, path, None, Samples(images), ReferenceEngine(graph).run(images))
+    comparison = compare_with_reference(graph, path, None, Samples(images), ReferenceEngine(graph).run(images))
     assert comparison.ok, comparison.first_divergence
     seen = {layer.layer for layer in comparison.layers if layer.checked}
     assert seen >= {"norm", "rescaled", "dense", "batch", "leaky", "a", "b", "multiply", "all", "prelu", "elu", "log"}

@@ -33,7 +33,7 @@ from graphsim.errors import UsageError
 from graphsim.graph import Graph
 from graphsim.simulate.engine import Run, input_groups, output_groups
 
-__all__ = ["Comparison", "compare", "compare_with_tensorflow", "wanted_tensors"]
+__all__ = ["Comparison", "compare", "compare_with_reference", "wanted_tensors"]
 
 FloatArray = npt.NDArray[np.float32]
 Progress = Callable[[int], None]
@@ -81,7 +81,7 @@ def _observing(graph: Graph) -> list[int]:
     return [i for i, group in enumerate(graph.groups) if group.observes and group.op != "input"]
 
 
-def compare_with_tensorflow(
+def compare_with_reference(
     graph: Graph,
     model: Path | str,
     weights: Path | str | None,
