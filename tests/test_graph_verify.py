@@ -330,6 +330,14 @@ BROKEN: dict[str, tuple[Callable[[], Graph], str]] = {
         lambda: changed({"r": {"op": "argmax", "activation": "linear"}}),
         r"channel r -> sink \(port 0\): r is a sink; it feeds nobody",
     ),
+    "a group that feeds nobody": (
+        lambda: changed(
+            {"r": {"op": "collect"}, "sink": {"op": "collect"}},
+            without=(5, 4),
+            extra=(OneToOne(src=2, dst=4), OneToOne(src=2, dst=4, port=1)),
+        ),
+        "group b: feeds no other group",
+    ),
     "a source of several actors": (
         lambda: changed({"source": {"shape": (2,)}}),
         "group source: a source is one actor with one bundle; this has 2 and 1",

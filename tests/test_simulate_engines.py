@@ -19,7 +19,7 @@ from graphsim.errors import SimulationError
 from graphsim.frontends.keras import lower
 from graphsim.graph import Graph, Group, OneToOne, Ref
 from graphsim.graph.ops import ACTIVATIONS
-from graphsim.passes import unroll
+from graphsim.passes import Unroll
 from graphsim.simulate.lanes import LanesEngine, Way, engine
 from graphsim.simulate.reference import ReferenceEngine
 from graphsim.zoo import shipped
@@ -189,7 +189,12 @@ def test_lanes_is_the_reference_on_recurrent_graphs(data: st.DataObject) -> None
     expected = ReferenceEngine(graph).run(samples)
     for way in WAYS:
         assert_same(LanesEngine(graph, way=way).run(samples), expected)
-    assert_same(LanesEngine(unroll(graph).graph).run(samples), ReferenceEngine(unroll(graph).graph).run(samples))
+    try:
+        unrolled = Unroll()(graph)
+    except GraphError as error:  # its states start anew in every sample, and its sinks show nothing else
+        assert "no sink depends on" in str(error)
+        return
+    assert_same(LanesEngine(unrolled).run(samples), ReferenceEngine(unrolled).run(samples))
 
 
 def test_lanes_keeps_firings_together() -> None:

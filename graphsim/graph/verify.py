@@ -20,11 +20,10 @@ of rates               every channel gets as many tokens per iteration as it giv
                        have the rates that their edges and picks ask for; cycles can run
                        (:mod:`graphsim.graph.rates`)
 of sources and sinks   a source is one actor, whose one bundle is an unweighted Dense into an input group; an input
-                       group has no other bundle; sinks feed nobody
+                       group has no other bundle; sinks feed nobody; every other group feeds some group
 ====================== ==============================================================================================
 
-Actors that nobody consumes are allowed (a pixel that a cropping layer drops, the last firing of a delay line);
-:func:`unconsumed` counts them.
+Single actors that nobody consumes are allowed (a pixel that a cropping layer drops); :func:`unconsumed` counts them.
 """
 
 from __future__ import annotations
@@ -278,8 +277,11 @@ def _evenly_fed(graph: Graph, number: int) -> bool:
 
 def _check_ends(graph: Graph, number: int, group: Group) -> None:
     where, into, out = f"group {group.name}", graph.channels_into(number), graph.channels_from(number)
-    if group.op in SINKS and out:
-        raise GraphError(f"{channel_name(graph, out[0])}: {group.name} is a sink; it feeds nobody")
+    if group.op in SINKS:
+        if out:
+            raise GraphError(f"{channel_name(graph, out[0])}: {group.name} is a sink; it feeds nobody")
+    elif not out:
+        raise GraphError(f"{where}: feeds no other group; give it a sink (collect) or leave it out")
     if group.op == "source":
         if group.size != 1 or len(out) != 1:
             raise GraphError(f"{where}: a source is one actor with one bundle; this has {group.size} and {len(out)}")

@@ -44,10 +44,16 @@ _CONSTANT = "sum"
 
 @dataclass(frozen=True)
 class Unroll(Pass):
-    """Give every firing an actor of its own; see the module's docstring. A homogeneous graph stays as it is."""
+    """Give every firing an actor of its own; see the module's docstring. A homogeneous graph stays as it is.
+
+    Firings whose tokens lead to no sink, such as the last ones of a delay line, are left out.
+
+    Raises:
+        GraphError: no sink depends on a source, within an iteration.
+    """
 
     def apply(self, graph: Graph) -> Graph:
-        return unroll(graph).graph
+        return _leading_to_sinks(unroll(graph).graph)
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,30 @@ def unroll(graph: Graph) -> Unrolled:
 
 #: What has been unrolled; no unrolled graph refers to its original.
 _DONE: WeakKeyDictionary[Graph, Unrolled] = WeakKeyDictionary()
+
+
+def _leading_to_sinks(graph: Graph) -> Graph:
+    """The groups that lead to a sink, and what is between them; the graph itself where all do."""
+    live, stack = set(graph.sinks), list(graph.sinks)
+    while stack:
+        for channel in graph.channels_into(stack.pop()):
+            if channel.src not in live:
+                live.add(channel.src)
+                stack.append(channel.src)
+    for source in graph.sources:
+        if source not in live:
+            name = graph.groups[source].name
+            raise GraphError(
+                f"{graph.name}: no sink depends on {name} in one iteration; unrolled, it would feed nobody"
+            )
+    if len(live) == len(graph.groups):
+        return graph
+    number = {old: new for new, old in enumerate(sorted(live))}
+    groups = [graph.groups[old] for old in number]
+    channels = [replace(c, src=number[c.src], dst=number[c.dst]) for c in graph.channels if c.dst in live]
+    wanted = {ref.name for group in groups for ref in group.params.values()}
+    wanted |= {name for channel in channels for name in channel.references()}
+    return Graph(graph.name, groups, channels, {name: graph.params[name] for name in sorted(wanted)}, graph.notes)
 
 
 class _Unroller:
