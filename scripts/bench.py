@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +29,7 @@ from rich.table import Table
 from graphsim import pipeline
 from graphsim.cli.common import write_json
 from graphsim.datasets import load
-from graphsim.graph import Csr, Dense, Graph, Ref
+from graphsim.graph import Graph
 from graphsim.machine import load_machine
 from graphsim.zoo import shipped
 
@@ -156,6 +156,7 @@ def _net_row(name: str) -> Row:
 
 def sparse_rows() -> Iterator[Row]:
     """A net of which 95 % of the weights are zero, without their edges: against the same with them, and TensorFlow."""
+    from graphsim.passes import PruneZeros
     from graphsim.simulate.lanes import LanesEngine
 
     tf, keras = _tensorflow()
@@ -167,7 +168,7 @@ def sparse_rows() -> Iterator[Row]:
         kernel, bias = layer.get_weights()
         layer.set_weights([np.where(rng.random(kernel.shape) < 0.95, 0, kernel * 4), bias])
     graph = _lowered(model)
-    whole, pruned = LanesEngine(graph, threads=THREADS), LanesEngine(_without_zeros(graph), threads=THREADS)
+    whole, pruned = LanesEngine(graph, threads=THREADS), LanesEngine(PruneZeros()(graph), threads=THREADS)
     samples = rng.random((10_000, 784), dtype=np.float32)
     function = tf.function(lambda x: model(x, training=False))
     tensor = tf.constant(samples)
@@ -203,21 +204,6 @@ def _lowered(model: Any) -> Graph:
         path = Path(folder) / "model.keras"
         model.save(path)
         return pipeline.load_graph(path)
-
-
-def _without_zeros(graph: Graph) -> Graph:
-    """The same graph without the edges of dense bundles whose weight is zero."""
-    params, channels = dict(graph.params), list(graph.channels)
-    for i, channel in enumerate(channels):
-        if isinstance(channel, Dense) and channel.weight is not None:
-            kernel = graph.params[channel.weight.name].T
-            consumers, producers = np.nonzero(kernel)
-            indptr, index, weight = (f"edges{i}.{part}" for part in ("indptr", "index", "weight"))
-            params[indptr] = np.searchsorted(consumers, np.arange(len(kernel) + 1)).astype(np.int64)
-            params[index], params[weight] = producers.astype(np.int32), kernel[consumers, producers]
-            lists = Csr(src=channel.src, dst=channel.dst, port=channel.port, indptr=indptr, index=index)
-            channels[i] = replace(lists, weight=Ref(weight))
-    return Graph(graph.name, graph.groups, channels, params)
 
 
 def machine_rows() -> Iterator[Row]:

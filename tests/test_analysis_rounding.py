@@ -143,18 +143,20 @@ def test_no_order_of_summation_leaves_the_bound_of_a_convolution(seed: int) -> N
                 assert max(error) <= ball.spread[i, j]
 
 
+def assert_is_bound(found: Any, exact: Any) -> None:
+    """Never below what is proved; above it by no more than summing sizes in float32 may take."""
+    assert (found >= exact).all()
+    assert (found <= exact * (1 + 1e-5)).all()
+
+
 def test_a_convolution_counts_the_terms_that_a_border_leaves() -> None:
     """Higham's k is that of each consumer: 12 terms in a corner, 18 at an edge, 27 inside, and the bias."""
     graph, _ = convolution(1)
     x = np.ones((1, 60), np.float32)
     ball = Rounding(graph).evaluate(2, {1: Ball.observed(x)}, GRAPHSIM)
     kernel, bias = (np.abs(graph.params[name].astype(np.float64)) for name in "kb")
-    assert ball.spread.reshape(5, 4, 2)[0, 0] == pytest.approx(
-        gamma(13).item() * (kernel[1:, 1:].sum((0, 1, 2)) + bias), rel=1e-5
-    )
-    assert ball.spread.reshape(5, 4, 2)[2, 1] == pytest.approx(
-        gamma(28).item() * (kernel.sum((0, 1, 2)) + bias), rel=1e-5
-    )
+    assert_is_bound(ball.spread.reshape(5, 4, 2)[0, 0], gamma(13).item() * (kernel[1:, 1:].sum((0, 1, 2)) + bias))
+    assert_is_bound(ball.spread.reshape(5, 4, 2)[2, 1], gamma(28).item() * (kernel.sum((0, 1, 2)) + bias))
 
 
 def three(op: str, sizes: tuple[int, ...], channels: list[Channel], size: int, **more: Any) -> Graph:
@@ -287,7 +289,7 @@ def test_the_bound_is_highams_with_the_terms_that_are_not_zero() -> None:
     w, b = graph.params["w"].astype(np.float64)[:, 0], float(graph.params["b"][0])
     scale = 1.5 * np.abs(w[:7]).sum() + abs(b)
     assert ball.value[0, 0] == pytest.approx(1.5 * w[:7].sum() + b, rel=1e-14)
-    assert ball.spread[0, 0] == pytest.approx(8 * 2.0**-24 / (1 - 8 * 2.0**-24) * scale, rel=1e-5)
+    assert_is_bound(ball.spread[0, 0], 8 * 2.0**-24 / (1 - 8 * 2.0**-24) * scale)
 
 
 def test_gamma() -> None:

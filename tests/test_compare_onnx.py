@@ -7,9 +7,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
-pytest.importorskip("onnx")
-
 from test_frontends_onnx import model, node, saved, weights
 
 from graphsim.compare.compare import compare_with_reference

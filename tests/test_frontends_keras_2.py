@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from keras_models import FORMATS, FloatArray, lowered, samples, stirred
+from needed import needed
 
 from graphsim.simulate.lanes import LanesEngine
 from graphsim.simulate.reference import ReferenceEngine
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def tf_keras() -> Any:
     import_tensorflow()
-    return pytest.importorskip("tf_keras")
+    return needed("tf_keras")
 
 
 def holes(*shape: int, seed: int) -> FloatArray:

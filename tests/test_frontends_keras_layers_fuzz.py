@@ -20,6 +20,7 @@ import pytest
 
 from graphsim.errors import ModelError
 from graphsim.frontends.keras import lower
+from graphsim.zoo.quiet import import_tensorflow
 
 CASES = 200
 SECONDS = 10.0
@@ -103,7 +104,7 @@ def archives(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 
 @pytest.fixture(scope="module")
 def keras() -> Any:
-    return pytest.importorskip("keras")
+    return import_tensorflow()[1]
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:

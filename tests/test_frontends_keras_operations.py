@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from keras_files import node, write_legacy
 from keras_models import assert_both_formats_agree, lowered, samples
+from needed import needed
 
 from graphsim.errors import UnsupportedLayerError
 from graphsim.frontends.keras import lower
@@ -152,7 +153,7 @@ def by_keras_2(tf: Any, x: Any, y: Any) -> list[Any]:
 @slow
 def test_functions_of_tensorflow_in_files_of_keras_2(tmp_path: Path) -> None:
     """As TFOpLambda and SlicingOpLambda, which Keras 3 cannot open: tf-keras, which wrote the file, is the oracle."""
-    tf_keras = pytest.importorskip("tf_keras")
+    tf_keras = needed("tf_keras")
     tf, _ = import_tensorflow()
     x, y = tf_keras.Input((4, 3), name="x"), tf_keras.Input((4, 3), name="y")
     model = tf_keras.Model([x, y], by_keras_2(tf, x, y))
@@ -169,7 +170,7 @@ def test_functions_of_tensorflow_in_files_of_keras_2(tmp_path: Path) -> None:
 
 @slow
 def test_every_function_of_tensorflow_in_the_table_is_tested() -> None:
-    tf_keras = pytest.importorskip("tf_keras")
+    tf_keras = needed("tf_keras")
     tf, _ = import_tensorflow()
     x, y = tf_keras.Input((4, 3), name="x"), tf_keras.Input((4, 3), name="y")
     model = tf_keras.Model([x, y], by_keras_2(tf, x, y))

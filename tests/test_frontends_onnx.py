@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from needed import needed
 
 from graphsim.errors import ModelError, UnsupportedLayerError
 from graphsim.frontends.onnx import lower
 from graphsim.graph import Graph
 from graphsim.simulate.reference import ReferenceEngine
 
-onnx = pytest.importorskip("onnx")
+onnx = needed("onnx")
 
 FloatArray = npt.NDArray[np.float32]
 RNG = np.random.default_rng(7)

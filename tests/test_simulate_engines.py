@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from strategies import ACTIVATION_ARGS, OTHER_ARGS, graphs, recurrent
 
 from graphsim.datasets import load
-from graphsim.errors import SimulationError
+from graphsim.errors import GraphError, SimulationError
 from graphsim.frontends.keras import lower
 from graphsim.graph import Graph, Group, OneToOne, Ref
 from graphsim.graph.ops import ACTIVATIONS

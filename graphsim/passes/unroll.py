@@ -111,9 +111,7 @@ def _leading_to_sinks(graph: Graph) -> Graph:
     for source in graph.sources:
         if source not in live:
             name = graph.groups[source].name
-            raise GraphError(
-                f"{graph.name}: no sink depends on {name} in one iteration; unrolled, it would feed nobody"
-            )
+            raise GraphError(f"{graph.name}: no sink depends on {name} in one iteration: unrolled, it feeds nobody")
     if len(live) == len(graph.groups):
         return graph
     number = {old: new for new, old in enumerate(sorted(live))}
