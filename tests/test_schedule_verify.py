@@ -16,7 +16,8 @@ from strategies import graphs
 from graphsim.graph import Dense, Graph, Group
 from graphsim.machine import load_machine
 from graphsim.schedule.schedule import durations
-from graphsim.schedule.verify import KINDS, SHOWN_PER_KIND, _crowded, verify
+from graphsim.schedule.verify import KINDS, SHOWN_PER_KIND, verify
+from graphsim.schedule.verify.calendars import crowded
 
 MACHINES = ("line:1", "line:3", "mesh:2x2", "star:3", "fat_tree:1", "full:3,frame_bits=32,latency=0", "tree:1x2")
 
@@ -159,7 +160,7 @@ def test_crowded_agrees_with_counting_tick_by_tick(
     for who, first, ticks, much in intervals:
         for tick in range(first, first + ticks):
             used[who, tick % period] += much
-    owners, ticks = _crowded(owner, start, length, load, np.full(2, capacity), period)
+    owners, ticks = crowded(owner, start, length, load, np.full(2, capacity), period)
     assert all(used[v, t] > capacity for v, t in zip(owners, ticks, strict=True))
     assert set(owners.tolist()) == set(np.flatnonzero((used > capacity).any(axis=1)).tolist())
 

@@ -19,7 +19,9 @@ from graphsim.graph.verify import verify as verify_graph
 from graphsim.machine import load_machine
 from graphsim.passes.unroll import unroll
 from graphsim.schedule import fold, latency
-from graphsim.schedule.verify import _Facts, _parameter_bytes, verify
+from graphsim.schedule.verify import verify
+from graphsim.schedule.verify.facts import Facts
+from graphsim.schedule.verify.memory import parameter_bytes as verified_bytes
 from graphsim.simulate.events import EventsEngine
 from graphsim.simulate.lanes import LanesEngine
 from graphsim.simulate.machine import MachineEngine
@@ -88,9 +90,7 @@ def test_a_node_keeps_every_list_of_weights_once(graph: Graph, name: str, seed: 
         kept[node[actor.id]] |= lists_read(actor)
     expected = [4 * sum(len(elements) for _, elements in lists) for lists in kept]
     assert parameter_bytes(graph, node, len(machine.nodes)).tolist() == expected
-    assert (
-        _parameter_bytes(_Facts(graph, unroll(graph), simple_schedule(graph, machine, seed=seed))).tolist() == expected
-    )
+    assert verified_bytes(Facts(graph, unroll(graph), simple_schedule(graph, machine, seed=seed))).tolist() == expected
 
 
 def test_all_positions_of_a_filter_share_its_weights() -> None:

@@ -13,7 +13,7 @@
     slots.py       memory: copies and addresses
     schedule.py    the result, and its encoding
     store.py       the .fold file
-    verify.py      checks a schedule; shares nothing with the rest
+    verify/        checks a schedule; shares nothing with the rest
 """
 
 from graphsim.schedule.fold import STRATEGIES, fold
