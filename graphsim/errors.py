@@ -4,7 +4,8 @@
 
     GraphsimError                  exit status 2: unusable input or usage
     ├── ModelError                 a model file that cannot be read, or is not what it claims
-    │   └── UnsupportedLayerError  readable, but with layers that cannot be lowered (lists all of them)
+    │   ├── UnsupportedLayerError  readable, but with layers that cannot be lowered (lists all of them)
+    │   └── CircuitError           a circuit file: names line and net
     ├── GraphError                 a graph that breaks its own rules, or a file that holds no graph
     ├── MachineError               a machine description that is wrong (key and line named)
     ├── PlacementError             a placement file or strategy that does not fit graph and machine
@@ -44,6 +45,14 @@ class UnsupportedLayerError(ModelError):
         lines = "\n".join(f"  {name}: {reason}" for name, reason in layers)
         count = "1 layer" if len(layers) == 1 else f"{len(layers)} layers"
         super().__init__(f"{path}: cannot lower {count}:\n{lines}")
+
+
+class CircuitError(ModelError):
+    """A circuit file that cannot be read, or a net in it that cannot be. Names file, line and net."""
+
+    def __init__(self, path: str, line: int | None, message: str) -> None:
+        self.line = line
+        super().__init__(f"{path}:{line}: {message}" if line is not None else f"{path}: {message}")
 
 
 class GraphError(GraphsimError):

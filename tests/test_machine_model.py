@@ -79,7 +79,7 @@ def test_negative_work_is_refused() -> None:
 
 def test_op_ticks_read_as_a_mapping_with_defaults_filled_in() -> None:
     node = NodeSpec("n", op_ticks={"divide": 20})
-    assert dict(node.op_ticks) == {"add": 1, "mul": 1, "compare": 1, "divide": 20, "special": 8}
+    assert dict(node.op_ticks) == {"add": 1, "mul": 1, "compare": 1, "divide": 20, "special": 8, "gate": 1}
     assert node.op_ticks == OpTicks(divide=20)
 
 

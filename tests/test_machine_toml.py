@@ -242,7 +242,8 @@ GOLDEN = [
     ),
     (
         'topology = "ring:4"\n[node.op_ticks]\nadd = 1\ndivid = 2',
-        "m.toml:4: node.op_ticks.divid: unknown key (did you mean 'divide'?); there are add mul compare divide special",
+        "m.toml:4: node.op_ticks.divid: unknown key (did you mean 'divide'?); there are add mul compare divide special "
+        "gate",
     ),
     (
         'topology = "ring:4"\n[node]\nmacs_per_tick = "4"',

@@ -17,9 +17,9 @@ from graphsim.graph.channels import Channel, IntArray, Ref
 from graphsim.graph.ops import ACTIVATIONS, OPS, SINKS, add_work
 
 #: Roles that a group's params may have; each is a float32 vector, of which an actor reads one element through its Ref;
-#: but a ``table`` is (entries, columns), of which an actor reads its column, and ``pick`` and
-#: ``element`` are int32.
-ROLES = ("bias", "divisor", "alpha", "magnitude", "table", "pick", "element")
+#: but a ``table`` is (entries, columns), of which an actor reads its column, ``pick`` and
+#: ``element`` are int32, and ``truth`` is int64.
+ROLES = ("bias", "divisor", "alpha", "magnitude", "table", "pick", "element", "truth")
 
 
 #: Which tensor of a layer a group's values are: before its activation ("pre"); its output, or its second, third ...
@@ -44,7 +44,8 @@ class Group:
         activation, activation_args: row of :data:`graphsim.graph.ops.ACTIVATIONS` and its arguments.
         firings: of each actor per iteration: its repetition. Step t of a sequence is firing t.
         params: role to Ref: ``bias``, ``divisor``, ``alpha`` (of the activation), ``magnitude``, ``table``, ``pick``,
-            and ``element``: which element of the observed tensor each actor is, where the group has only some of them.
+            ``truth`` (a gate's truth table in the bits of a word), and ``element``: which element of the observed
+            tensor each actor is, where the group has only some of them.
         extra_roundings, and the param ``magnitude``: for parameters that were derived in float32 (batch normalisation):
             how many more roundings the reference makes, and relative to what besides the terms. For comparison only.
         layer, call, observes: which tensor of the source model this group's values are: the ``call``-th call of
@@ -166,6 +167,15 @@ class Actor:
         return float(array[(self.local // ref.inner) % len(array)])
 
     @property
+    def truth(self) -> int | None:
+        """The truth table of an actor of op ``lut``, a word of 64 bits; None for other ops."""
+        ref = self.group.params.get("truth")
+        if ref is None:
+            return None
+        array = self.graph.params[ref.name]
+        return int(array[(self.local // ref.inner) % len(array)]) & (1 << 64) - 1
+
+    @property
     def table(self) -> npt.NDArray[np.float32] | None:
         """The entries that an actor of op ``lookup`` chooses from, float32 (entries,); None for other ops."""
         ref = self.group.params.get("table")
@@ -188,11 +198,11 @@ class Graph:
     all fire once and whose channels have no initial tokens is *homogeneous*.
 
     Encoding: ``groups`` are listed so that every channel without initial tokens leads from an earlier group to a
-    later one; actor ids run through the groups in that order, ``first[g]`` is the id of group g's first actor (int64,
-    one more entry than groups, the last is the number of actors). ``channels`` are sorted by (dst, port), one bundle
-    per port. ``params`` maps names to read-only arrays (weights and group params float32, indices int32/int64);
-    groups and channels refer to them by name, so that nothing is stored twice. A Graph is never changed after it is
-    made.
+    later one, or, between gates, within one group from actors to others of higher number; actor ids run through the
+    groups in that order, ``first[g]`` is the id of group g's first actor (int64, one more entry than
+    groups, the last is the number of actors). ``channels`` are sorted by (dst, port), one bundle per port. ``params``
+    maps names to read-only arrays (weights and group params float32, indices int32/int64); groups and channels refer
+    to them by name, so that nothing is stored twice. A Graph is never changed after it is made.
 
     Attributes:
         name: of the model.

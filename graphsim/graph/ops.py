@@ -18,8 +18,8 @@ GenericPacketMathFunctions.h) and whose composed activations are those of keras.
 half times the largest error found over the float32 numbers, and a test measures it again.
 
 Work is counted in units that a machine prices in ticks: ``mac`` (one multiply-accumulate; a bias counts as one),
-``add``, ``mul``, ``compare``, ``divide``, ``special`` (exp, log, tanh, sqrt, erf). ReLU costs nothing: it is a sign
-test at write-back.
+``add``, ``mul``, ``compare``, ``divide``, ``special`` (exp, log, tanh, sqrt, erf), ``gate`` (one logic gate). ReLU
+costs nothing: it is a sign test at write-back.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from graphsim.graph import arithmetic as a
 
 Work = Mapping[str, int]
 #: The units of work, in the order in which they are printed.
-UNITS = ("mac", "add", "mul", "compare", "divide", "special")
+UNITS = ("mac", "add", "mul", "compare", "divide", "special", "gate")
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,14 @@ def lookup(table: npt.NDArray[np.float32], number: Any) -> Any:
     if number > -1 and number < len(table):
         return table[int(number)]
     return np.float32(np.nan)
+
+
+def lut(truth: int, terms: npt.NDArray[np.float32]) -> np.float32:
+    """Bit m of a truth word, where bit i of m says whether term i is not zero: 0.0 or 1.0."""
+    m = 0
+    for i in range(len(terms)):
+        m |= int(terms[i] != 0) << i
+    return np.float32((truth >> m) & 1)
 
 
 def sparsemax(terms: npt.NDArray[np.float32]) -> np.float32:
@@ -261,6 +269,16 @@ OPS: dict[str, Op] = {
         "result",
         lambda k: 1,
         "the entry of its table that its input names, counted from 0, fractions cut off; NaN where there is none",
+    ),
+    "lut": Op(
+        (0, None),
+        "none",
+        None,
+        lambda k: {"gate": int(k > 0)},
+        lambda k: 0,
+        "result",
+        lambda k: 1,
+        "a logic gate: bit m of its truth word, where bit i of m is whether term i is not zero; of at most six terms",
     ),
     "serial": Op(
         (1, 1),

@@ -110,12 +110,14 @@ def _check_take(graph: Graph, number: int, group: Group) -> None:
 
 def _check_cycles(graph: Graph) -> None:
     """Refuse cycles that cannot run, or of which it is not known. Channels lead forward, or have initial tokens."""
-    if all(c.src < c.dst for c in graph.channels):
+    if all(c.src < c.dst or c.initial_tokens == 0 for c in graph.channels):
         return
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    binding = [c for c in graph.channels if c.initial_tokens < c.consume * graph.groups[c.dst].firings]
+    # What leads from a group to itself without initial tokens leads to actors behind: it closes no cycle.
+    closing = [c for c in graph.channels if c.src != c.dst or c.initial_tokens]
+    binding = [c for c in closing if c.initial_tokens < c.consume * graph.groups[c.dst].firings]
     size = len(graph.groups)
     ends = [c.src for c in binding], [c.dst for c in binding]
     matrix = coo_array((np.ones(len(binding), np.int8), ends), shape=(size, size))

@@ -9,18 +9,21 @@ of the graph           at least one source and one sink; fewer than 2**31 actors
 of a group             unique, legal name; at most 32 axes, positive extents, at least one firing; known op and
                        activation with the right number of arguments, in its domain; known roles, each a float32 vector
                        (a table: a matrix; picks: int32) that repeats evenly over the actors; a table for op lookup
-                       and no other, a pick for op take and no other; ``observes`` with a layer; params and activation
-                       only where the op defines them
+                       and no other, a pick for op take and no other, int64 truth for op lut and no other;
+                       ``observes`` with a layer; params and activation only where the op defines them
 of a channel bundle    positive rates and token width, no negative number of initial tokens; leads forward unless it
-                       has initial tokens; sizes, indices and weights fit (:meth:`Channel.check`); weight is float32
+                       has initial tokens, within a group of op lut from every producer to consumers behind it;
+                       sizes, indices and weights fit (:meth:`Channel.check`); weight is float32
 of a group's ports     one bundle per port, ports 0, 1, 2 ... without a gap, as many as the op takes; subtract, divide,
                        select, lookup and take get exactly one edge per port, dot as many on either; every bundle has
-                       edges, every actor at least one, but for sources, linear and sum (a constant: its bias, or +0)
+                       edges, every actor at least one, but for sources, linear and sum (a constant: its bias, or
+                       +0) and lut, which takes at most six
 of rates               every channel gets as many tokens per iteration as it gives up; serial and take fire once and
                        have the rates that their edges and picks ask for; cycles can run
                        (:mod:`graphsim.graph.rates`)
 of sources and sinks   a source is one actor, whose one bundle is an unweighted Dense into an input group; an input
-                       group has no other bundle; sinks feed nobody; every other group feeds some group
+                       group has no other bundle; sinks feed nobody; every other group feeds some group, but
+                       inputs need not be read
 ====================== ==============================================================================================
 
 Single actors that nobody consumes are allowed (a pixel that a cropping layer drops); :func:`unconsumed` counts them.
@@ -34,21 +37,23 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.errors import GraphError
-from graphsim.graph.channels import Channel, Dense, check_periodic, check_table
+from graphsim.graph.channels import Channel, Csr, Dense, Table, check_periodic, check_table
 from graphsim.graph.graph import OBSERVED, ROLES, Graph, Group
 from graphsim.graph.ops import ACTIVATIONS, OPS, SINKS
 from graphsim.graph.rates import channel_name, check_rates
 
 #: Actor ids and local numbers are int32 in indices and schedules.
 MAX_ACTORS = 2**31 - 1
+#: Inputs of a gate, at most: its truth table is one 64-bit word.
+MAX_FAN_IN = 6
 #: As many axes as NumPy's index arithmetic takes.
 MAX_AXES = 32
 #: Ops whose every port takes exactly one edge per actor.
 ELEMENTWISE = ("subtract", "divide", "select", "lookup", "take")
 #: Params that one op needs, and no other takes.
-_OWN = {"table": "lookup", "pick": "take"}
+_OWN = {"table": "lookup", "pick": "take", "truth": "lut"}
 #: Ops whose actors may do without any edge.
-CONSTANT = ("linear", "sum")
+CONSTANT = ("linear", "sum", "lut")
 #: Elements that are checked at a time, so that checking needs little memory.
 _CHUNK = 1 << 20
 
@@ -151,6 +156,9 @@ def _check_group(graph: Graph, group: Group) -> None:
             if ref.name not in graph.params:
                 raise GraphError(f"{where}: pick: there is no param {ref.name!r}")
             continue  # its numbers are checked with the rates
+        if role == "truth":
+            _check_truth(graph, where, group)
+            continue
         if role == "element":
             _check_elements(graph, where, group)
             continue
@@ -174,6 +182,18 @@ def _check_group(graph: Graph, group: Group) -> None:
         raise GraphError(f"{where}: observes {group.observes!r} of no layer; name the layer")
     if group.call < 0:
         raise GraphError(f"{where}: call is {group.call}; calls count from 0")
+
+
+def _check_truth(graph: Graph, where: str, group: Group) -> None:
+    ref = group.params["truth"]
+    if ref.name not in graph.params:
+        raise GraphError(f"{where}: truth: there is no param {ref.name!r}")
+    if graph.params[ref.name].dtype != np.int64:
+        raise GraphError(f"{where}: truth {ref.name} is {graph.params[ref.name].dtype}; must be int64")
+    try:
+        check_periodic(ref, group.size, graph.params)
+    except GraphError as error:
+        raise GraphError(f"{where}: truth: {error}") from error
 
 
 def _check_elements(graph: Graph, where: str, group: Group) -> None:
@@ -216,7 +236,8 @@ def _check_channel(graph: Graph, channel: Channel) -> None:
         raise GraphError(f"{where}: tokens of {channel.token_bits} bits; a token has at least 1")
     if channel.initial_tokens < 0:
         raise GraphError(f"{where}: {channel.initial_tokens} initial tokens; their number is not negative")
-    if channel.src >= channel.dst and channel.initial_tokens == 0:
+    feeds_itself = channel.src == channel.dst and dst.op == "lut"
+    if channel.src >= channel.dst and channel.initial_tokens == 0 and not feeds_itself:
         raise GraphError(
             f"{where}: leads back to an earlier group or its own without initial tokens; list groups in order"
         )
@@ -231,12 +252,28 @@ def _check_channel(graph: Graph, channel: Channel) -> None:
             check_periodic(channel.initial, src.size, graph.params)
     except GraphError as error:
         raise GraphError(f"{where}: {error}") from error
+    if feeds_itself and channel.initial_tokens == 0:
+        _check_ascending(graph, where, channel)
     if channel.initial is not None:
         _check_float(graph, f"{where}: initial tokens", channel.initial.name)
     if channel.weight is not None:
         _check_float(graph, f"{where}: weight", channel.weight.name)
         if OPS[dst.op].start == "none":
             raise GraphError(f"{where}: op {dst.op} takes no weights")
+
+
+def _check_ascending(graph: Graph, where: str, channel: Channel) -> None:
+    """Refuse edges within a group that do not lead from an actor to one behind it."""
+    if not isinstance(channel, Csr | Table):
+        raise GraphError(f"{where}: a {channel.kind} bundle from a group to itself; gates take a csr or a table")
+    size = graph.groups[channel.dst].size
+    edges = channel.expand(size, size, graph.params)
+    if (wrong := edges.src >= edges.dst).any():
+        at = int(np.argmax(wrong))
+        raise GraphError(
+            f"{where}: leads from actor {edges.src[at]} to actor {edges.dst[at]}; without initial tokens it may lead "
+            "only to actors behind"
+        )
 
 
 def _check_ports(graph: Graph, number: int, group: Group) -> None:
@@ -262,6 +299,11 @@ def _check_ports(graph: Graph, number: int, group: Group) -> None:
         starved = starved and fewest < 1
     if group.op == "dot" and not _evenly_fed(graph, number):
         raise GraphError(f"group {group.name}: an actor of op dot has another number of edges on port 0 than on port 1")
+    if group.op == "lut" and into and int((counts := graph.fan_in(number)).max()) > MAX_FAN_IN:
+        at = int(np.argmax(counts))
+        raise GraphError(
+            f"group {group.name}: actor {at} has {counts[at]} input edges; a gate has at most {MAX_FAN_IN}"
+        )
     if starved and group.op not in CONSTANT and not (counts := graph.fan_in(number)).all():
         at = int(np.argmin(counts))
         raise GraphError(f"group {group.name}: actor {at} has no input edges; op {group.op} needs at least one")
@@ -280,7 +322,7 @@ def _check_ends(graph: Graph, number: int, group: Group) -> None:
     if group.op in SINKS:
         if out:
             raise GraphError(f"{channel_name(graph, out[0])}: {group.name} is a sink; it feeds nobody")
-    elif not out:
+    elif not out and group.op != "input":
         raise GraphError(f"{where}: feeds no other group; give it a sink (collect) or leave it out")
     if group.op == "source":
         if group.size != 1 or len(out) != 1:

@@ -24,8 +24,9 @@ from typing import Literal
 from graphsim.errors import MachineError
 from graphsim.machine.settings import MAX_LINKS, MAX_NODES, SETTINGS
 
-WORK_UNITS = ("mac", "add", "mul", "compare", "divide", "special")
-"""Units in which the graph counts the work of one firing. ``special`` is exp, log, tanh, sqrt, erf and their kind."""
+WORK_UNITS = ("mac", "add", "mul", "compare", "divide", "special", "gate")
+"""Units in which the graph counts the work of one firing. ``special`` is exp, log, tanh, sqrt, erf and their kind,
+``gate`` one logic gate."""
 
 NODE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,63}", re.ASCII)
 """What a node may be called: a letter or ``_``, then letters, digits, ``_``, ``.``, ``-``; at most 64 characters."""
@@ -69,6 +70,7 @@ class OpTicks(Mapping[str, int]):
     compare: int = SETTINGS["node.op_ticks.compare"].whole
     divide: int = SETTINGS["node.op_ticks.divide"].whole
     special: int = SETTINGS["node.op_ticks.special"].whole
+    gate: int = SETTINGS["node.op_ticks.gate"].whole
 
     def __post_init__(self) -> None:
         for unit in self:

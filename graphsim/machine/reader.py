@@ -52,6 +52,7 @@ class _OpTicksTable(_Table):
     compare: Annotated[int | None, _bounded("node.op_ticks.compare")] = None
     divide: Annotated[int | None, _bounded("node.op_ticks.divide")] = None
     special: Annotated[int | None, _bounded("node.op_ticks.special")] = None
+    gate: Annotated[int | None, _bounded("node.op_ticks.gate")] = None
 
 
 class _NodeTable(_Table):

@@ -62,6 +62,7 @@ SETTINGS: dict[str, Setting] = {
     "node.op_ticks.special": Setting(
         8, 0, _MAX_INT32, "ticks", "exp, log, tanh, sqrt, erf: range reduction, table, polynomial of degree about 5"
     ),
+    "node.op_ticks.gate": Setting(1, 0, _MAX_INT32, "ticks", "a lookup table settles within one tick"),
     "node.ticks_per_firing": Setting(
         None, 1, _MAX_INT32, "ticks", "left out: ticks follow from the work; 1 gives machines of one tick per neuron"
     ),

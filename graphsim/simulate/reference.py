@@ -20,7 +20,7 @@ import numpy.typing as npt
 from graphsim.errors import SimulationError
 from graphsim.graph import Actor, Channel, Graph
 from graphsim.graph.channels import per_actor
-from graphsim.graph.ops import ACTIVATIONS, OPS, argmax, dot, lookup, select, sparsemax
+from graphsim.graph.ops import ACTIVATIONS, OPS, argmax, dot, lookup, lut, select, sparsemax
 from graphsim.simulate.engine import (
     FloatArray,
     Keep,
@@ -52,6 +52,7 @@ class Prepared:
     divisor: np.float32 | None
     table: FloatArray | None
     pick: int | None
+    truth: int | None
     arguments: tuple[float, ...]
 
 
@@ -69,6 +70,7 @@ def prepare(actor: Actor) -> Prepared:
         None if divisor is None else np.float32(divisor),
         actor.table,
         actor.pick,
+        actor.truth,
         group.activation_args if alpha is None else (alpha, *group.activation_args),
     )
 
@@ -105,6 +107,8 @@ def fire(actor: Prepared, terms: FloatArray) -> FloatArray:
         return np.array([lookup(actor.table, terms[0])], np.float32)
     if actor.pick is not None:
         return terms[actor.pick : actor.pick + 1]
+    if actor.truth is not None:
+        return np.array([lut(actor.truth, terms)], np.float32)
     acc = fold(actor.op, terms)
     if actor.bias is not None:
         acc = acc + actor.bias
@@ -124,8 +128,13 @@ class _Group:
     def __init__(self, graph: Graph, number: int) -> None:
         self.number, self.group = number, graph.groups[number]
         self.into, self.out = graph.channels_into(number), graph.channels_from(number)
+        #: Where the tokens of actors of the group itself are, which others of it read in the same firing; or None.
+        self.own: int | None = None
         sizes = [self.group.size if self.group.op == "input" else graph.groups[c.src].size for c in self.into]
         starts = np.cumsum([0, *sizes])[:-1] - np.array([graph.first[c.src] for c in self.into], np.int64)
+        for c, first in zip(self.into, np.cumsum([0, *sizes])[:-1].tolist(), strict=True):
+            if _is_own(c):
+                self.own = first
         self.actors: list[tuple[Prepared, npt.NDArray[np.int64]]] = []
         for actor_id in range(int(graph.first[number]), int(graph.first[number + 1])):
             prepared = prepare(graph.actor(actor_id))
@@ -136,21 +145,40 @@ class _Group:
 
     def ready(self, queues: _Queues) -> bool:
         """Whether a firing finds all the tokens that it takes."""
-        return all(len(queues[c.dst, c.port]) >= c.consume for c in self.into)
+        return all(len(queues[c.dst, c.port]) >= c.consume for c in self.into if not _is_own(c))
 
     def fire(self, queues: _Queues) -> list[FloatArray]:
         """One firing of every actor: its tokens in order, each float32 (actors, elements)."""
-        taken = [[queues[c.dst, c.port].popleft() for _ in range(c.consume)] for c in self.into]
+        taken = [
+            [np.zeros(self.group.size, np.float32)]
+            if _is_own(c)
+            else [queues[c.dst, c.port].popleft() for _ in range(c.consume)]
+            for c in self.into
+        ]
         if self.group.op == "take":
             rows = np.stack(taken[0])
             made = np.stack([fire(prepared, rows[:, local[0]]) for prepared, local in self.actors])
         else:
             tokens = np.concatenate([port[0] for port in taken] or [np.empty(0, np.float32)])
-            made = np.stack([fire(prepared, prepared.weights * tokens[local]) for prepared, local in self.actors])
+            made = np.stack([self._one(i, tokens) for i in range(len(self.actors))])
         found = list(made.T[:, :, None]) if self.group.op == "serial" else [made]
         for c in self.out:
-            queues[c.dst, c.port].extend(token[:, 0] for token in found)
+            if not _is_own(c):
+                queues[c.dst, c.port].extend(token[:, 0] for token in found)
         return found
+
+    def _one(self, number: int, tokens: FloatArray) -> FloatArray:
+        """One actor's firing; its token goes where those behind it in the group find it."""
+        prepared, local = self.actors[number]
+        token = fire(prepared, prepared.weights * tokens[local])
+        if self.own is not None:
+            tokens[self.own + number] = token[0]
+        return token
+
+
+def _is_own(channel: Channel) -> bool:
+    """Whether a bundle leads from gates to others of the same group, in the same firing."""
+    return channel.src == channel.dst and channel.initial_tokens == 0
 
 
 class ReferenceEngine:

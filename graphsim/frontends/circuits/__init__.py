@@ -1,0 +1,1 @@
+"""Circuits from files of every format: each reader fills a :class:`~graphsim.frontends.circuits.netlist.Netlist`."""
