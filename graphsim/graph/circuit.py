@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import compress
 
@@ -55,6 +55,7 @@ class Circuit:
         gate_names: "" for gates whose net has no name of its own; or () where none has one.
         indptr: int64 (G + 1,). index: int32 (edges,). truth: uint64 (G,).
         initial: bool (R,). following: int32 (R,). outputs: int32 (outputs,).
+        notes: what a reader had to decide or leave out, for people: notes of the graph.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Circuit:
     initial: BoolArray
     following: Int32Array
     gate_names: tuple[str, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for value in vars(self).values():
@@ -255,7 +257,7 @@ def ports(names: Sequence[str]) -> dict[str, tuple[int, ...]]:
     return result
 
 
-def to_graph(circuit: Circuit, notes: dict[str, str] | None = None) -> Graph:
+def to_graph(circuit: Circuit) -> Graph:
     """The graph of a circuit: one actor per gate, tokens of one bit, one clock cycle per iteration.
 
     Its groups, of which those without actors are left out::
@@ -337,7 +339,7 @@ def to_graph(circuit: Circuit, notes: dict[str, str] | None = None) -> Graph:
         "outputs": circuit.output_names,
     }
     known = {_NAMES: json.dumps(names, ensure_ascii=True, separators=(",", ":"))}
-    return Graph(circuit.name, groups, channels, params, {**(notes or {}), **known})
+    return Graph(circuit.name, groups, channels, params, {**circuit.notes, **known})
 
 
 def is_circuit(graph: Graph) -> bool:
@@ -388,6 +390,7 @@ def of_graph(graph: Graph) -> Circuit:
             initial=graph.params["register.initial"].astype(np.bool_) if counts[1] else np.zeros(0, np.bool_),
             following=fed("register", counts[1])[1],
             gate_names=known["gates"],
+            notes={key: note for key, note in graph.notes.items() if key != _NAMES},
         )
     except (KeyError, ValueError) as error:
         raise GraphError(f"{graph.name}: its groups are not those of a circuit of the names that it notes") from error

@@ -69,6 +69,11 @@ class Netlist:
         self._outputs: list[tuple[str, Net]] = []
         self._driver: dict[Net, _Gate | _Register | None] = {}
         self._same: dict[Net, Net] = {}
+        self._notes: dict[str, str] = {}
+
+    def note(self, key: str, text: str) -> None:
+        """Say what was decided or left out in reading: a note of the circuit."""
+        self._notes[key] = text
 
     def fail(self, message: str, line: int | None = None) -> CircuitError:
         """An error to raise, that names the file and the line."""
@@ -229,6 +234,7 @@ class Netlist:
             initial=np.array(initial, np.bool_),
             following=np.array(following, np.int32),
             gate_names=tuple(self._names[net] for net in order) if any(self._names[net] for net in order) else (),
+            notes=self._notes,
         )
         circuit.check()
         return circuit
