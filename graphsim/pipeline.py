@@ -66,12 +66,21 @@ def load_graph(path: Path, weights: Path | None = None) -> Graph:
     return lower(path, weights)
 
 
-def lower(path: Path, weights: Path | None = None, max_memory: int | None = None) -> Graph:
+def lower(path: Path, weights: Path | None = None, max_memory: int | None = None, top: str | None = None) -> Graph:
     """A graph lowered from a model file: Keras, or ONNX (``.onnx``), in at most so many bytes (half of the memory).
+
+    Or from a circuit file, of which ``top`` is the model or module that is meant, where it has several.
 
     Raises:
         ModelError, UsageError: the file cannot be used.
     """
+    if weights is None and is_circuit_file(path):
+        from graphsim.frontends.circuits import read
+        from graphsim.graph.circuit import to_graph
+
+        return to_graph(read(path, top))
+    if top is not None:
+        raise UsageError(f"{path}: is not a circuit; --top names the model or module of a circuit file")
     if path.suffix == ".onnx":
         from graphsim.frontends.onnx import lower as lower_onnx
 
@@ -81,6 +90,13 @@ def lower(path: Path, weights: Path | None = None, max_memory: int | None = None
     from graphsim.frontends.keras import lower as lower_keras
 
     return lower_keras(path, weights, max_memory=max_memory or half_of_memory())
+
+
+def is_circuit_file(path: Path) -> bool:
+    """Whether a file is read as a circuit."""
+    from graphsim.frontends.circuits import format_of
+
+    return format_of(path) is not None
 
 
 def own_classes() -> dict[str, Any]:
