@@ -44,7 +44,9 @@ class Format(NamedTuple):
     claims: Callable[[bytes], bool] = _any
 
 
-FORMATS: tuple[Format, ...] = ()
+FORMATS: tuple[Format, ...] = (
+    Format("AIGER", (".aag", ".aig"), "ASCII and binary; properties of 1.9 are noted", "aiger"),
+)
 
 
 def format_of(path: Path) -> Format | None:
