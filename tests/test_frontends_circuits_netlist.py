@@ -106,3 +106,56 @@ def test_a_chain_of_a_hundred_thousand_gates() -> None:
     circuit = n.circuit()
     assert circuit.depth == gates
     assert evaluate(circuit, [[0], [1]]) == [[0], [1]]
+
+
+def clocked(*clocks: tuple[str, bool], gated: bool = False) -> Netlist:
+    """Registers, one for each clock and edge; inputs c, e and d, b a buffer and i an inverter of c, g if gated a gate."""
+    n = Netlist("x.v", "x")
+    for name in "ced":
+        n.input(n.net(name))
+    n.gate(n.net("b"), [n.net("c")], 0b10, line=2)
+    n.gate(n.net("i"), [n.net("b")], 0b01, line=3)
+    if gated:
+        n.gate(n.net("g"), [n.net("c"), n.net("e")], 0b1000, line=4)
+    for at, (clock, rising) in enumerate(clocks):
+        n.clock(n.net(clock), rising, line=10 + at)
+        n.register(n.net(f"r{at}"), n.net("d"), False, line=10 + at)
+        n.output(f"r{at}", n.net(f"r{at}"))
+    return n
+
+
+def test_a_clock_is_no_input_and_may_pass_buffers_and_inverters() -> None:
+    n = clocked(("c", True), ("b", True), ("i", False))
+    circuit = n.circuit()
+    assert circuit.input_names == ("e", "d")
+    assert circuit.gate_count == 0
+    assert not circuit.notes
+
+
+def test_a_falling_edge_is_noted() -> None:
+    n = clocked(("c", False))
+    assert n.circuit().notes == {"clock": "registers store at the falling edge of c, with which a cycle ends"}
+
+
+@pytest.mark.parametrize(
+    ("clocks", "message"),
+    [
+        ([("c", True), ("c", False)], "x.v:11: registers are clocked by both edges of 'c'; a circuit has one clock"),
+        ([("c", True), ("i", True)], "x.v:11: registers are clocked by both edges of 'c'"),
+        ([("c", True), ("e", True)], "x.v:11: registers are clocked by 'c' and by 'e'; a circuit has one clock"),
+        ([("c", True), ("g", True)], "x.v:11: clock 'g' is made by a gate or register .'g'.; a clock is an input"),
+        ([("nobody", True)], "x.v:10: net 'nobody' has no driver"),
+    ],
+)
+def test_there_is_one_clock(clocks: list[tuple[str, bool]], message: str) -> None:
+    with pytest.raises(CircuitError, match=message):
+        clocked(*clocks, gated=True).circuit()
+
+
+def test_a_clock_is_not_data() -> None:
+    with pytest.raises(CircuitError, match=r"x\.v:4: clock 'c' is read as data, by 'g'"):
+        clocked(("c", True), gated=True).circuit()
+    n = clocked(("c", True))
+    n.output("clk", n.net("i"))
+    with pytest.raises(CircuitError, match="clock 'c' is read as data, by 'output clk'"):
+        n.circuit()

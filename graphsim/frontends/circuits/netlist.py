@@ -23,6 +23,8 @@ Net = int
 #: Names of a loop that a message shows.
 _SHOWN = 12
 _ALL = (1 << 64) - 1
+#: Truth tables of one input that may stand in a clock's way, and whether they turn its edges round.
+_COPIES = {0b10: False, 0b01: True}
 
 
 class _Gate(NamedTuple):
@@ -69,6 +71,7 @@ class Netlist:
         self._outputs: list[tuple[str, Net]] = []
         self._driver: dict[Net, _Gate | _Register | None] = {}
         self._same: dict[Net, Net] = {}
+        self._clocks: dict[tuple[Net, bool], int | None] = {}
         self._notes: dict[str, str] = {}
 
     def note(self, key: str, text: str) -> None:
@@ -150,6 +153,14 @@ class Netlist:
         """A register drives the net: ``initial`` in cycle 0, then what ``following`` was in the cycle before."""
         self._drive(net, _Register(following, initial, line), line)
 
+    def clock(self, net: Net, rising: bool = True, line: int | None = None) -> None:
+        """Registers store at the rising (or falling) edges of that net.
+
+        A cycle of the circuit is a cycle of its clock, which therefore is no input of the circuit, though it is one of
+        the file. There is one clock, and one edge of it; buffers and inverters may stand between it and registers.
+        """
+        self._clocks.setdefault((net, rising), line)
+
     def alias(self, net: Net, other: Net, line: int | None = None) -> None:
         """The net is the same as another (an assignment, a port of an instance)."""
         if net != other:
@@ -189,10 +200,13 @@ class Netlist:
         """The circuit, gates in an order in which they can be evaluated: that of the file, where it is one.
 
         Raises:
-            CircuitError: a net has no driver, or is in a loop without a register; two outputs have one name.
+            CircuitError: a net has no driver, or is in a loop without a register; two outputs have one name; there are
+                two clocks, or the clock is made by gates or read as data.
         """
         driver = self._driver
-        gates = [net for net, how in driver.items() if isinstance(how, _Gate)]
+        clock = self._clock_tree()
+        inputs = [net for net in self._inputs if net not in clock]
+        gates = [net for net, how in driver.items() if isinstance(how, _Gate) and net not in clock]
         registers = [net for net, how in driver.items() if isinstance(how, _Register)]
         read: dict[Net, tuple[Net, ...]] = {}
         for net in gates:
@@ -200,7 +214,7 @@ class Netlist:
             assert isinstance(how, _Gate)
             read[net] = tuple(self._driven(f, how.line, net) for f in how.fanins)
         order = self._order(gates, read)
-        signal = {net: at for at, net in enumerate((*self._inputs, *registers, *order))}
+        signal = {net: at for at, net in enumerate((*inputs, *registers, *order))}
         rows: list[list[int]] = []
         truth = np.zeros(len(order), np.uint64)
         for at, net in enumerate(order):
@@ -224,7 +238,7 @@ class Netlist:
             raise self.fail(f"output {twice!r} is there twice; names of outputs are unique")
         circuit = Circuit(
             name=self.name,
-            input_names=self._unique(self._inputs, "input"),
+            input_names=self._unique(inputs, "input"),
             output_names=tuple(names),
             outputs=np.array([signal[self._driven(net, None, None)] for _, net in self._outputs], np.int32),
             indptr=indptr,
@@ -238,6 +252,57 @@ class Netlist:
         )
         circuit.check()
         return circuit
+
+    def _clock_tree(self) -> set[Net]:
+        """The clock, and what buffers and inverters make of it: nets that only registers may read, as their clock."""
+        driver = self._driver
+        found: dict[tuple[Net, bool], int | None] = {}
+        for (net, rising), line in self._clocks.items():
+            root, edge = self._driven(net, line, None), rising
+            path: list[Net] = []
+            while isinstance(how := driver[root], _Gate) and len(how.fanins) == 1 and how.truth in _COPIES:
+                if root in path:
+                    raise self._loop(path[path.index(root) :])
+                path.append(root)
+                root, edge = self._driven(how.fanins[0], how.line, root), edge ^ _COPIES[how.truth]
+            if how is not None:
+                raise self.fail(
+                    f"clock {self.name_of(net)!r} is made by a gate or register ({self.name_of(root)!r}); "
+                    "a clock is an input, and what gates it is an enable",
+                    line,
+                )
+            found.setdefault((root, edge), line)
+        if not found:
+            return set()
+        (root, edge), *more = found
+        clock = self.name_of(root)
+        if more:
+            other = self.name_of(more[0][0])
+            both = f"clocked by {clock!r} and by {other!r}" if other != clock else f"clocked by both edges of {clock!r}"
+            raise self.fail(f"registers are {both}; a circuit has one clock, and one edge of it", found[more[0]])
+        if not edge:
+            self.note("clock", f"registers store at the falling edge of {clock}, with which a cycle ends")
+        copies: dict[Net, list[Net]] = {}
+        for net, how in driver.items():
+            if isinstance(how, _Gate) and len(how.fanins) == 1 and how.truth in _COPIES:
+                copies.setdefault(self._root(how.fanins[0]), []).append(net)
+        tree, stack = {root}, [root]
+        while stack:
+            new = [net for net in copies.get(stack.pop(), ()) if net not in tree]
+            tree.update(new)
+            stack += new
+        for net, how in driver.items():
+            read = how.fanins if isinstance(how, _Gate) else (how.following,) if how is not None else ()
+            if net not in tree and any(self._root(f) in tree for f in read):
+                assert how is not None
+                raise self._clock_as_data(clock, self.name_of(net), how.line)
+        for name, net in self._outputs:
+            if self._root(net) in tree:
+                raise self._clock_as_data(clock, f"output {name}", None)
+        return tree
+
+    def _clock_as_data(self, clock: str, reader: str, line: int | None) -> CircuitError:
+        return self.fail(f"clock {clock!r} is read as data, by {reader!r}; a clock has no value within a cycle", line)
 
     def _unique(self, nets: Sequence[Net], what: str) -> tuple[str, ...]:
         """Names of inputs or registers; those without one are numbered."""
