@@ -109,7 +109,7 @@ def test_a_chain_of_a_hundred_thousand_gates() -> None:
 
 
 def clocked(*clocks: tuple[str, bool], gated: bool = False) -> Netlist:
-    """Registers, one for each clock and edge; inputs c, e and d, b a buffer and i an inverter of c, g if gated a gate."""
+    """Registers, one for each clock and edge. Inputs c, e, d; b buffers c, i inverts b, and if gated g is c and e."""
     n = Netlist("x.v", "x")
     for name in "ced":
         n.input(n.net(name))
