@@ -22,7 +22,8 @@ from graphsim.errors import ModelError
 from graphsim.frontends.keras import lower
 from graphsim.zoo.quiet import import_tensorflow
 
-CASES = 200
+CASES = 60
+FAMILIES = ("conv", "grow", "text", "attention", "embedding", "shared", "state")
 SECONDS = 10.0
 ODD: tuple[Any, ...] = (
     0,
@@ -88,7 +89,64 @@ def _models(keras: Any) -> dict[str, Any]:
             layers.TimeDistributed(layers.Dense(2)),
             layers.SimpleRNN(2),
         ),
+        "attention": _attention(keras),
+        "embedding": _embedding(keras),
+        "shared": _shared(keras),
+        "state": _state(keras),
     }
+
+
+def _attention(keras: Any) -> Any:
+    layers = keras.layers
+    x, context = keras.Input((4, 6)), keras.Input((3, 6))
+    heads = layers.MultiHeadAttention(2, 3, value_dim=2)
+    y, scores = heads(x, context, return_attention_scores=True)
+    y = layers.LayerNormalization()(layers.Add()([x, y]))
+    y = layers.GroupQueryAttention(3, 4, 2)(y, context, use_causal_mask=True)
+    z = layers.Attention(use_scale=True, score_mode="concat")([y, context])
+    y = layers.Concatenate()([z, layers.AdditiveAttention()([y, context], use_causal_mask=True)])
+    y = layers.EinsumDense("abc,cde->abde", output_shape=(4, 3, 2), bias_axes="de", activation="relu")(y)
+    return keras.Model([x, context], [layers.Flatten()(y), layers.Softmax(axis=(2, 3))(scores)])
+
+
+def _embedding(keras: Any) -> Any:
+    layers = keras.layers
+    words, x = keras.Input((4,), dtype="int32"), keras.Input((4, 3))
+    y = layers.Embedding(5, 3, mask_zero=True)(words)
+    y = layers.Add()([layers.Masking(0.5)(x), y])
+    y = layers.Multiply()([y, layers.Maximum()([x, y])])
+    y = layers.GRU(2, return_sequences=True, go_backwards=True)(y)
+    y = layers.MultiHeadAttention(2, 2)(y, y)
+    y = layers.Dot((2, 1), normalize=True)([y, layers.Permute((2, 1))(y)])
+    pooled = layers.GlobalAveragePooling1D()(layers.Concatenate(axis=1)([y, y]))
+    return keras.Model([words, x], layers.Average()([pooled, layers.Dense(4)(pooled)]))
+
+
+def _shared(keras: Any) -> Any:
+    """A model in a model, called twice, and operations between layers."""
+    layers, ops = keras.layers, keras.ops
+    inner_x, inner_z = keras.Input((3, 2)), keras.Input((3, 2))
+    dense = layers.Dense(2, activation="tanh")
+    inner = keras.Model([inner_x, inner_z], [dense(inner_x), layers.Subtract()([dense(inner_z), inner_x])])
+    x = keras.Input((3, 2))
+    one, other = inner([x, x * 2.0])
+    one, other = inner([ops.relu(other) + one[:, ::-1], ops.concatenate([one[:, 1:], other[:, :1]], axis=1)])
+    y = layers.TimeDistributed(keras.Sequential([keras.Input((2,)), layers.Dense(3), layers.Dropout(0.5)]))(one)
+    y = ops.matmul(ops.transpose(y, (0, 2, 1)), ops.softmax(other, axis=1))
+    return keras.Model(x, [ops.max(y, axis=-1), ops.reshape(ops.sum(one, axis=1, keepdims=True), (-1, 2))])
+
+
+def _state(keras: Any) -> Any:
+    """Recurrent layers with every option, cells by themselves, and states that are handed on."""
+    layers = keras.layers
+    x = keras.Input(batch_shape=(1, 4, 3))
+    y, h, c = layers.LSTM(2, return_state=True, return_sequences=True, go_backwards=True)(layers.Masking()(x))
+    y = layers.LSTM(2, return_sequences=True, stateful=True, recurrent_activation="hard_sigmoid")(y)
+    y = layers.LSTM(2, return_sequences=True)(y, initial_state=[h, c])
+    y = layers.GRU(2, return_sequences=True, reset_after=False, use_bias=False)(y)
+    y = layers.Bidirectional(layers.SimpleRNN(2, return_sequences=True), merge_mode="ave")(y)
+    cells = [layers.LSTMCell(2), layers.GRUCell(3)]
+    return keras.Model(x, layers.RNN(layers.StackedRNNCells(cells), unroll=True)(y))
 
 
 @pytest.fixture(scope="module")
@@ -122,14 +180,18 @@ def _mutated(config: Any, rng: random.Random) -> Any:
         layer = rng.choice(changed["config"]["layers"])
         places = list(_places(layer))
         container, key = rng.choice(places)
+        alike = [(other, k) for other, k in _places(changed["config"]["layers"]) if k == key and k != "config"]
         if isinstance(container, dict) and rng.random() < 0.15:
             del container[key]
+        elif rng.random() < 0.3:  # what has the same name elsewhere: other sizes, other tensors
+            other, _ = rng.choice(alike or [(container, key)])
+            container[key] = copy.deepcopy(other[key])
         else:
             container[key] = copy.deepcopy(rng.choice(ODD))
     return changed
 
 
-@pytest.mark.parametrize("name", ["conv", "grow", "text"])
+@pytest.mark.parametrize("name", FAMILIES)
 def test_odd_configs_are_lowered_or_refused(name: str, archives: dict[str, bytes], tmp_path: Path) -> None:
     path = tmp_path / f"{name}.keras"
     path.write_bytes(archives[name])

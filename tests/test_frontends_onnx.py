@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 from needed import needed
 
 from graphsim.errors import ModelError, UnsupportedLayerError
-from graphsim.frontends.onnx import lower
+from graphsim.frontends.onnx import folding, lower
+from graphsim.frontends.onnx.operators import RULES
 from graphsim.graph import Graph
 from graphsim.simulate.reference import ReferenceEngine
 
@@ -60,8 +62,6 @@ def outputs_of(graph: Graph, x: FloatArray) -> list[FloatArray]:
 
 
 def test_the_reader_has_a_case_for_every_rule() -> None:
-    from graphsim.frontends.onnx.operators import RULES
-
     tested = {n.op_type for proto, _ in CASES.values() for n in proto.graph.node}
     assert set(RULES) - tested == set()
 
@@ -227,6 +227,29 @@ def _external(tmp_path: Path) -> Any:
     return proto
 
 
+def _external_constant(tmp_path: Path) -> Any:
+    """A constant that would be read from the folder one happens to be in."""
+    tensor = onnx.numpy_helper.from_array(weights(4, 3), "w")
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "w.bin"
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    return model([node("Constant", [], ["w"], value=tensor), node("MatMul", ["x", "w"])], (4,))
+
+
+def _own_function(tmp_path: Path) -> Any:
+    proto = model([node("Relu", ["x"])], (3,))
+    opset = onnx.helper.make_opsetid("", 17)
+    body = [onnx.helper.make_node("Tanh", ["a"], ["b"])]
+    proto.functions.append(onnx.helper.make_function("", "Relu", ["a"], ["b"], body, [opset]))
+    return proto
+
+
+def _input_of_type(kind: int) -> Any:
+    proto = model([node("Relu", ["x"])], (3,))
+    proto.graph.input[0].type.tensor_type.elem_type = kind
+    return proto
+
+
 def _absurd() -> Any:
     proto = model([node("MatMul", ["x", "w"])], (4,), {"w": weights(4, 3)})
     proto.graph.initializer[0].dims[0] = 1 << 40
@@ -235,6 +258,29 @@ def _absurd() -> Any:
 
 BROKEN: dict[str, tuple[Any, str]] = {
     "external data": (_external, "lie in other files"),
+    "a constant elsewhere": (_external_constant, "1 weights lie in other files"),
+    "a function of its own": (_own_function, "it is a function of the model's own"),
+    "strings": (lambda _: _input_of_type(onnx.TensorProto.STRING), "graphs compute in float32"),
+    "halves": (lambda _: _input_of_type(onnx.TensorProto.FLOAT16), "type float16; graphs compute in float32"),
+    "an axis that is not there": (lambda _: model([node("Softmax", ["x"], axis=3)], (2, 2)), "axis 3 is not one of 3"),
+    "the batch axis from behind": (lambda _: model([node("Softmax", ["x"], axis=-3)], (2, 2)), "along the batch axis"),
+    "an index that is not there": (
+        lambda _: model([node("Gather", ["x", "i"], axis=1)], (3,), {"i": np.array(3)}),
+        "index 3 is not one of 3",
+    ),
+    "axes of size 2 squeezed": (
+        lambda _: model([node("Squeeze", ["x", "a"])], (2, 2), {"a": np.array([1])}),
+        r"takes away axes \[1\] of shape",
+    ),
+    "a slope that does not fit": (
+        lambda _: model([node("PRelu", ["x", "s"])], (3,), {"s": weights(2)}),
+        r"input 1 of shape \(2,\) does not fit",
+    ),
+    "weights of two axes": (
+        lambda _: model([node("LSTM", ["x", "w", "r"], hidden_size=1)], (1, 2), {"w": weights(1, 4), "r": weights(4)}),
+        "its weights have shapes|is not",
+    ),
+    "a slope without end": (lambda _: model([node("Elu", ["x"], alpha=float("inf"))], (3,)), "its alpha is inf"),
     "absurd sizes": (lambda _: _absurd(), "is damaged|not a valid"),
     "cycle": (
         lambda _: model([node("Add", ["x", "b"], ["a"]), node("Relu", ["a"], ["b"])], (3,), outputs=("b",)),
@@ -271,6 +317,21 @@ def test_what_is_wrong_is_named(what: str, tmp_path: Path) -> None:
     assert "m.onnx" in str(caught.value)
 
 
+def test_nodes_of_one_name_keep_weights_of_their_own(tmp_path: Path) -> None:
+    matrices = {"a": weights(3, 3), "b": weights(3, 3)}
+    made = [onnx.helper.make_node("MatMul", [x, w], [y], name="same") for x, w, y in (("x", "a", "h"), ("h", "b", "y"))]
+    graph = lower(saved(model(made, (3,), matrices), tmp_path))
+    x = RNG.normal(size=(2, 3)).astype(np.float32)
+    np.testing.assert_allclose(outputs_of(graph, x)[0], x @ matrices["a"] @ matrices["b"], rtol=1e-5, atol=1e-5)
+
+
+def test_an_input_says_which_numbers_it_takes(tmp_path: Path) -> None:
+    proto = model([node("Cast", ["x"], ["f"], to=1), node("Relu", ["f"])], (3,))
+    proto.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.UINT8
+    notes = lower(saved(proto, tmp_path)).notes
+    assert (notes["input.x"], notes["input.x.range"]) == ("uint8 [3]", "0..255 by uint8")
+
+
 def test_mutated_files_are_read_or_refused(tmp_path: Path) -> None:
     whole = CASES["Conv"][0].SerializeToString()
     rng = np.random.default_rng(3)
@@ -284,3 +345,68 @@ def test_mutated_files_are_read_or_refused(tmp_path: Path) -> None:
             lower(path)
         except ModelError as error:
             assert str(path) in str(error)
+
+
+ODD = (0, 1, -1, 2, 3, -2, 7, 64, 1 << 20, 1 << 40, (1 << 63) - 1, -(1 << 63))
+
+
+def _change(proto: Any, rng: random.Random) -> None:
+    """One attribute, input, constant, size or operator set of a model made odd."""
+    changed, sizes = rng.choice(proto.graph.node), proto.graph.input[0].type.tensor_type.shape.dim
+    names = ["", "x", "nowhere", *changed.output, *(c.name for c in proto.graph.initializer)]
+    match rng.randrange(8):
+        case 0 | 1 if changed.attribute:
+            attribute = rng.choice(changed.attribute)
+            value = onnx.helper.get_attribute_value(attribute)
+            odd: Any = {float: [0.0, -1.0, 1e38, float("inf")], bytes: ["", "SAME_UPPER", "reverse", "x"]}.get(
+                type(value), ODD
+            )
+            if isinstance(value, (int, float, bytes)):
+                new = rng.choice(odd)
+            else:
+                new = [rng.choice(ODD) if rng.random() < 0.4 else n for n in (*value, 1) if rng.random() < 0.8]
+            changed.attribute.remove(attribute)
+            if new != []:
+                changed.attribute.append(onnx.helper.make_attribute(attribute.name, new))
+        case 2 if changed.input:
+            changed.input[rng.randrange(len(changed.input))] = rng.choice(names)
+        case 3:
+            changed.input.append(rng.choice(names))
+        case 4:
+            changed.op_type = rng.choice([*RULES, *folding.OPERATORS, "If"])
+        case 5 if proto.graph.initializer:
+            constant = rng.choice(proto.graph.initializer)
+            array = onnx.numpy_helper.to_array(constant)
+            flat = array.reshape(-1).copy()
+            if flat.size:
+                flat[rng.randrange(flat.size)] = rng.choice(ODD[:-2] if flat.itemsize == 8 else ODD[:8])
+            forms = flat.reshape(array.shape), flat, array.T.copy(), flat[:0], array.astype(np.complex64), array[None]
+            constant.CopyFrom(onnx.numpy_helper.from_array(rng.choice(forms), constant.name))
+        case 6 if sizes:
+            sizes[rng.randrange(len(sizes))].dim_value = rng.choice(ODD)
+            if rng.random() < 0.3:
+                del sizes[-1]
+        case _:
+            proto.opset_import[0].version = rng.choice([1, 7, 11, 13, 18, 99])
+
+
+@pytest.mark.filterwarnings("error")
+def test_odd_models_are_lowered_or_refused(tmp_path: Path) -> None:
+    verdicts = {"lowered": 0, "refused": 0}
+    labels = sorted(CASES)
+    for number in range(1200):
+        rng = random.Random(number)
+        proto = onnx.ModelProto()
+        proto.CopyFrom(CASES[labels[number % len(labels)]][0])
+        for _ in range(rng.choice((1, 1, 2, 3))):
+            _change(proto, rng)
+        path = saved(proto, tmp_path)
+        try:
+            lower(path, max_memory=1 << 30)
+            verdicts["lowered"] += 1
+        except ModelError as error:
+            verdicts["refused"] += 1
+            assert str(path) in str(error), f"case {number}: {error}"
+        except Exception as error:
+            raise AssertionError(f"case {number}: {proto}") from error
+    assert min(verdicts.values()) > 100, verdicts

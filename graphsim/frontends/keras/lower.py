@@ -287,7 +287,10 @@ class _Lowerer:
         self, layer: Layer, inner: Model, number: int, xs: list[Tensor | None]
     ) -> Sequence[Tensor | None]:
         """A model in a TimeDistributed layer; a mask stays with the steps."""
-        to, x = self.builder, xs[0]
+        to = self.builder
+        if len(xs) != 1:
+            raise RefusedError(f"it is called on {len(xs)} tensors; it takes one")
+        x = xs[0]
 
         def one(step: Tensor) -> Tensor:
             outputs = self._run_inner(layer, inner, number, [step])

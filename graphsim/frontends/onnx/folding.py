@@ -63,12 +63,34 @@ def bounded(shape: Sequence[int], *given: Array | None) -> tuple[int, ...]:
     return tuple(int(n) for n in shape)
 
 
+def axis(number: int, size: int, what: str = "axis", *, last: bool = False) -> int:
+    """A number below ``size`` (or ``size`` itself, where ``last``), counted from the front; negative from the end.
+
+    Raises:
+        RefusedError: it is none.
+    """
+    if not -size <= number < size + last:
+        raise RefusedError(f"its {what} {number} is not one of {size}")
+    return number if number >= 0 else number + size
+
+
+def integers(array: Array | None) -> list[int]:
+    """The elements of a constant that states sizes or places.
+
+    Raises:
+        RefusedError: they are no integers.
+    """
+    if array is None or array.dtype.kind not in "iu":
+        raise RefusedError(f"it takes integers; it gets {'none' if array is None else array.dtype}")
+    return [int(n) for n in array.reshape(-1)]
+
+
 def axes_of(attributes: Mapping[str, Any], arrays: Sequence[Array | None], place: int = 1) -> list[int] | None:
     """Axes, an attribute before operator set 13 and an input since."""
     if "axes" in attributes:
         return [int(axis) for axis in attributes["axes"]]
     if len(arrays) > place and arrays[place] is not None:
-        return [int(axis) for axis in np.asarray(arrays[place]).reshape(-1)]
+        return integers(arrays[place])
     return None
 
 
@@ -78,16 +100,18 @@ def slices(attributes: Mapping[str, Any], arrays: Sequence[Array | None], rank: 
         starts, ends, axes = attributes["starts"], attributes["ends"], attributes.get("axes")
         steps = None
     else:
-        starts, ends = (np.asarray(arrays[i]).reshape(-1).tolist() for i in (1, 2))
-        axes, steps = (
-            np.asarray(arrays[i]).reshape(-1).tolist() if len(arrays) > i and arrays[i] is not None else None
-            for i in (3, 4)
-        )
+        starts, ends = (integers(arrays[i]) for i in (1, 2))
+        axes, steps = (integers(arrays[i]) if len(arrays) > i and arrays[i] is not None else None for i in (3, 4))
     taken = [slice(None)] * rank
-    for number, axis in enumerate(axes if axes is not None else range(len(starts))):
+    places = list(axes if axes is not None else range(len(starts)))
+    if not len(places) == len(starts) == len(ends) == len(steps if steps is not None else starts):
+        raise RefusedError("its starts, ends, axes and steps are of different numbers")
+    for number, place in enumerate(places):
         step = int(steps[number]) if steps is not None else 1
+        if step == 0:
+            raise RefusedError("its step is 0")
         start, end = int(starts[number]), int(ends[number])
-        taken[axis] = slice(start, None if step < 0 and end < -(1 << 30) else end, step)
+        taken[axis(place, rank)] = slice(start, None if step < 0 and end < -(1 << 30) else end, step)
     return taken
 
 
@@ -171,7 +195,9 @@ def _reduce(function: Callable[..., Any]) -> Callable[[Mapping[str, Any], Sequen
     def rule(attributes: Mapping[str, Any], arrays: Sequence[Array | None]) -> Array:
         axes = axes_of(attributes, arrays)
         x = np.asarray(arrays[0])
-        axis = None if axes is None else tuple(axes)
+        axis = tuple(axes) if axes else None
+        if axis is None and attributes.get("noop_with_empty_axes", 0):
+            return x
         return np.asarray(function(x, axis=axis, keepdims=bool(attributes.get("keepdims", 1)))).astype(x.dtype)
 
     return rule

@@ -65,7 +65,8 @@ class _Lowerer:
         if len(model.nodes) > MAX_NODES:
             raise ModelError(f"{model.file}: has {len(model.nodes):,} nodes; at most {MAX_NODES:,} are lowered")
         for given in model.inputs:
-            x = to.input(given.name, sample_shape(given.shape), only=len(model.inputs) == 1)
+            only, dtype = len(model.inputs) == 1, given.dtype or "float32"
+            x = to.input(given.name, sample_shape(given.shape), only=only, dtype=dtype)
             self.values[given.name] = x.reshaped(given.shape)
         for node in model.nodes:
             try:

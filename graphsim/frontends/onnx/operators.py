@@ -66,16 +66,51 @@ class Call:
         return value
 
     def floats(self, number: int) -> npt.NDArray[np.float32]:
-        """A constant as float32."""
-        return self.constant(number).astype(np.float32)
+        """A constant as float32.
+
+        Raises:
+            RefusedError: it depends on the sample, is missing, or has other elements than numbers.
+        """
+        found = self.constant(number)
+        if found.dtype.kind not in "fiub":
+            raise RefusedError(f"its input {number} has elements of type {found.dtype}")
+        return found.astype(np.float32)
+
+    def fitting(self, number: int, shape: Sequence[int]) -> npt.NDArray[np.float32]:
+        """A constant as float32, broadcast to a shape.
+
+        Raises:
+            RefusedError: it does not fit.
+        """
+        found = self.floats(number)
+        if len(found.shape) > len(shape) or any(
+            n not in (1, m) for n, m in zip(found.shape[::-1], shape[::-1], strict=False)
+        ):
+            raise RefusedError(f"its input {number} of shape {found.shape} does not fit {tuple(shape)}")
+        return np.broadcast_to(found, shape)
+
+    def axis(self, name: str, default: int, rank: int) -> int:
+        """An attribute that is an axis of a tensor of ``rank`` axes, counted from the front.
+
+        Raises:
+            RefusedError: it is none.
+        """
+        return folding.axis(self.integer(name, default), rank)
 
     def integer(self, name: str, default: int) -> int:
         """An attribute."""
         return int(self.node.attributes.get(name, default))
 
     def number(self, name: str, default: float) -> float:
-        """An attribute, rounded to float32."""
-        return float(np.float32(self.node.attributes.get(name, default)))
+        """An attribute, rounded to float32.
+
+        Raises:
+            RefusedError: it is not finite.
+        """
+        found = float(np.float32(self.node.attributes.get(name, default)))
+        if not math.isfinite(found):
+            raise RefusedError(f"its {name} is {found}")
+        return found
 
     def integers(self, name: str, default: Sequence[int]) -> list[int]:
         """An attribute."""
@@ -179,7 +214,7 @@ def activation(to: Builder, call: Call) -> Sequence[Value]:
 def softmax(to: Builder, call: Call) -> Sequence[Value]:
     """Along an axis; before operator set 13, along all axes from it on."""
     x = call.tensor(0)
-    axis = call.integer("axis", -1 if call.opset >= 13 else 1) % len(x.shape)
+    axis = call.axis("axis", -1 if call.opset >= 13 else 1, len(x.shape))
     axes = range(axis, len(x.shape)) if call.opset < 13 else [axis]
     if 0 in axes:
         raise RefusedError("it works along the batch axis")
@@ -190,7 +225,9 @@ def softmax(to: Builder, call: Call) -> Sequence[Value]:
 @operator("PRelu")
 def prelu(to: Builder, call: Call) -> Sequence[Value]:
     """Slopes that broadcast to the input."""
-    x, slope = call.tensor(0), call.floats(1)
+    x = call.tensor(0)
+    call.fitting(1, x.shape)
+    slope = call.floats(1)
     over = (1,) * (len(x.shape) - slope.ndim) + slope.shape
     ref = to.spread("slope", lambda of: slope, over, x.shape)
     y = _group(to, "sum", x.shape, activation=Unary("leaky_relu"), params={"alpha": ref})
@@ -327,10 +364,21 @@ def _windows(call: Call, x: Tensor, taps: Sequence[int]) -> list[Axis]:
     return along(sample(x), 0, rules)
 
 
+def _kernel(call: Call) -> npt.NDArray[np.float32]:
+    """Of as many axes as the input has."""
+    kernel = call.floats(1)
+    if kernel.ndim != len(call.tensor(0).shape) or kernel.ndim < 3 or not kernel.size:
+        raise RefusedError(f"its kernel of shape {kernel.shape} does not fit an input of {call.tensor(0).shape}")
+    stated = call.integers("kernel_shape", kernel.shape[2:])
+    if stated != list(kernel.shape[2:]):
+        raise RefusedError(f"its kernel_shape is {stated}, and its kernel has shape {kernel.shape}")
+    return kernel
+
+
 @operator("Conv")
 def conv(to: Builder, call: Call) -> Sequence[Value]:
     """Kernel (filters, channels of a group, *taps); channels come first."""
-    x, kernel = call.tensor(0), call.floats(1)
+    x, kernel = call.tensor(0), _kernel(call)
     bias = to.constant("bias", call.floats(2)) if call.given(2) else None
     axes = _windows(call, x, kernel.shape[2:])
     found = Kernel(to.constant("kernel", kernel), kernel.shape, 1, 0)
@@ -342,11 +390,13 @@ def conv(to: Builder, call: Call) -> Sequence[Value]:
 @operator("ConvTranspose")
 def conv_transpose(to: Builder, call: Call) -> Sequence[Value]:
     """Kernel (channels, filters of a group, *taps)."""
-    x, kernel = call.tensor(0), call.floats(1)
+    x, kernel = call.tensor(0), _kernel(call)
     groups, rank = call.integer("group", 1), kernel.ndim - 2
     if call.node.attributes.get("auto_pad", "NOTSET") != "NOTSET" or "output_shape" in call.node.attributes:
         raise RefusedError("its padding is not stated in numbers")
     extra = call.integers("output_padding", [0] * rank)
+    if len(extra) != rank or min(extra) < 0:
+        raise RefusedError(f"its output_padding is {extra}")
     rules: list[Callable[[int], Axis]] = []
     for slide, (before, after), more in zip(_slides(call, kernel.shape[2:]), _pads(call, rank), extra, strict=True):
 
@@ -368,6 +418,8 @@ def conv_transpose(to: Builder, call: Call) -> Sequence[Value]:
 def pool(to: Builder, call: Call) -> Sequence[Value]:
     """Windows over the spatial axes; padding counts for the average only where it says so."""
     x, taps = call.tensor(0), call.integers("kernel_shape", [])
+    if not taps:
+        raise RefusedError("it has no window")
     if len([name for name in call.node.outputs if name]) > 1:
         raise RefusedError("its second output, places of the greatest elements, is not lowered")
     axes = _windows(call, x, taps)
@@ -382,6 +434,8 @@ def pool(to: Builder, call: Call) -> Sequence[Value]:
 def global_pool(to: Builder, call: Call) -> Sequence[Value]:
     """Over all spatial axes."""
     x = sample(call.tensor(0))
+    if len(x.shape) < 2:
+        raise RefusedError(f"its input of shape {call.tensor(0).shape} has no spatial axes")
     op = "max" if call.node.op == "GlobalMaxPool" else "mean"
     return [batched(pooling(to, x, whole(x, range(1, len(x.shape))), op))]  # type: ignore[arg-type]
 
@@ -405,12 +459,12 @@ def layer_normalization(to: Builder, call: Call) -> Sequence[Value]:
         raise RefusedError("its further outputs, the statistics, are not lowered")
     x = sample(call.tensor(0))
     rank = len(x.shape)
-    axis = call.integer("axis", -1) % (rank + 1) - 1
+    axis = call.axis("axis", -1, rank + 1) - 1
     if axis < 0:
         raise RefusedError("it normalises over the batch axis")
     axes = tuple(range(axis, rank))
     gamma, beta = (
-        to.constant(name, np.broadcast_to(call.floats(i), x.shape[axis:]).reshape(-1)) if call.given(i) else None
+        to.constant(name, call.fitting(i, x.shape[axis:]).reshape(-1)) if call.given(i) else None
         for name, i in (("gamma", 1), ("beta", 2))
     )
     over = Over(x.shape, frozenset(axes))
@@ -429,21 +483,27 @@ def reshape(to: Builder, call: Call) -> Sequence[Value]:
     arrays = [value if isinstance(value, np.ndarray) else None for value in call.values]
     match call.node.op:
         case "Reshape":
-            target = call.constant(1).reshape(-1).tolist()
+            target = folding.integers(call.constant(1))
             shape = folding.reshaped(x.shape, target, bool(call.integer("allowzero", 0)))
         case "Flatten":
-            axis = call.integer("axis", 1) % (len(x.shape) + 1)
+            axis = folding.axis(call.integer("axis", 1), len(x.shape), last=True)
             shape = (math.prod(x.shape[:axis]), math.prod(x.shape[axis:]))
         case "Squeeze":
             axes = folding.axes_of(call.node.attributes, arrays)
             gone = (
-                {a % len(x.shape) for a in axes} if axes is not None else {i for i, n in enumerate(x.shape) if n == 1}
+                {folding.axis(a, len(x.shape)) for a in axes}
+                if axes is not None
+                else {i for i, n in enumerate(x.shape) if n == 1}
             )
+            if any(x.shape[i] != 1 for i in gone):
+                raise RefusedError(f"it takes away axes {axes} of shape {x.shape}; their sizes should be 1")
             shape = tuple(n for i, n in enumerate(x.shape) if i not in gone)
         case _:
             axes = folding.axes_of(call.node.attributes, arrays) or []
             rank = len(x.shape) + len(axes)
-            added = {axis % rank for axis in axes}
+            added = {folding.axis(axis, rank) for axis in axes}
+            if len(added) < len(axes):
+                raise RefusedError(f"it adds axes {axes}, one of them twice")
             kept = iter(x.shape)
             shape = tuple(1 if i in added else next(kept) for i in range(rank))
     return [replace(x.reshaped(shape), classes=x.classes)]
@@ -474,7 +534,7 @@ def transpose(to: Builder, call: Call) -> Sequence[Value]:
 def concat(to: Builder, call: Call) -> Sequence[Value]:
     """One port per input."""
     xs = [call.tensor(i) for i in range(len(call.values))]
-    axis = call.integer("axis", 1) % len(xs[0].shape)
+    axis = call.axis("axis", 1, len(xs[0].shape))
     if axis and _has_batch(xs):
         return [batched(moving.joined(to, [sample(x) for x in xs], axis - 1))]
     return [moving.joined(to, xs, axis)]
@@ -500,10 +560,10 @@ def _taken(to: Builder, x: Tensor, ranges: Sequence[range]) -> Tensor:
 def split(to: Builder, call: Call) -> Sequence[Value]:
     """Consecutive parts of an axis."""
     x = call.tensor(0)
-    axis = call.integer("axis", 0) % len(x.shape)
+    axis = call.axis("axis", 0, len(x.shape))
     count = len(call.node.outputs)
     if call.given(1):
-        sizes = [int(n) for n in call.constant(1).reshape(-1)]
+        sizes = folding.integers(call.constant(1))
     else:
         each = -(-x.shape[axis] // count)
         sizes = call.integers("split", [each] * (count - 1) + [x.shape[axis] - each * (count - 1)])
@@ -521,8 +581,8 @@ def split(to: Builder, call: Call) -> Sequence[Value]:
 def gather(to: Builder, call: Call) -> Sequence[Value]:
     """One element, or some at even distances, of an axis."""
     x, index = call.tensor(0), call.constant(1)
-    axis = call.integer("axis", 0) % len(x.shape)
-    wanted = [int(i) % x.shape[axis] for i in index.reshape(-1)]
+    axis = call.axis("axis", 0, len(x.shape))
+    wanted = [folding.axis(i, x.shape[axis], "index") for i in folding.integers(index)]
     step = wanted[1] - wanted[0] if len(wanted) > 1 else 1
     if index.ndim > 1 or not wanted or wanted != [wanted[0] + i * step for i in range(len(wanted))] or step == 0:
         raise RefusedError("its indices are not at even distances")
@@ -535,7 +595,11 @@ def gather(to: Builder, call: Call) -> Sequence[Value]:
 def expand(to: Builder, call: Call) -> Sequence[Value]:
     """Broadcast."""
     x = call.tensor(0)
-    shape = np.broadcast_shapes(x.shape, folding.bounded(call.constant(1).reshape(-1).tolist()))
+    wanted = folding.bounded(folding.integers(call.constant(1)))
+    try:
+        shape = np.broadcast_shapes(x.shape, wanted)
+    except ValueError:
+        raise RefusedError(f"its input of shape {x.shape} does not fit {wanted}") from None
     if shape == x.shape:
         return [x]
     y = _group(to, "sum", shape)
@@ -547,8 +611,8 @@ def expand(to: Builder, call: Call) -> Sequence[Value]:
 def pad(to: Builder, call: Call) -> Sequence[Value]:
     """Zeros around, or less than all."""
     x = call.tensor(0)
-    pads = call.integers("pads", []) or [int(n) for n in call.constant(1).reshape(-1)]
-    value = float(call.constant(2).reshape(-1)[0]) if call.given(2) else call.number("value", 0.0)
+    pads = call.integers("pads", []) or folding.integers(call.constant(1))
+    value = float(call.fitting(2, [1])[0]) if call.given(2) else call.number("value", 0.0)
     if call.node.attributes.get("mode", "constant") != "constant" or value != 0 or call.given(3):
         raise RefusedError("it pads with something else than zeros, or not every axis")
     rank = len(x.shape)
@@ -565,9 +629,9 @@ def reduce(to: Builder, call: Call) -> Sequence[Value]:
     x = call.tensor(0)
     arrays = [value if isinstance(value, np.ndarray) else None for value in call.values]
     axes = folding.axes_of(call.node.attributes, arrays)
-    if axes is None and call.integer("noop_with_empty_axes", 0):
+    if not axes and call.integer("noop_with_empty_axes", 0):
         return [x]
-    reduced = {a % len(x.shape) for a in axes} if axes is not None else set(range(len(x.shape)))
+    reduced = {folding.axis(a, len(x.shape)) for a in axes} if axes else set(range(len(x.shape)))
     shape = [1 if i in reduced else n for i, n in enumerate(x.shape)]
     ops: dict[str, Operation] = {"Mean": "mean", "Sum": "sum", "Max": "max", "Min": "min"}
     y = arith.folded(to, ops[call.node.op.removeprefix("Reduce")], x, sorted(reduced))

@@ -20,6 +20,8 @@ Array = npt.NDArray[np.generic]
 
 #: Larger files are refused by protobuf itself.
 MAX_BYTES = (1 << 31) - 1
+#: Types of inputs that a float32 graph can stand for.
+_KINDS = ("float32", "float64", "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 #: Names of operator sets whose operators are known; "" and "ai.onnx" are the standard one.
 DOMAINS = ("", "ai.onnx")
 
@@ -97,17 +99,23 @@ def read(path: Path) -> OnnxModel:
         raise ModelError(f"{file}: is not an ONNX file ({_first_line(error)})") from error
     if not proto.graph.node or not proto.opset_import:
         raise ModelError(f"{file}: holds no model: no nodes, or no operator set")
-    elsewhere = [t.name for t in proto.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
+    elsewhere = [tensor.name for tensor in proto.graph.initializer if _is_elsewhere(tensor)]
+    elsewhere += [node.output[0] for node in proto.graph.node if any(_is_elsewhere(a.t) for a in node.attribute)]
     if elsewhere:
         raise ModelError(
-            f"{file}: {len(elsewhere)} weights lie in other files ({', '.join(elsewhere[:3])}); save the model with all"
-            " its data in one file (onnx.save with save_as_external_data=False)"
+            f"{file}: {len(elsewhere)} weights lie in other files ({', '.join(map(_text, elsewhere[:3]))}); save the"
+            " model with all its data in one file (onnx.save with save_as_external_data=False)"
         )
     try:
         onnx.checker.check_model(proto)
     except Exception as error:  # the checker raises ValidationError, and other things for files made to be wrong
         raise ModelError(f"{file}: is not a valid ONNX model: {_first_line(error)}") from error
     return _model(file, proto)
+
+
+def _is_elsewhere(tensor: Any) -> bool:
+    """Whether a tensor's elements lie in another file, which is never opened."""
+    return bool(tensor.external_data) or tensor.data_location == tensor.EXTERNAL
 
 
 def _first_line(error: BaseException) -> str:
@@ -118,11 +126,21 @@ def _first_line(error: BaseException) -> str:
 def _model(file: str, proto: Any) -> OnnxModel:
     opset = max((entry.version for entry in proto.opset_import if entry.domain in DOMAINS), default=0)
     constants = {_text(tensor.name): _array(file, _text(tensor.name), tensor) for tensor in proto.graph.initializer}
+    if proto.graph.sparse_initializer:
+        raise ModelError(f"{file}: has sparse weights, which are not read; save the model with dense ones")
+    own = {(_text(function.domain), _text(function.name)) for function in proto.functions}
     nodes: list[Node] = []
+    taken: set[str] = set()
     for number, node in enumerate(proto.graph.node):
         given, made = ([_text(name) for name in names] for names in (node.input, node.output))
-        name = _text(node.name) or next((output for output in made if output), f"node_{number}")
+        name = base = _text(node.name) or next((output for output in made if output), f"node_{number}")
+        again = 2
+        while name in taken:  # names are for people, and may be there twice; parameters are found by them here
+            name, again = f"{base}_{again}", again + 1
+        taken.add(name)
         refused = "" if node.domain in DOMAINS else f"it is of domain {node.domain!r}, not one of ONNX's own"
+        if (_text(node.domain), _text(node.op_type)) in own:
+            refused = "it is a function of the model's own"
         if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
             refused = "it has graphs inside, which are not lowered"
         attributes = {} if refused else {_text(a.name): _attribute(file, name, a) for a in node.attribute}
@@ -182,4 +200,6 @@ def _input(file: str, value: Any) -> Input:
         dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type).name if kind.elem_type != TensorProto.UNDEFINED else ""
     except KeyError:
         raise ModelError(f"{file}: input {value.name!r} has elements of an unknown type {kind.elem_type}") from None
+    if dtype not in ("", *_KINDS):
+        raise ModelError(f"{file}: input {value.name!r} has elements of type {dtype}; graphs compute in float32")
     return Input(_text(value.name), shape, dtype)

@@ -45,7 +45,7 @@ def recurrent(to: Builder, call: Call) -> Sequence[Value]:
         raise RefusedError("its states do not start from zeros")
     directions = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
     backwards = directions.get(attributes.get("direction", "forward"))
-    if backwards is None or len(call.constant(1)) != len(backwards):
+    if backwards is None or call.constant(1).shape[:1] != (len(backwards),):
         raise RefusedError("its direction and its weights do not fit")
     steps = x.reshaped((x.shape[0], x.shape[2]))
     outputs: list[Tensor] = []
@@ -73,11 +73,14 @@ def _cell(to: Builder, call: Call, direction: int) -> Cell:
     """The cell of one direction."""
     op = call.node.op
     gates, usual = _GATES[op]
-    kernel, recurrent = (call.floats(i)[direction] for i in (1, 2))
-    units = recurrent.shape[-1]
-    if kernel.shape[0] != len(gates) * units or recurrent.shape[0] != len(gates) * units:
-        raise RefusedError(f"its weights have shapes {kernel.shape} and {recurrent.shape}")
-    biases = call.floats(3)[direction] if call.given(3) else np.zeros(2 * len(gates) * units, np.float32)
+    whole = [call.floats(i) for i in (1, 2, 3) if i < 3 or call.given(3)]
+    directions, units = len(whole[0]), (0, *whole[1].shape)[-1]
+    rows, features = len(gates) * units, call.tensor(0).shape[2]
+    wanted = [(directions, rows, features), (directions, rows, units), (directions, 2 * rows)]
+    if not units or [array.shape for array in whole] != wanted[: len(whole)]:
+        raise RefusedError(f"its weights have shapes {', '.join(str(array.shape) for array in whole)}")
+    kernel, recurrent = whole[0][direction], whole[1][direction]
+    biases = whole[2][direction] if len(whole) > 2 else np.zeros(2 * rows, np.float32)
     parts = dict(zip(gates, zip(*(_parts(a, len(gates)) for a in (kernel, recurrent)), strict=True), strict=True))
     inner, outer = (dict(zip(gates, half.reshape(len(gates), units), strict=True)) for half in np.split(biases, 2))
     after = op == "GRU" and bool(call.integer("linear_before_reset", 0))

@@ -371,7 +371,10 @@ def _arguments(given: Given) -> tuple[Tensor, Tensor | None, list[Tensor]]:
     """Input, mask and initial states of a call: (x), (x, states), ([x, *states]), or by keyword."""
     args, kwargs = list(given.args), dict(given.kwargs)
     first = args.pop(0) if args else kwargs.pop("sequences", kwargs.pop("inputs", None))
-    x, *initial = _tensors(first)
+    found = _tensors(first)
+    if not found:
+        raise RefusedError("it is called on no tensor")
+    x, *initial = found
     initial += _tensors([args.pop(0) if args else None, kwargs.pop("initial_state", None)])
     mask = args.pop(0) if args else kwargs.pop("mask", None)
     if any(value is not None for value in args) or kwargs:
