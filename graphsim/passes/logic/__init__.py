@@ -1,0 +1,49 @@
+"""Transformations of logic circuits, one per file, and the names under which they are asked for."""
+
+from __future__ import annotations
+
+from graphsim.errors import UsageError
+from graphsim.passes.logic.base import Counts, LogicPass, Passes, Step, counts
+from graphsim.passes.logic.constants import Constants
+from graphsim.passes.logic.copies import Copies
+from graphsim.passes.logic.dead import Dead
+from graphsim.passes.logic.equals import Equals
+from graphsim.passes.logic.inverters import Inverters
+
+__all__ = [
+    "DEFAULT",
+    "PASSES",
+    "Constants",
+    "Copies",
+    "Counts",
+    "Dead",
+    "Equals",
+    "Inverters",
+    "LogicPass",
+    "Passes",
+    "Step",
+    "counts",
+    "passes_of",
+]
+
+#: Passes by name.
+PASSES: dict[str, LogicPass] = {
+    step.label(): step for step in (Constants(), Copies(), Inverters(), Equals(), Dead(), Dead(registers=False))
+}
+#: What ``default`` stands for: in near-linear time, never more gates and registers than before, gates of any size.
+DEFAULT = ("dead", "constants", "copies", "inverters", "equals", "dead")
+
+
+def passes_of(listed: str) -> Passes:
+    """The passes of a list of names, separated by commas, in this order; ``default`` is a name for several.
+
+    Raises:
+        UsageError: there is no pass of such a name.
+    """
+    steps: list[LogicPass] = []
+    for name in (part.strip() for part in listed.split(",")):
+        for one in DEFAULT if name == "default" else (name,):
+            if one not in PASSES:
+                raise UsageError(f"there is no pass {one[:40]!r} for circuits; choose of default, {', '.join(PASSES)}")
+            steps.append(PASSES[one])
+    return Passes(tuple(steps))

@@ -1,0 +1,203 @@
+"""Passes over circuits: each takes out what it is for, and keeps what is computed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from circuits import circuits, evaluate
+from graphs import mlp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from graphsim.errors import GraphError, UsageError
+from graphsim.graph.circuit import Circuit, of_graph, pack, to_graph
+from graphsim.passes.logic import (
+    PASSES,
+    Constants,
+    Copies,
+    Dead,
+    Equals,
+    Inverters,
+    LogicPass,
+    Passes,
+    counts,
+    passes_of,
+)
+
+
+def made(
+    inputs: int,
+    gates: list[tuple[tuple[int, ...], int]],
+    outputs: list[int],
+    registers: list[tuple[int, int]] | None = None,
+    names: tuple[str, ...] = (),
+) -> Circuit:
+    """A circuit of gates (fanins, truth) and registers (initial, following)."""
+    indptr, index = pack([row for row, _ in gates])
+    registers = registers or []
+    circuit = Circuit(
+        name="made",
+        input_names=tuple(f"i{n}" for n in range(inputs)),
+        output_names=tuple(f"o{n}" for n in range(len(outputs))),
+        outputs=np.array(outputs, np.int32),
+        indptr=indptr,
+        index=index,
+        truth=np.array([truth for _, truth in gates], np.uint64),
+        register_names=tuple(f"r{n}" for n in range(len(registers))),
+        initial=np.array([bool(initial) for initial, _ in registers], np.bool_),
+        following=np.array([following for _, following in registers], np.int32),
+        gate_names=names,
+    )
+    circuit.check()
+    return circuit
+
+
+def shown(circuit: Circuit) -> tuple[list[tuple[tuple[int, ...], int]], list[int]]:
+    """Gates and outputs, as :func:`made` takes them."""
+    circuit.check()
+    gates = [(circuit.fanins(g), int(circuit.truth[g])) for g in range(circuit.gate_count)]
+    return gates, circuit.outputs.tolist()
+
+
+def cycles(circuit: Circuit, seed: int, count: int = 12) -> list[list[int]]:
+    return np.random.default_rng(seed).integers(0, 2, (count, circuit.input_count)).tolist()
+
+
+AND, OR, XOR, NAND, NOT, COPY, ZERO, ONE = 0b1000, 0b1110, 0b0110, 0b0111, 0b01, 0b10, 0, 1
+
+
+@pytest.mark.parametrize("step", PASSES.values(), ids=PASSES)
+@settings(deadline=None, max_examples=40)
+@given(circuit=circuits(gates=25), seed=st.integers(0, 99))
+def test_a_pass_keeps_what_is_computed(step: LogicPass, circuit: Circuit, seed: int) -> None:
+    after = step.rewrite(circuit)
+    after.check()
+    assert (after.input_names, after.output_names) == (circuit.input_names, circuit.output_names)
+    stimulus = cycles(circuit, seed)
+    assert evaluate(after, stimulus) == evaluate(circuit, stimulus)
+
+
+@settings(deadline=None, max_examples=200)
+@given(circuits(gates=25))
+def test_the_default_passes_never_make_more(circuit: Circuit) -> None:
+    before, after = counts(circuit), counts(passes_of("default").rewrite(circuit))
+    assert after.gates + after.registers <= before.gates + before.registers
+    assert after.literals <= before.literals + after.gates
+    assert after.depth <= before.depth + 1  # an inverter may be left at an output
+
+
+@settings(deadline=None)
+@given(circuits(gates=25, registers=0))
+def test_the_default_passes_find_nothing_when_run_again(circuit: Circuit) -> None:
+    once = passes_of("default").rewrite(circuit)
+    assert counts(passes_of("default").rewrite(once)) == counts(once)
+
+
+@settings(deadline=None)
+@given(circuits(), st.integers(0, 99))
+def test_a_gate_that_keeps_its_name_keeps_its_value(circuit: Circuit, seed: int) -> None:
+    named = made_named(circuit)
+    after = passes_of("default").rewrite(named)
+    kept = [g for g, name in enumerate(after.gate_names) if name]
+    old = [named.gate_names.index(after.gate_names[g]) for g in kept]
+    stimulus = cycles(circuit, seed)
+    assert evaluate(showing(after, [after.first_gate + g for g in kept]), stimulus) == evaluate(
+        showing(named, [named.first_gate + g for g in old]), stimulus
+    )
+
+
+def made_named(circuit: Circuit) -> Circuit:
+    return replace(circuit, gate_names=tuple(f"n{g}" for g in range(circuit.gate_count)))
+
+
+def showing(circuit: Circuit, signals: list[int]) -> Circuit:
+    names = tuple(f"s{n}" for n in range(len(signals)))
+    return replace(circuit, output_names=names, outputs=np.array(signals, np.int32))
+
+
+def test_constants_are_folded_into_their_readers() -> None:
+    before = made(2, [((), ONE), ((0, 2), AND), ((), ZERO), ((1, 4), OR), ((3, 5), AND), ((0, 4), AND)], [6, 7])
+    assert shown(Constants().rewrite(before)) == ([((0,), COPY), ((1,), COPY), ((2, 3), AND), ((), ZERO)], [4, 5])
+
+
+def test_an_input_that_the_table_does_not_depend_on_goes() -> None:
+    assert shown(Constants().rewrite(made(2, [((0, 1), 0b1100)], [2]))) == ([((1,), COPY)], [2])
+
+
+def test_a_register_that_stays_as_it_starts_is_a_constant() -> None:
+    # r1 follows r0 or-ed with r1: both start at 0 and nothing ever sets them; r2 starts at 1.
+    before = made(1, [((1, 2), OR), ((0, 2), OR)], [5, 3], [(0, 1), (0, 4), (1, 1)])
+    after = Dead().rewrite(Constants().rewrite(before))
+    assert after.register_names == ("r2",)
+    assert shown(after) == ([((0,), COPY), ((), ZERO)], [2, 1])
+
+
+def test_copies_are_read_through() -> None:
+    before = made(2, [((0,), COPY), ((2,), COPY), ((0, 3), AND), ((1, 3), OR)], [4, 5, 3])
+    assert shown(Copies().rewrite(before)) == ([((0, 1), OR)], [0, 2, 0])
+
+
+def test_inverters_go_into_the_tables_around_them() -> None:
+    # NOT (NOT a AND NOT b) is a OR b
+    before = made(2, [((0,), NOT), ((1,), NOT), ((2, 3), AND), ((4,), NOT)], [5])
+    assert shown(Inverters().rewrite(before)) == ([((0, 1), OR)], [2])
+
+
+def test_one_inverter_is_left_where_both_are_shown() -> None:
+    before = made(2, [((0, 1), AND), ((2,), NOT), ((2,), NOT), ((0, 4), XOR)], [2, 3, 4, 5])
+    assert shown(Inverters().rewrite(before)) == ([((0, 1), AND), ((0, 2), 0b1001), ((2,), NOT)], [2, 4, 4, 3])
+
+
+def test_equal_gates_and_complements_are_one() -> None:
+    before = made(3, [((0, 1), AND), ((0, 1), AND), ((0, 1), NAND), ((2, 3), OR), ((2, 5), 0b1011)], [6, 7])
+    gates, outputs = shown(Equals().rewrite(before))
+    assert gates == [((0, 1), AND), ((2, 3), OR)]
+    assert outputs == [4, 4]
+
+
+def test_registers_that_do_the_same_are_one() -> None:
+    before = made(1, [((1, 2), XOR), ((3, 4), 0b1000)], [5, 6], [(0, 0), (0, 0), (1, 1), (1, 2)])
+    after = Dead().rewrite(Equals().rewrite(before))
+    assert after.register_names == ("r0", "r2")
+    assert shown(after) == ([((), ZERO)], [3, 2])
+    assert evaluate(after, cycles(before, 1)) == evaluate(before, cycles(before, 1))
+
+
+def test_dead_logic_goes_and_registers_stay_when_they_are_to() -> None:
+    before = made(1, [((0, 1), AND), ((0,), NOT), ((0, 2), OR)], [5], [(0, 3), (1, 4)])
+    assert Dead().rewrite(before).register_names == ("r1",)
+    assert Dead().rewrite(before).gate_count == 2
+    assert Dead(registers=False).rewrite(before).register_names == ("r0", "r1")
+    assert Dead(registers=False).rewrite(before).gate_count == 3
+
+
+def test_chains_of_a_hundred_thousand_gates_and_registers_are_no_trouble() -> None:
+    n = 100_000
+    chain = made(2, [((0, 1), NAND)] + [((g + 1,), NOT) for g in range(1, n)], [n + 1])
+    after = passes_of("default").rewrite(chain)
+    assert shown(after) == ([((0, 1), AND)], [2])
+    shift = made(1, [((n,), COPY)], [n + 1], [(0, max(0, r)) for r in range(n)])
+    assert counts(passes_of("default").rewrite(shift)).registers == n
+    still = made(1, [((n,), COPY)], [n + 1], [(0, r or 1) for r in range(n)])
+    assert shown(passes_of("default").rewrite(still)) == ([((), ZERO)], [1])
+
+
+def test_a_sequence_converts_once_and_tells_of_each_step() -> None:
+    before = made(2, [((0, 1), AND), ((0, 1), AND), ((2, 3), XOR)], [4])
+    seen: list[tuple[str, int, int]] = []
+    steps = passes_of("equals, dead")
+    after = steps.watched(before, lambda s: seen.append((s.label, s.before.gates, s.after.gates)))
+    assert seen == [("equals", 3, 2), ("dead", 2, 1)]
+    assert shown(of_graph(steps(to_graph(before)))) == shown(after)
+
+
+def test_unknown_passes_are_refused() -> None:
+    with pytest.raises(UsageError, match="no pass 'optimise' for circuits; choose of default, constants"):
+        passes_of("default,optimise")
+
+
+def test_graphs_of_networks_are_refused() -> None:
+    with pytest.raises(GraphError, match=r"is not a circuit.*--prune-zeros and --unroll"):
+        Passes((Copies(),))(mlp())
