@@ -39,7 +39,7 @@ class LogicPass(Pass):
                 f"{graph.name}: is not a circuit, and {self.label()} is a pass for circuits; for networks there are "
                 "--prune-zeros and --unroll"
             )
-        return to_graph(self.rewrite(of_graph(graph)), dict(graph.notes))
+        return to_graph(self.rewrite(of_graph(graph)))
 
     def label(self) -> str:
         """The pass in messages and tables."""
