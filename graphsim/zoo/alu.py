@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from graphsim.datasets.arithmetic import (
     sample,
 )
 from graphsim.zoo.card import Words
-from graphsim.zoo.nets import is_vector
+from graphsim.zoo.nets import fresh, is_vector
 from graphsim.zoo.recipes import RECIPES, AluRecipe
 
 EXHAUSTIVE = 1 << 21
@@ -45,7 +46,7 @@ class AluCourse:
     """
 
     def __init__(self, plan: AluRecipe) -> None:
-        self.plan, self.epochs = plan, plan.epochs + plan.tuning_epochs
+        self.plan, self.epochs, self.stride = plan, plan.epochs + plan.tuning_epochs, 1
         self.watched = sample(plan.bits, _WATCHED * len(plan.valid_ops), plan.seed, plan.valid_ops)
         self._tf: Any = None
         self._model: Any = None
@@ -162,6 +163,10 @@ class AluCourse:
     def _margins(self, inputs: Bytes, targets: Bytes) -> Floats:
         return margins(self._tf, self._keras, self._model, inputs, targets)
 
+    def kept(self, model: Any) -> Any:
+        """The net itself."""
+        return fresh(self._keras, self.plan, model)
+
     def judge(self, model: Any) -> tuple[Mapping[str, float], Words]:
         """Accuracy of each operation: over the whole domain where it is small, else over a sample of it."""
         plan = self.plan
@@ -206,6 +211,10 @@ class AluCourse:
         }
         words = Words(about=_about(plan, exhaustive, domain), facts=facts, data={}, command=_command(plan))
         return {"test_accuracy": 1 - wrong / len(test), "wrong": float(wrong)}, words
+
+    def more(self, target: Path) -> Mapping[str, Path]:
+        """Nothing."""
+        return {}
 
 
 def _about(plan: AluRecipe, exhaustive: bool, domain: int) -> str:

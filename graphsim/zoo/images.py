@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from graphsim.datasets.images import load_images
 from graphsim.zoo.card import Words
+from graphsim.zoo.nets import fresh
 from graphsim.zoo.recipes import ImageRecipe
 
 
@@ -22,14 +24,15 @@ class ImageCourse:
     """
 
     def __init__(self, plan: ImageRecipe) -> None:
-        self.plan, self.epochs = plan, plan.epochs
+        self.plan, self.epochs, self.stride = plan, plan.epochs, 1
         self.samples = load_images(plan.dataset, "train")
         self.held_out = len(self.samples) - plan.validation
         self._model: Any = None
+        self._keras: Any = None
 
     def prepare(self, tf: Any, keras: Any, model: Any, done: int) -> None:
         """Compile a fresh model."""
-        self._model = model
+        self._model, self._keras = model, keras
         if done == 0:
             steps = -(-self.held_out // self.plan.batch)
             schedule = keras.optimizers.schedules.CosineDecay(self.plan.learning_rate, steps * self.epochs)
@@ -61,6 +64,10 @@ class ImageCourse:
         """Every epoch is run."""
         return False
 
+    def kept(self, model: Any) -> Any:
+        """The net itself."""
+        return fresh(self._keras, self.plan, model)
+
     def judge(self, model: Any) -> tuple[Mapping[str, float], Words]:
         """Accuracies on held-out and test samples."""
         plan, samples, test = self.plan, self.samples, load_images(self.plan.dataset, "test")
@@ -90,6 +97,10 @@ class ImageCourse:
             command=f"graphsim train {plan.name} --seed {plan.seed} --epochs {plan.epochs}",
         )
         return {"held_out_accuracy": held_out_accuracy, "test_accuracy": correct / len(test)}, words
+
+    def more(self, target: Path) -> Mapping[str, Path]:
+        """Nothing."""
+        return {}
 
     def _net(self) -> str:
         widths = self.plan.widths

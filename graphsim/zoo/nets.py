@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from graphsim.datasets.arithmetic import Encoding
-from graphsim.zoo.recipes import AluRecipe, ImageRecipe, Recipe
+from graphsim.zoo.recipes import AluRecipe, ImageRecipe, LifeRecipe, Recipe
 
 
 def build(keras: Any, recipe: Recipe) -> Any:
     """A fresh, uncompiled model of a recipe."""
-    return _classifier(keras, recipe) if isinstance(recipe, ImageRecipe) else _alu(keras, recipe)
+    if isinstance(recipe, ImageRecipe):
+        return _classifier(keras, recipe)
+    if isinstance(recipe, LifeRecipe):
+        return life(keras, recipe, range(recipe.seed, recipe.seed + recipe.nets))
+    return _alu(keras, recipe)
+
+
+def fresh(keras: Any, recipe: Recipe, trained: Any) -> Any:
+    """A copy of a trained model of a recipe that has no optimizer and nothing frozen: the net and nothing else."""
+    bare = build(keras, recipe)
+    for layer, source in zip(bare.layers, trained.layers, strict=True):
+        layer.set_weights(source.get_weights())
+    return bare
+
+
+def life(keras: Any, recipe: LifeRecipe, seeds: Sequence[int]) -> Any:
+    """Nets of gates side by side, all of them over the same nine cells; each has one output."""
+    from graphsim.zoo.logic.layers import Gates
+
+    net = [keras.Input((9,), name="cells")]
+    for at, units in enumerate(recipe.widths):
+        wired = [(seed, at) for seed in seeds]
+        net.append(Gates(units, wired, shared=at == 0, name="gates" if at == 0 else f"gates_{at}"))
+    return keras.Sequential(net, name=recipe.model)
 
 
 #: Shape of one image, by dataset.

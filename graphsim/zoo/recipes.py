@@ -101,7 +101,38 @@ class AluRecipe:
         return tuple(name for name, share in zip(OPERATIONS, self.shares, strict=True) if share > 0)
 
 
-Recipe = ImageRecipe | AluRecipe
+@dataclass(frozen=True)
+class LifeRecipe:
+    """Nets of differentiable gates that learn the rule of Conway's Game of Life, several side by side.
+
+    Every epoch is one step of AdamW over all 512 neighbourhoods of 3x3 cells at once; the loss is the sum of squared
+    errors. Net number k has wiring seed ``seed + k``.
+
+    Attributes:
+        name: of the recipe.
+        model: stem of the files that training writes.
+        widths: gates of each layer.
+        nets: how many are trained side by side; some find the rule and some do not.
+        epochs: default number of steps.
+        stride: epochs between two checkpoints.
+        clip: no component of a gradient is larger in magnitude.
+        seed: default seed of the first net.
+    """
+
+    name: str
+    model: str
+    widths: tuple[int, ...]
+    nets: int
+    epochs: int
+    stride: int
+    learning_rate: float
+    betas: tuple[float, float]
+    weight_decay: float
+    clip: float
+    seed: int
+
+
+Recipe = ImageRecipe | AluRecipe | LifeRecipe
 
 VARIANTS: dict[str, tuple[int, int]] = {
     "minimal": (256, 2),
@@ -193,6 +224,19 @@ RECIPES: dict[str, Recipe] = {
         ),
         _ALU8,
         _ALU15,
+        LifeRecipe(
+            name="life",
+            model="life",
+            widths=(128,) * 17 + (64, 32, 16, 8, 4, 2, 1),
+            nets=6,
+            epochs=3000,
+            stride=100,
+            learning_rate=0.05,
+            betas=(0.9, 0.99),
+            weight_decay=1e-2,
+            clip=100.0,
+            seed=0,
+        ),
     )
 }
 """Every recipe of a shipped model, by name."""

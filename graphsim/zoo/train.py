@@ -4,7 +4,8 @@ A run is a function of its recipe: weights start from the seed, and whatever epo
 generator seeded with ``(seed, e)``. A run that was stopped and resumed therefore ends with exactly the weights of one
 that was not.
 
-What an epoch is, the courses say: :mod:`graphsim.zoo.images` and :mod:`graphsim.zoo.alu`. The log folder holds::
+What an epoch is, the courses say: :mod:`graphsim.zoo.images`, :mod:`graphsim.zoo.alu`, :mod:`graphsim.zoo.logic.life`.
+The log folder holds::
 
     run.json            the recipe; a resumed run must match it
     epoch-0007.keras    net and optimizer after epoch 7, written atomically; only the newest is kept
@@ -20,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,7 +33,7 @@ from graphsim.errors import UsageError
 from graphsim.zoo.card import Card, Words
 from graphsim.zoo.nets import build
 from graphsim.zoo.quiet import import_tensorflow
-from graphsim.zoo.recipes import RECIPES, ImageRecipe, Recipe
+from graphsim.zoo.recipes import RECIPES, ImageRecipe, LifeRecipe, Recipe
 
 THREADS = 2
 """Threads per operation in training. Another number splits the sums otherwise and so changes the last bits."""
@@ -58,7 +59,10 @@ class Epoch:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """The files a run wrote, and the scores of what is in them; ``test_accuracy`` (in 0..1) is always among them."""
+    """The files a run wrote, and the scores of what is in them; ``test_accuracy`` (in 0..1) is always among them.
+
+    ``more`` are those that only some courses write, by what they are.
+    """
 
     recipe: str
     h5: Path
@@ -66,24 +70,33 @@ class TrainResult:
     card: Path
     weights_sha256: str
     scores: Mapping[str, float]
+    more: Mapping[str, Path] = field(default_factory=dict)
 
 
 class Course(Protocol):
     """How one kind of recipe is trained. Made without TensorFlow, so that what is missing is said at once."""
 
     epochs: int
+    stride: int
+    """Epochs that are trained at a time, and between two checkpoints."""
 
     def prepare(self, tf: Any, keras: Any, model: Any, done: int) -> None:
         """Get ready to train a model that has ``done`` epochs behind it: 0 for a fresh one, to be compiled."""
 
     def epoch(self, number: int) -> Mapping[str, float]:
-        """Train epoch ``number``, from 1, and return its scores."""
+        """Train the epochs up to ``number``, ``stride`` of them or what is left, and return the last one's scores."""
 
     def finished(self, scores: Mapping[str, float]) -> bool:
         """Whether an epoch with these scores is the last, ahead of time."""
 
+    def kept(self, model: Any) -> Any:
+        """The trained model as it is written: without optimizer, with nothing frozen."""
+
     def judge(self, model: Any) -> tuple[Mapping[str, float], Words]:
-        """The scores of a trained model, ``test_accuracy`` among them, and what its card says."""
+        """The scores of a kept model, ``test_accuracy`` among them, and what its card says."""
+
+    def more(self, target: Path) -> Mapping[str, Path]:
+        """Write what belongs to the judged model besides, and return those files by what they are."""
 
 
 def train(
@@ -140,7 +153,7 @@ def train(
         raise UsageError(f"{export_weights}: Keras wants the name of a file of weights to end in .weights.h5")
     target = Path(out) if out is not None else Path("out", "train", plan.name)
     log = Path(log_dir) if log_dir is not None else target / "log"
-    course = _course(plan)
+    course = _course(plan, log)
     start = _prepare_log(log, plan, resume)
 
     tf, keras = import_tensorflow()
@@ -159,13 +172,15 @@ def train(
     began, last = time.monotonic(), start
     writer = tf.summary.create_file_writer(str(log / "tensorboard"))
     with writer.as_default():
-        for number in range(start + 1, course.epochs + 1):
+        while last < course.epochs:
+            number = min(last + course.stride, course.epochs)
             done = Epoch(number, course.epochs, course.epoch(number))
             for name, value in done.scores.items():
                 tf.summary.scalar(name, value, step=number)
             writer.flush()
             _save(model.save, _checkpoint(log, number))
-            _checkpoint(log, number - 1).unlink(missing_ok=True)
+            if last:
+                _checkpoint(log, last).unlink(missing_ok=True)
             last = number
             if progress is not None:
                 progress(done)
@@ -173,14 +188,18 @@ def train(
                 break
     if export_weights is not None:
         _save(model.save_weights, Path(export_weights))
-    return _write(keras, model, plan, course, target, last)
+    return _write(model, plan, course, target, last)
 
 
-def _course(plan: Recipe) -> Course:
+def _course(plan: Recipe, log: Path) -> Course:
     if isinstance(plan, ImageRecipe):
         from graphsim.zoo.images import ImageCourse
 
         return ImageCourse(plan)
+    if isinstance(plan, LifeRecipe):
+        from graphsim.zoo.logic.life import LifeCourse
+
+        return LifeCourse(plan, log)
     from graphsim.zoo.alu import AluCourse
 
     return AluCourse(plan)
@@ -234,16 +253,14 @@ def _save(save: Callable[[Path], None], path: Path) -> None:
         files.write_bytes(path, draft.read_bytes())
 
 
-def _write(keras: Any, model: Any, plan: Recipe, course: Course, target: Path, epochs: int) -> TrainResult:
-    # A fresh copy has no optimizer and nothing frozen, so that the files hold the net and nothing else.
-    bare = build(keras, plan)
-    for layer, trained in zip(bare.layers, model.layers, strict=True):
-        layer.set_weights(trained.get_weights())
-    scores, words = course.judge(bare)
+def _write(model: Any, plan: Recipe, course: Course, target: Path, epochs: int) -> TrainResult:
+    kept = course.kept(model)
+    scores, words = course.judge(kept)
     h5, keras_file, card = (target / f"{plan.model}{suffix}" for suffix in (".h5", ".keras", ".md"))
-    _save(bare.save, h5)
-    _save(bare.save, keras_file)
-    digest = weights_sha256(bare.get_weights())
-    facts = {"parameters": str(int(bare.count_params())), "epochs": str(epochs), "weights SHA-256": digest}
-    files.write_text(card, Card.of(plan, words, facts, written=(h5, keras_file)).markdown())
-    return TrainResult(plan.name, h5, keras_file, card, digest, scores)
+    _save(kept.save, h5)
+    _save(kept.save, keras_file)
+    more = course.more(target)
+    digest = weights_sha256(kept.get_weights())
+    facts = {"parameters": str(int(kept.count_params())), "epochs": str(epochs), "weights SHA-256": digest}
+    files.write_text(card, Card.of(plan, words, facts, written=(h5, keras_file, *more.values())).markdown())
+    return TrainResult(plan.name, h5, keras_file, card, digest, scores, more)

@@ -1,0 +1,5 @@
+"""Circuits that are learnt: gates of two inputs, relaxed until gradients can choose among them, then made hard again.
+
+``gates.py`` and ``wiring.py`` say what is chosen from and what stays fixed; ``layers.py`` is the Keras layer (it
+imports TensorFlow, so it is imported late); ``learnt.py`` is a net of chosen gates as arrays; ``life.py`` trains.
+"""
