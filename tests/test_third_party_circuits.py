@@ -19,7 +19,7 @@ from graphsim.graph.circuit import Circuit
 
 VECTORS = sorted(path.name for path in (SHARED / "circuits" / "vectors").glob("*.json"))
 #: Suffixes that no reader has yet.
-UNREAD: set[str] = {".v", ".json", ".blif", ".bench"}
+UNREAD = {".v", ".json"}
 
 
 def words(bits: Any, count: int) -> Any:

@@ -21,14 +21,13 @@ import numpy.typing as npt
 
 from graphsim.errors import CircuitError
 from graphsim.frontends.circuits.names import distinct
+from graphsim.frontends.circuits.text import FREE_NAMES, decoded, quoted
 from graphsim.graph.channels import IntArray
 from graphsim.graph.circuit import Circuit
 
 _HEADER = re.compile(rb"a[ai]g(?: [0-9]{1,10}){5,9} *")
 _NUMBERS = re.compile(rb"[0-9]{1,10}(?: [0-9]{1,10})* *")
 _SYMBOL = re.compile(rb"([ilobcjf])([0-9]{1,10}) (.+)")
-#: Inputs that a binary file may have beyond one per byte: they take no room in it, but names here.
-_FREE_INPUTS = 1 << 20
 #: Bytes of the longest delta of a binary file: 2**35 is above all literals.
 _LONGEST = 5
 _COMMENT = 2000
@@ -80,7 +79,7 @@ class _Reader:
             numbers = [int(number) for number in line.split()]
             if least <= len(numbers) <= most:
                 return numbers
-        raise self.fail(f"{_shown(line)} is not {what}", self.line)
+        raise self.fail(f"{quoted(decoded(line[:80]))} is not {what}", self.line)
 
 
 def read(path: Path, top: str | None = None) -> Circuit:
@@ -190,7 +189,7 @@ class _File:
                     return
                 if not line.strip():
                     continue
-                raise reader.fail(f"{_shown(line)} is not a symbol, such as: i0 name", self._place())
+                raise reader.fail(f"{quoted(decoded(line[:80]))} is not a symbol, such as: i0 name", self._place())
             kind, number = found[1].decode(), int(found[2])
             known = self.symbols.setdefault(kind, {})
             if number >= counts[kind]:
@@ -198,10 +197,10 @@ class _File:
                 raise reader.fail(what, self._place())
             if number in known:
                 raise reader.fail(f"symbol {kind}{number} is there twice", self._place())
-            known[number] = found[3].decode("utf-8", "backslashreplace")
+            known[number] = decoded(found[3])
 
     def _comment(self, data: bytes) -> None:
-        text = data[:_COMMENT].decode("utf-8", "backslashreplace")
+        text = decoded(data[:_COMMENT])
         if text := "".join(c if c.isprintable() or c == "\n" else " " for c in text).strip():
             self.notes["aiger.comment"] = text
 
@@ -401,7 +400,9 @@ class _Gates:
 def _header(reader: _Reader) -> Header:
     line = reader.next("the header: aag or aig M I L O A")
     if not _HEADER.fullmatch(line):
-        raise reader.fail(f"{_shown(line)} is not a header: aag or aig, and 5 to 9 numbers M I L O A B C J F", 1)
+        raise reader.fail(
+            f"{quoted(decoded(line[:80]))} is not a header: aag or aig, and 5 to 9 numbers M I L O A B C J F", 1
+        )
     header = Header(line.startswith(b"aig"), *(int(number) for number in line.split()[1:]))
     needed = header.inputs + header.latches + header.ands
     if header.greatest < needed or (header.binary and header.greatest > needed):
@@ -413,7 +414,7 @@ def _header(reader: _Reader) -> Header:
     least = 2 * properties + sum(
         count * size for count, size in zip((header.inputs, header.latches, header.ands), bytes_each, strict=True)
     )
-    if least > room or header.inputs > room + _FREE_INPUTS:
+    if least > room or header.inputs > room + FREE_NAMES:
         sizes = f"{header.inputs:,} inputs, {header.latches:,} latches, {header.ands:,} ANDs and {properties:,} outputs"
         raise reader.fail(f"the header promises {sizes}, and the file has {len(reader.data):,} bytes", 1)
     return header
@@ -433,7 +434,3 @@ def _deltas(data: bytes, count: int) -> tuple[IntArray, int]:
         longer = sizes > at
         value[longer] |= (raw[starts[longer] + at].astype(np.int64) & 127) << (7 * at)
     return value, int(ends[-1]) + 1 if len(ends) else 0
-
-
-def _shown(line: bytes) -> str:
-    return repr(line[:60].decode("utf-8", "backslashreplace"))
