@@ -4,10 +4,8 @@ What the format is: "Berkeley Logic Interchange Format (BLIF)", Berkeley, 1992. 
 one that ``top`` names; instances of others are put in their places, their nets named ``model_1/net``. A ``.gate`` is an
 instance of a model of the file; cells of a library elsewhere are refused.
 
-Registers: a circuit has one clock, and a cycle is from one of its edges to the next. All latches must be of one clock
-and edge; the clock is no input of the circuit and nothing else may read it. Level-sensitive and asynchronous latches
-are registers all the same, as in ABC, which is noted. First values 2 (does not matter) and 3 (unknown, also where none
-is given) are 0, which is noted.
+Level-sensitive and asynchronous latches are registers all the same, as in ABC, which is noted. First values 2 (does not
+matter) and 3 (unknown, also where none is given) are 0, which is noted.
 """
 
 from __future__ import annotations
@@ -272,8 +270,7 @@ class _Flattened:
     def __init__(self, netlist: Netlist, models: dict[str, _Model], top: _Model) -> None:
         self._netlist, self._models, self._top = netlist, models, top
         self._check_sizes()
-        #: Clock nets, each with the edge and the place of a latch that has it.
-        self._clocks: dict[Net, tuple[str, _Latch]] = {}
+        self._clocks: set[Net] = set()
         self._read: set[Net] = set()
         self._kinds: set[str] = set()
         self._unknown = 0
@@ -381,34 +378,18 @@ class _Flattened:
             self._kinds.add(latch.kind)
         if latch.control != "NIL":
             clock = net(latch.control, latch.line)
-            edge, first = self._clocks.setdefault(clock, (latch.kind, latch))
-            if edge != latch.kind:
-                kinds = f"{first.net!r} is {edge}, {latch.net!r} {latch.kind}"
-                message = f"latches of clock {latch.control!r} are of several types: {kinds}; one edge is a cycle"
-                raise self._netlist.fail(message, latch.line)
+            self._clocks.add(clock)
+            self._netlist.clock(clock, latch.kind not in ("fe", "al"), latch.line)
 
     def circuit(self) -> Circuit:
-        """The circuit; what is left to say of clocks, inputs and outputs is said here."""
+        """The circuit, with the ports of its model."""
         netlist, top, nets = self._netlist, self._top, self._nets
-        clocks = {nets[name] for name, _ in top.clocks}
-        declared = clocks | {nets[name] for name, _ in top.inputs or ()}
-        if len(self._clocks) > 1:
-            names = _listed([repr(netlist.name_of(clock)) for clock in self._clocks])
-            line = list(self._clocks.values())[1][1].line
-            raise netlist.fail(f"latches have several clocks: {names}; a circuit has one", line)
-        for clock, (_, latch) in self._clocks.items():
-            name = netlist.name_of(clock)
-            if clock not in declared and (top.inputs is not None or netlist.is_driven(clock)):
-                raise netlist.fail(f"clock {name!r} of {latch.net!r} is not an input of the circuit", latch.line)
-            clocks.add(clock)
-        for clock in sorted(clocks):
-            name = netlist.name_of(clock)
-            if clock in self._read or name in top.ports_out:
-                raise netlist.fail(f"clock {name!r} is read as data too; that has no meaning once per cycle")
-            netlist.note("blif.clock", f"{name}; no input of the circuit, whose cycles are its edges")
-        for name, line in top.inputs if top.inputs is not None else self._deduced(clocks):
-            if nets[name] not in clocks:
-                netlist.input(nets[name], line)
+        for name, line in top.clocks:
+            netlist.input(nets[name], line)
+            if nets[name] not in self._clocks:
+                netlist.clock(nets[name], line=line)
+        for name, line in top.inputs if top.inputs is not None else self._deduced():
+            netlist.input(nets[name], line)
         if self._unknown:
             netlist.note("blif.first_values", f"{self._unknown:,} latches have none; they start at 0")
         if self._kinds:
@@ -421,10 +402,10 @@ class _Flattened:
             netlist.output(name, nets[name])
         return netlist.circuit()
 
-    def _deduced(self, clocks: set[Net]) -> list[tuple[str, int]]:
+    def _deduced(self) -> list[tuple[str, int]]:
         """Inputs of a model that declares none: what nothing drives, as the format says."""
         netlist = self._netlist
-        free = [name for name, net in self._nets.items() if not netlist.is_driven(net) and net not in clocks]
+        free = [name for name, net in self._nets.items() if not netlist.is_driven(net)]
         if free:
             netlist.note("blif.inputs", "are what nothing drives, as there is no .inputs")
         return [(name, 0) for name in free]
