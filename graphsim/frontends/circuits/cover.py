@@ -128,3 +128,34 @@ def _parts(netlist: Netlist, fanins: Sequence[Net], row: str, line: int | None) 
             pattern = sum(bit << i for i, (_, bit) in enumerate(part))
             parts.append(netlist.gate(netlist.new(), [fanin for fanin, _ in part], 1 << pattern, line))
     return parts
+
+
+def rows_of(truth: int, fan_in: int) -> tuple[tuple[str, ...], bool]:
+    """A cover of a truth table, and the value that its rows are for: 1, or 0 where that takes fewer rows."""
+    on, off = _irredundant(truth, fan_in), _irredundant(table(fan_in, ~truth), fan_in)
+    return (off, False) if 0 < len(off) < len(on) else (on, True)
+
+
+@lru_cache(maxsize=1 << 14)
+def _irredundant(truth: int, fan_in: int) -> tuple[str, ...]:
+    """Products that cover exactly the ones of a truth table, none of which can be left out.
+
+    Minato, "Fast generation of irredundant sum-of-products forms from binary decision diagrams", SASIMI 1992.
+    """
+    return tuple(_products(truth, truth, fan_in)[0])
+
+
+def _products(least: int, most: int, fan_in: int) -> tuple[list[str], int]:
+    """Products over the first ``fan_in`` inputs whose union is between two tables; and that union."""
+    if not least:
+        return [], 0
+    if most == table(fan_in, _ALL):
+        return ["-" * fan_in], most
+    half = 1 << fan_in - 1
+    low = (1 << half) - 1
+    least_0, least_1, most_0, most_1 = least & low, least >> half, most & low, most >> half
+    rows_0, union_0 = _products(least_0 & ~most_1, most_0, fan_in - 1)
+    rows_1, union_1 = _products(least_1 & ~most_0, most_1, fan_in - 1)
+    rest, union = _products(least_0 & ~union_0 | least_1 & ~union_1, most_0 & most_1, fan_in - 1)
+    rows = [row + "0" for row in rows_0] + [row + "1" for row in rows_1] + [row + "-" for row in rest]
+    return rows, union_0 | union | (union_1 | union) << half
