@@ -24,6 +24,10 @@ def _any(head: bytes) -> bool:
     return True
 
 
+def _is_yosys(head: bytes) -> bool:
+    return b'"modules"' in head
+
+
 class Format(NamedTuple):
     """A kind of circuit file.
 
@@ -50,6 +54,7 @@ FORMATS: tuple[Format, ...] = (
     Format("ISCAS", (".bench",), "netlists of the ISCAS benchmarks, and ABC's LUT", "bench"),
     Format("PLA", (".pla",), "espresso's truth tables of type f, fd, fr and fdr", "pla"),
     Format("CSV", (".csv",), "truth tables: a column per input, then one per output", "csv_table"),
+    Format("Yosys JSON", (".json",), "gates, tables, flip-flops; others by the extra rtl", "yosys", claims=_is_yosys),
 )
 
 

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from graphsim.errors import CircuitError
+from graphsim.frontends.circuits.names import distinct
 from graphsim.graph.circuit import VARIABLES, Circuit, pack
 from graphsim.graph.verify import MAX_FAN_IN
 
@@ -236,15 +237,16 @@ class Netlist:
         if len(set(names)) != len(names):
             twice = next(name for at, name in enumerate(names) if name in names[:at])
             raise self.fail(f"output {twice!r} is there twice; names of outputs are unique")
+        input_names, register_names = self._distinct(inputs, registers)
         circuit = Circuit(
             name=self.name,
-            input_names=self._unique(inputs, "input"),
+            input_names=input_names,
             output_names=tuple(names),
             outputs=np.array([signal[self._driven(net, None, None)] for _, net in self._outputs], np.int32),
             indptr=indptr,
             index=index,
             truth=truth,
-            register_names=self._unique(registers, "register"),
+            register_names=register_names,
             initial=np.array(initial, np.bool_),
             following=np.array(following, np.int32),
             gate_names=tuple(self._names[net] for net in order) if any(self._names[net] for net in order) else (),
@@ -304,9 +306,11 @@ class Netlist:
     def _clock_as_data(self, clock: str, reader: str, line: int | None) -> CircuitError:
         return self.fail(f"clock {clock!r} is read as data, by {reader!r}; a clock has no value within a cycle", line)
 
-    def _unique(self, nets: Sequence[Net], what: str) -> tuple[str, ...]:
-        """Names of inputs or registers; those without one are numbered."""
-        return tuple(self._names[net] or f"{what}{at}" for at, net in enumerate(nets))
+    def _distinct(self, inputs: Sequence[Net], registers: Sequence[Net]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Names of inputs and registers, none twice; those without one are numbered."""
+        names = [self._names[net] or f"input{at}" for at, net in enumerate(inputs)]
+        names = distinct(names + [self._names[net] or f"register{at}" for at, net in enumerate(registers)])
+        return tuple(names[: len(inputs)]), tuple(names[len(inputs) :])
 
     def _driven(self, net: Net, line: int | None, reader: Net | None) -> Net:
         root = self._root(net)
