@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 #: Engines by name, with what ``--help`` says of them.
 ENGINES = {
     "lanes": "native speed, many samples side by side (default)",
+    "circuit": "gates, 64 lanes in a word (default for circuits)",
     "machine": "executes the calendars tick by tick and measures period and latency",
     "events": "SimPy discrete events; slow, the timing oracle",
     "reference": "one actor at a time in plain Python; slow, the value oracle",
@@ -114,6 +115,13 @@ def half_of_memory() -> int | None:
         return None
 
 
+def default_engine(graph: Graph) -> str:
+    """The engine that runs such a graph fastest."""
+    from graphsim.graph.circuit import is_circuit
+
+    return "circuit" if is_circuit(graph) else "lanes"
+
+
 def make_engine(name: str, graph: Graph, schedule: Schedule, threads: int | None = None) -> Engine:
     """The engine of that name, ready to run.
 
@@ -124,6 +132,10 @@ def make_engine(name: str, graph: Graph, schedule: Schedule, threads: int | None
         from graphsim.simulate.lanes import LanesEngine
 
         return LanesEngine(graph, threads=threads)
+    if name == "circuit":
+        from graphsim.simulate.circuit import CircuitEngine
+
+        return CircuitEngine(graph, threads=threads)
     if name == "machine":
         from graphsim.simulate.machine import MachineEngine
 

@@ -24,7 +24,7 @@ ALLOWED = {
     "passes": {"errors", "graph", "native"},
     "analysis": {"errors", "graph", "machine", "passes"},
     "schedule": {"errors", "files", "graph", "machine", "passes", "analysis", "native"},
-    "simulate": {"errors", "graph", "machine", "passes", "analysis", "native", "schedule"},
+    "simulate": {"errors", "files", "graph", "machine", "passes", "analysis", "native", "schedule"},
     "datasets": {"errors", "files"},
     # What is learnt as gates is simplified and written as a circuit.
     "zoo": {"errors", "files", "graph", "frontends", "passes", "datasets"},

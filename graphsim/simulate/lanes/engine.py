@@ -16,6 +16,7 @@ import numpy as np
 from graphsim.errors import SimulationError
 from graphsim.graph import Graph
 from graphsim.graph.channels import IntArray
+from graphsim.graph.circuit import is_circuit
 from graphsim.simulate.engine import (
     FloatArray,
     Form,
@@ -84,7 +85,7 @@ class LanesEngine:
 
     Raises:
         GraphError: the graph breaks its own rules.
-        SimulationError: state goes from sample to sample; or no thread is allowed.
+        SimulationError: state goes from sample to sample; the graph is of a circuit; or no thread is allowed.
     """
 
     name = "lanes"
@@ -93,6 +94,8 @@ class LanesEngine:
         import graphsim.native  # noqa: F401 - first, as it says what is wrong with Numba's settings
         from graphsim.simulate.lanes import execute, loops, sums  # these import Numba; new code is compiled
 
+        if is_circuit(graph):
+            raise SimulationError(f"{self.name}: {graph.name} is a circuit; use the circuit engine")
         self._form = Form(graph, self.name)
         self.graph, graph = graph, self._form.graph
         if threads is not None and threads < 1:

@@ -1,0 +1,11 @@
+"""The circuit engine: gates run bit-parallel, the bits of the reference.
+
+From the outside in: ``engine`` (samples, groups), ``packed`` (a circuit on words; which way is the faster), ``ternary``
+and ``mapping`` (a circuit as operations of three inputs), ``order`` (in which order, in which registers), ``code``
+(LLVM), ``interpreter``, ``drive`` (blocks of lanes in and out), ``kept`` (compiled code on disk).
+"""
+
+from graphsim.simulate.circuit.engine import CircuitEngine
+from graphsim.simulate.circuit.packed import PackedCircuit, Way
+
+__all__ = ["CircuitEngine", "PackedCircuit", "Way"]

@@ -1,0 +1,117 @@
+"""What feeds blocks of lanes to the code of a circuit and takes its outputs: native code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types as _types
+from numba.core import cgutils as _cgutils
+from numba.extending import intrinsic as _intrinsic
+
+from graphsim.native import entry
+from graphsim.simulate.circuit.code import BYTES, WORDS
+
+cgutils: Any = _cgutils
+types: Any = _types
+intrinsic: Callable[[Callable[..., Any]], Any] = _intrinsic
+
+_VECTOR = ir.VectorType(ir.IntType(64), WORDS)
+
+
+@intrinsic
+def _call(context: Any, function: Any, frame: Any, argument: Any) -> Any:
+    """``_call(function, frame, argument)``: call the code at an address with two addresses."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        kind = ir.FunctionType(ir.VoidType(), [args[1].type, args[2].type])
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), emit
+
+
+@intrinsic
+def _move(context: Any, to: Any, source: Any) -> Any:
+    """``_move(to, source)``: one vector from address to address."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        to, source = (builder.inttoptr(at, _VECTOR.as_pointer()) for at in args)
+        loaded = builder.load(source)
+        loaded.align = 8
+        builder.store(loaded, to).align = 8
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), emit
+
+
+@entry(
+    "void(int64, int64, uint64[:,::1], int64, uint64[:,:,::1], uint64[:,:,::1], uint64[:,::1], int32[::1], int32[::1], "
+    "int64, int64)"
+)
+def drive(
+    code: int,
+    argument: int,
+    frame: Any,
+    frame_at: int,
+    inputs: Any,
+    outputs: Any,
+    state: Any,
+    shown: Any,
+    following: Any,
+    first: int,
+    last: int,
+) -> None:
+    """Run all cycles of words ``first`` .. ``last - 1`` of all signals.
+
+    Args:
+        code, argument: address of a function (frame, argument).
+        frame: uint64 (slots, words of a block): inputs first, then registers; behind all else once more the registers.
+        frame_at: its address.
+        inputs: uint64 (cycles, inputs, words).
+        outputs: uint64 (cycles, outputs, words).
+        state: uint64 (registers, words): of the registers, before and after.
+        shown: int32 (outputs,): slot of each output.
+        following: int32 (registers,): slot of what each register becomes.
+    """
+    cycles, ins = inputs.shape[0], inputs.shape[1]
+    outs, registers, size = len(shown), len(following), frame.shape[1]
+    row = size * 8
+    spare = len(frame) - registers
+    in_at, in_row, in_cycle = np.int64(inputs.ctypes.data), inputs.strides[1], inputs.strides[0]
+    out_at, out_row, out_cycle = np.int64(outputs.ctypes.data), outputs.strides[1], outputs.strides[0]
+    for word in range(first, last, size):
+        many = min(size, last - word)
+        whole = many == size
+        for r in range(registers):
+            for k in range(many):
+                frame[ins + r, k] = state[r, word + k]
+        for t in range(cycles):
+            if whole:
+                for i in range(ins):
+                    for k in range(0, row, BYTES):
+                        _move(frame_at + i * row + k, in_at + t * in_cycle + i * in_row + 8 * word + k)
+            else:
+                for i in range(ins):
+                    for k in range(many):
+                        frame[i, k] = inputs[t, i, word + k]
+            _call(code, frame_at, argument)
+            if whole:
+                for j in range(outs):
+                    for k in range(0, row, BYTES):
+                        _move(out_at + t * out_cycle + j * out_row + 8 * word + k, frame_at + shown[j] * row + k)
+            else:
+                for j in range(outs):
+                    for k in range(many):
+                        outputs[t, j, word + k] = frame[shown[j], k]
+            for r in range(registers):
+                for k in range(0, row, BYTES):
+                    _move(frame_at + (spare + r) * row + k, frame_at + following[r] * row + k)
+            for r in range(registers):
+                for k in range(0, row, BYTES):
+                    _move(frame_at + (ins + r) * row + k, frame_at + (spare + r) * row + k)
+        for r in range(registers):
+            for k in range(many):
+                state[r, word + k] = frame[ins + r, k]
