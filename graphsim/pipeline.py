@@ -102,7 +102,7 @@ def is_circuit_file(path: Path) -> bool:
 
 def own_classes() -> dict[str, Any]:
     """Classes of layers that are not Keras's, by name, which plugins bring for TensorFlow."""
-    from graphsim.frontends.plugins import keras_objects
+    from graphsim.frontends.keras.plugins import keras_objects
 
     return keras_objects()
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 import graphsim
@@ -98,3 +99,35 @@ def test_tensorflow_is_named_only_where_it_may_be() -> None:
         or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("tensorflow", "keras"))
     }
     assert users <= {"compare", "zoo"}
+
+
+def imported_first(module: str, tree: ast.Module) -> set[str]:
+    """Modules of ours that run before a module has run: those that it imports, and packages on the way to them."""
+    found: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            parts = name.split(".")
+            on_the_way = [".".join(parts[:i]) for i in range(1, len(parts) + 1)]
+            # Packages that the module itself lies in are running already.
+            found |= {one for one in on_the_way if not module.startswith(f"{one}.")}
+    return found
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Whichever is imported first would find the other half done."""
+    graph = nx.DiGraph()
+    trees = {
+        ".".join(("graphsim", *file.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): ast.parse(
+            file.read_text(encoding="utf-8")
+        )
+        for file in PACKAGE.rglob("*.py")
+    }
+    for module, tree in trees.items():
+        graph.add_edges_from((module, other) for other in imported_first(module, tree) if other in trees)
+    assert [sorted(part) for part in nx.strongly_connected_components(graph) if len(part) > 1] == []

@@ -39,7 +39,7 @@ def load_plugins(files: list[Path] | None) -> None:
         UsageError: one cannot be run.
     """
     for file in files or ():
-        from graphsim.frontends.plugins import load
+        from graphsim.frontends.keras.plugins import load
 
         load(file)
 

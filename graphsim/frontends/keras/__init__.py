@@ -9,6 +9,7 @@
     config.py       JSON of Keras 1, 2 and 3 -> layers, and their calls in topological order
     activations.py  activations by name
     layers/         one short lowering rule per class of layers, and per operation
+    plugins.py      lowering rules of one's own
     weights.py      which array of the file is which weight
     lower.py        all of it in order: check every layer, build, read the weights
 """

@@ -34,9 +34,9 @@ from graphsim.frontends.keras.layers import (
     operation_calling,
     reason_without_rule,
 )
+from graphsim.frontends.keras.plugins import load_installed
 from graphsim.frontends.keras.semantics import Semantics, detect
 from graphsim.frontends.keras.weights import is_operation, locate, read_weight
-from graphsim.frontends.plugins import load_installed
 from graphsim.graph import Graph
 from graphsim.graph.verify import verify
 

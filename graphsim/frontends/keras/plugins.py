@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -28,7 +29,7 @@ _objects: list[tuple[str, Callable[[], Mapping[str, Any]]]] = []
 
 
 def load(path: Path) -> None:
-    """Run a plugin file, which registers its rules.
+    """Run a plugin file, which registers its rules; as in a script, it can import what lies beside it.
 
     Raises:
         UsageError: it is no Python file that can be run; the message has the reason.
@@ -36,6 +37,9 @@ def load(path: Path) -> None:
     spec = importlib.util.spec_from_file_location(f"graphsim_plugin_{path.stem}", path.resolve())
     if not path.is_file() or spec is None or spec.loader is None:
         raise UsageError(f"{path}: is not a plugin; --plugin takes a Python file (.py)")
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
     module, loader = importlib.util.module_from_spec(spec), spec.loader
 
     def make() -> ModuleType:

@@ -17,8 +17,7 @@ from typer.testing import CliRunner
 
 from graphsim.cli.app import app
 from graphsim.errors import ModelError, UnsupportedLayerError, UsageError
-from graphsim.frontends import plugins
-from graphsim.frontends.keras import lower
+from graphsim.frontends.keras import lower, plugins
 from graphsim.frontends.keras.layers import OWN
 from graphsim.simulate.reference import ReferenceEngine
 from graphsim.zoo.quiet import import_tensorflow
@@ -154,3 +153,12 @@ def test_rules_that_fail_name_the_layer(tmp_path: Path, body: str, reason: str) 
     plugins.load(plugin(tmp_path, f"{head}{body}\n"))
     with pytest.raises(ModelError, match=f"layer 'scale': the rule of a plugin fails: {reason}"):
         lower(model(tmp_path))
+
+
+def test_a_plugin_imports_what_lies_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "beside_plugin.py").write_text("FACTOR = 2\n", encoding="utf-8")
+    path = plugin(
+        tmp_path, "def keras_objects():\n    import beside_plugin\n\n    return {'x': beside_plugin.FACTOR}\n"
+    )
+    plugins.load(path)
+    assert plugins.keras_objects() == {"x": 2}
