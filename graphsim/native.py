@@ -49,7 +49,7 @@ _LOCK = threading.Lock()
 #: What was compiled to be called through its address lives as long as the process.
 _ALIVE: list[Any] = []
 #: Parts of graphsim that end up in native code.
-_COMPILED = ("graph", "passes", "schedule", "simulate")
+_COMPILED = ("analysis", "graph", "passes", "schedule", "simulate")
 #: Folders of earlier versions that are left in peace.
 _KEPT = 8
 _PREFIX = "graphsim-"

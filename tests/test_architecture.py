@@ -23,7 +23,7 @@ ALLOWED = {
     "native": {"errors"},
     "frontends": {"errors", "files", "graph"},
     "passes": {"errors", "graph", "native"},
-    "analysis": {"errors", "graph", "machine", "passes"},
+    "analysis": {"errors", "graph", "machine", "native", "passes"},
     "schedule": {"errors", "files", "graph", "machine", "passes", "analysis", "native"},
     "simulate": {"errors", "files", "graph", "machine", "passes", "analysis", "native", "schedule"},
     "datasets": {"errors", "files"},
