@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from circuits import circuits, evaluate
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_passes_logic import made, showing
 
@@ -58,13 +58,13 @@ def with_fault(circuit: Circuit, gate: int, bit: int) -> Circuit:
     return replace(circuit, truth=truth)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
 @given(circuits(gates=30))
 def test_no_wolf_is_cried_at_what_passes_do(circuit: Circuit) -> None:
     assert compare(circuit, passes_of("default").rewrite(circuit)).equal is True
 
 
-@settings(deadline=None, max_examples=200)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=200)
 @given(circuits(inputs=4, registers=2, gates=15), st.data())
 def test_a_fault_in_one_gate_is_found_exactly_when_it_shows(circuit: Circuit, data: st.DataObject) -> None:
     if not circuit.gate_count:
@@ -78,7 +78,7 @@ def test_a_fault_in_one_gate_is_found_exactly_when_it_shows(circuit: Circuit, da
         shows(circuit, faulty, found.counterexample)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=100)
 @given(circuits(inputs=8, registers=0, gates=30), st.data())
 def test_the_solver_agrees_with_all_patterns(circuit: Circuit, data: st.DataObject) -> None:
     other = passes_of("default").rewrite(circuit)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from circuits import circuits, evaluate
 from graphs import mlp
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from graphsim.cli import main
 from graphsim.errors import GraphError, UsageError
+from graphsim.graph import store
 from graphsim.graph.circuit import Circuit, of_graph, pack, to_graph
 from graphsim.passes.logic import (
+    DEFAULT,
     PASSES,
     Constants,
     Copies,
@@ -69,7 +74,7 @@ AND, OR, XOR, NAND, NOT, COPY, ZERO, ONE = 0b1000, 0b1110, 0b0110, 0b0111, 0b01,
 
 
 @pytest.mark.parametrize("step", PASSES.values(), ids=PASSES)
-@settings(deadline=None, max_examples=40)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=40)
 @given(circuit=circuits(gates=25), seed=st.integers(0, 99))
 def test_a_pass_keeps_what_is_computed(step: LogicPass, circuit: Circuit, seed: int) -> None:
     after = step.rewrite(circuit)
@@ -79,7 +84,7 @@ def test_a_pass_keeps_what_is_computed(step: LogicPass, circuit: Circuit, seed: 
     assert evaluate(after, stimulus) == evaluate(circuit, stimulus)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=200)
 @given(circuits(gates=25))
 def test_the_default_passes_never_make_more(circuit: Circuit) -> None:
     before, after = counts(circuit), counts(passes_of("default").rewrite(circuit))
@@ -88,14 +93,14 @@ def test_the_default_passes_never_make_more(circuit: Circuit) -> None:
     assert after.depth <= before.depth + 1  # an inverter may be left at an output
 
 
-@settings(deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(circuits(gates=25, registers=0))
 def test_the_default_passes_find_nothing_when_run_again(circuit: Circuit) -> None:
     once = passes_of("default").rewrite(circuit)
     assert counts(passes_of("default").rewrite(once)) == counts(once)
 
 
-@settings(deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(circuits(), st.integers(0, 99))
 def test_a_gate_that_keeps_its_name_keeps_its_value(circuit: Circuit, seed: int) -> None:
     named = made_named(circuit)
@@ -201,3 +206,43 @@ def test_unknown_passes_are_refused() -> None:
 def test_graphs_of_networks_are_refused() -> None:
     with pytest.raises(GraphError, match=r"is not a circuit.*--prune-zeros and --unroll"):
         Passes((Copies(),))(mlp())
+
+
+def test_lower_prints_and_checks_and_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = made(2, [((0,), NOT), ((1,), NOT), ((2, 3), AND), ((4,), NOT)], [5])
+    store.save(to_graph(before), tmp_path / "c.gsim")
+    line = ["lower", str(tmp_path / "c.gsim"), "-o", str(tmp_path / "d.gsim"), "--passes", "default", "--check"]
+    assert main([*line, "--json", "-"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert [step["pass"] for step in record["passes"]] == list(DEFAULT)
+    assert record["passes"][0]["before"] == {"gates": 4, "registers": 0, "depth": 3, "literals": 5}
+    assert record["passes"][-1]["after"] == {"gates": 1, "registers": 0, "depth": 1, "literals": 2}
+    assert record["check"]["verdict"] == "equal"
+    assert shown(of_graph(store.load(tmp_path / "d.gsim"))) == ([((0, 1), OR)], [2])
+
+
+def test_lower_refuses_passes_where_they_mean_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store.save(mlp(4, 3, 2), tmp_path / "net.gsim")
+    line = ["lower", str(tmp_path / "net.gsim"), "-o", str(tmp_path / "x.gsim")]
+    assert main([*line, "--passes", "default"]) == 2
+    assert "is not a circuit, and --passes is for circuits; for networks there are" in capsys.readouterr().err
+    assert main([*line, "--check"]) == 2
+    assert "--check: only with --passes" in capsys.readouterr().err
+
+
+def test_lower_writes_nothing_that_is_not_proved(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Wrong(LogicPass):
+        name = "wrong"
+
+        def rewrite(self, circuit: Circuit) -> Circuit:
+            return replace(circuit, truth=circuit.truth ^ np.uint64(1))
+
+    monkeypatch.setitem(PASSES, "wrong", Wrong())
+    store.save(to_graph(made(2, [((0, 1), AND)], [2])), tmp_path / "c.gsim")
+    line = ["lower", str(tmp_path / "c.gsim"), "-o", str(tmp_path / "d.gsim"), "--passes", "wrong", "--check"]
+    assert main([*line, "--json", str(tmp_path / "r.json")]) == 1
+    assert "i0=0 i1=0: output o0 was 0 and is 1" in capsys.readouterr().err
+    assert json.loads((tmp_path / "r.json").read_text())["check"]["verdict"] == "different"
+    assert not (tmp_path / "d.gsim").exists()

@@ -36,6 +36,8 @@ CONFLICTS = 1_000_000
 _ROOM = 1 << 26
 #: Runs side by side, in words, and cycles of each, that look for a difference and for registers that are alike.
 _RUNS, _CYCLES = 4, 64
+#: Registers for each of which a register that only one circuit has is taken, until one proves to be right.
+_GUESSES = 8
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,16 @@ class Equivalence:
     how: str
     counterexample: Counterexample | None = None
 
+    @property
+    def verdict(self) -> str:
+        """``equal``, ``different`` or ``undecided``."""
+        return {True: "equal", False: "different", None: "undecided"}[self.equal]
+
+    @property
+    def message(self) -> str:
+        """One line that says how it was found, with the counterexample where there is one."""
+        return self.how if self.counterexample is None else f"{self.how}: {self.counterexample}"
+
 
 class _Pair(NamedTuple):
     """Two signals of the joint circuit that must be equal; ``register``: which register that is to show, or -1."""
@@ -91,7 +103,8 @@ class _Joint:
 
     Attributes:
         variables: how many; registers are numbered as ``names``, ``variables - len(names)`` behind the inputs.
-        stands: by register, what it is taken for: a register (itself, or one before it), or -1 or -2 for 0 or 1.
+        stands: by register, what it is taken for: a register, itself or another, or -1 or -2 for 0 or 1.
+        guesses: of registers that only one circuit has, what else each may be taken for.
     """
 
     def __init__(self, before: Circuit, after: Circuit) -> None:
@@ -110,7 +123,9 @@ class _Joint:
                 self.initial.append(key[1])
         self.variables = self.inputs + len(self.initial)
         matched = set(self.own_after.tolist())
-        self.free = [r for r in range(len(self.initial)) if r not in matched or r >= before.register_count]
+        self.guesses: dict[int, list[int]] = {
+            r: [] for r in range(len(self.initial)) if r not in matched or r >= before.register_count
+        }
         self.stands = list(range(len(self.initial)))
 
     def build(self) -> list[_Pair]:
@@ -152,6 +167,8 @@ class _Joint:
 
     def _signal(self, register: int) -> int:
         stands = self.stands[register]
+        while stands >= 0 and self.stands[stands] != stands:
+            stands = self.stands[stands]
         return self.inputs + stands if stands >= 0 else self.variables + (-1 - stands)
 
     @property
@@ -176,6 +193,10 @@ class _Joint:
         return value
 
 
+#: By number of a pair that is not equal, values of inputs and registers that show it, or None where it is not decided.
+_Answer = dict[int, "list[int] | None"]
+
+
 def compare(before: Circuit, after: Circuit, *, conflicts: int = CONFLICTS, seed: int = 0) -> Equivalence:
     """Whether two circuits of the same inputs and outputs, by name, are the same.
 
@@ -197,18 +218,11 @@ def compare(before: Circuit, after: Circuit, *, conflicts: int = CONFLICTS, seed
     if found is not None:
         return Equivalence(False, "a random run", found)
     joint = _Joint(before, after)
-    if joint.free:
-        _guess(joint, seed)
-    budget = conflicts
-    while True:
-        pairs = joint.build()
-        answer, how, budget = _decide(joint, pairs, budget, seed)
-        wrong = {pairs[at].register for at in answer if pairs[at].register >= 0}
-        loose = {r for r in wrong if joint.stands[r] != r}
-        if not loose:
-            break
-        for r in loose:  # what was taken for something that it is not stands for itself
-            joint.stands[r] = r
+    answer, how, budget = _inductive(joint, conflicts, seed)
+    if answer and len(joint.guesses) < len(joint.stands):
+        # A state that no run gets to may show a difference: registers that both have may be equal, or constant, too.
+        joint.guesses = {r: [] for r in range(len(joint.stands))}
+        answer, how, budget = _inductive(joint, budget, seed)
     if not answer:
         return Equivalence(True, how)
     pattern = next((found for _, found in sorted(answer.items()) if found is not None), None)
@@ -218,6 +232,20 @@ def compare(before: Circuit, after: Circuit, *, conflicts: int = CONFLICTS, seed
         inputs = dict(zip(before.input_names, pattern, strict=True))
         return Equivalence(False, how, _explained(before, after, (inputs,)))
     return _from_reset(before, after)
+
+
+def _inductive(joint: _Joint, budget: int, seed: int) -> tuple[_Answer, str, int]:
+    """As :func:`_decide`, with registers taken for others as far as that is proved along with the rest."""
+    _guess(joint, seed)
+    while True:
+        pairs = joint.build()
+        answer, how, budget = _decide(joint, pairs, budget, seed)
+        loose = {pairs[at].register for at in answer} - {-1}
+        loose = {r for r in loose if joint.stands[r] != r}
+        if not loose:
+            return answer, how, budget
+        for r in loose:
+            joint.stands[r] = joint.guesses[r].pop(0) if joint.guesses[r] else r
 
 
 def _explained(before: Circuit, after: Circuit, inputs: tuple[dict[str, int], ...]) -> Counterexample | None:
@@ -300,23 +328,26 @@ def _guess(joint: _Joint, seed: int) -> None:
     """What registers that only one circuit has are taken for: what they are in a random run."""
     runs = [_Run(circuit, _RUNS, joint.before.input_names) for circuit in (joint.before, joint.after)]
     seen: list[list[bytes]] = [[] for _ in joint.initial]
-    for inputs in _stimulus(joint.before if joint.before.register_count else joint.after, seed):
+    for cycle, inputs in enumerate(_stimulus(joint.before if joint.before.register_count else joint.after, seed)):
         for run, own in zip(runs, (joint.own_before, joint.own_after), strict=True):
             for r, row in zip(own.tolist(), run.state, strict=True):
-                seen[r].append(row.tobytes())
+                if len(seen[r]) == cycle:
+                    seen[r].append(row.tobytes())
             run.step(inputs)
-    whole = {r: b"".join(rows) for r, rows in enumerate(seen)}
-    size = len(next(iter(whole.values())))
-    kept = {whole[r]: r for r in reversed(range(len(joint.initial))) if r not in set(joint.free)}
-    for r in joint.free:
-        if whole[r] in (b"\0" * size, b"\xff" * size):
-            joint.stands[r] = -2 if joint.initial[r] else -1
-        else:
-            joint.stands[r] = kept.setdefault(whole[r], r)
-
-
-#: By number of a pair that is not equal, values of inputs and registers that show it, or None where it is not decided.
-_Answer = dict[int, "list[int] | None"]
+    whole = [b"".join(rows) for rows in seen]
+    alike: dict[bytes, list[int]] = {}
+    for r in range(len(joint.initial)):
+        if r not in joint.guesses:
+            alike.setdefault(whole[r], []).append(r)
+    follows = dict(zip(joint.own_after.tolist(), joint.after.following.tolist(), strict=True))
+    follows |= dict(zip(joint.own_before.tolist(), joint.before.following.tolist(), strict=True))
+    for r, guesses in joint.guesses.items():
+        others = alike.setdefault(whole[r], [])
+        guesses += sorted(others, key=lambda other: (follows[other] != follows[r], other))[:_GUESSES]
+        if len(set(whole[r])) == 1 and whole[r][0] in (0, 255):
+            guesses.insert(bool(guesses) and follows[guesses[0]] == follows[r], -2 if joint.initial[r] else -1)
+        others.append(r)
+        joint.stands[r] = guesses.pop(0) if guesses else r
 
 
 def _decide(joint: _Joint, pairs: list[_Pair], budget: int, seed: int) -> tuple[_Answer, str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,9 +18,15 @@ from graphsim.cli.common import (
     say_place,
     write_json,
 )
-from graphsim.errors import UsageError
+from graphsim.errors import CheckFailed, UsageError
 from graphsim.files import write_text
 from graphsim.pipeline import existing, load_graph
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from graphsim.graph import Graph
+    from graphsim.passes.logic import Step
 
 
 def lower(
@@ -42,6 +48,13 @@ def lower(
     unroll: Annotated[
         bool, typer.Option("--unroll", help="Give every step of a recurrent layer actors of its own.")
     ] = False,
+    passes: Annotated[
+        str | None,
+        typer.Option("--passes", metavar="LIST", help="Simplify a circuit: default, or names of passes with commas."),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="With --passes: prove that the circuit computes what it did.")
+    ] = False,
     json: JsonOption = None,
 ) -> None:
     """Lower a trained model to a dataflow graph of one actor per neuron.
@@ -51,6 +64,8 @@ def lower(
         graphsim lower models/mnist_mlp.h5
 
         graphsim lower net.json --weights net_weights.h5 -o net.gsim
+
+        graphsim lower adder.blif --passes default --check
     """
     from graphsim.graph.store import save
     from graphsim.pipeline import lower as lower_model
@@ -64,7 +79,10 @@ def lower(
     check_outputs(json, target)
     if target.resolve() == model.resolve():
         raise UsageError(f"{target}: would overwrite the model itself; choose another name with -o")
-    graph = lower_model(model, weights, None if max_memory is None else bytes_of("--max-memory", max_memory))
+    if check and passes is None:
+        raise UsageError("--check: only with --passes, whose circuit it compares with the one before")
+    limit = None if max_memory is None else bytes_of("--max-memory", max_memory)
+    graph = load_graph(model) if model.suffix == ".gsim" and passes else lower_model(model, weights, limit)
     record: dict[str, Any] = {"schema_version": 1}
     if prune_zeros:
         from graphsim.passes.prune import PruneZeros
@@ -78,10 +96,42 @@ def lower(
         from graphsim.passes.unroll import Unroll
 
         graph = Unroll()(graph)
+    if passes is not None:
+        graph = _simplified(console, graph, passes, check, record)
+        if record.get("check", {}).get("verdict") not in (None, "equal"):
+            write_json(json, record)
+            raise CheckFailed(f"{model}: {record['check']['message']}; {target} is not written")
     save(graph, target)
     print_graph(console, graph)
     say_place(console, "wrote", target, f" ({target.stat().st_size:,} bytes)")
     write_json(json, record | {"graph": graph_record(graph), "output": str(target)})
+
+
+def _simplified(console: Console, graph: Graph, listed: str, check: bool, record: dict[str, Any]) -> Graph:
+    """The graph of a circuit after passes; the record gets their counts, and what the check says."""
+    from graphsim.graph.circuit import is_circuit, of_graph, to_graph
+    from graphsim.passes.logic import passes_of
+    from graphsim.report.record import equivalence_record, step_record
+    from graphsim.report.terminal import print_equivalence, print_steps
+
+    passes = passes_of(listed)
+    if not is_circuit(graph):
+        raise UsageError(
+            f"{graph.name}: is not a circuit, and --passes is for circuits; for networks there are --prune-zeros and "
+            "--unroll"
+        )
+    circuit = of_graph(graph)
+    steps: list[Step] = []
+    after = passes.watched(circuit, steps.append)
+    print_steps(console, steps)
+    record["passes"] = [step_record(step) for step in steps]
+    if check:
+        from graphsim.analysis.equivalence import compare
+
+        found = compare(circuit, after)
+        print_equivalence(console, found)
+        record["check"] = equivalence_record(found)
+    return to_graph(after)
 
 
 def show(

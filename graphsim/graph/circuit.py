@@ -25,7 +25,7 @@ Int32Array = npt.NDArray[np.int32]
 Words = npt.NDArray[np.uint64]
 
 #: The note of a graph that says what its bits are called.
-_NAMES = "circuit.names"
+NAMES = "circuit.names"
 _KINDS = ("inputs", "registers", "gates", "outputs")
 #: Values of one variable of a truth table, for variable 0 .. 5: bit m is bit i of m.
 VARIABLES = (
@@ -338,13 +338,13 @@ def to_graph(circuit: Circuit) -> Graph:
         "gates": circuit.gate_names,
         "outputs": circuit.output_names,
     }
-    known = {_NAMES: json.dumps(names, ensure_ascii=True, separators=(",", ":"))}
+    known = {NAMES: json.dumps(names, ensure_ascii=True, separators=(",", ":"))}
     return Graph(circuit.name, groups, channels, params, {**circuit.notes, **known})
 
 
 def is_circuit(graph: Graph) -> bool:
     """Whether a graph is one that :func:`to_graph` made."""
-    return _NAMES in graph.notes
+    return NAMES in graph.notes
 
 
 def of_graph(graph: Graph) -> Circuit:
@@ -354,7 +354,7 @@ def of_graph(graph: Graph) -> Circuit:
         GraphError: it is not of a circuit.
     """
     try:
-        names = json.loads(graph.notes[_NAMES])
+        names = json.loads(graph.notes[NAMES])
         known = {kind: tuple(names[kind]) for kind in _KINDS}
     except (KeyError, TypeError, ValueError) as error:
         raise GraphError(f"{graph.name}: is not a graph of gates; read it from a circuit file") from error
@@ -390,7 +390,7 @@ def of_graph(graph: Graph) -> Circuit:
             initial=graph.params["register.initial"].astype(np.bool_) if counts[1] else np.zeros(0, np.bool_),
             following=fed("register", counts[1])[1],
             gate_names=known["gates"],
-            notes={key: note for key, note in graph.notes.items() if key != _NAMES},
+            notes={key: note for key, note in graph.notes.items() if key != NAMES},
         )
     except (KeyError, ValueError) as error:
         raise GraphError(f"{graph.name}: its groups are not those of a circuit of the names that it notes") from error

@@ -8,6 +8,7 @@ Schema version 1. Times are in ticks of the simulated machine unless a key says 
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,10 @@ from graphsim import __version__
 from graphsim.graph import Actor, Graph
 
 if TYPE_CHECKING:
+    from graphsim.analysis.equivalence import Equivalence
     from graphsim.compare.result import Comparison
     from graphsim.machine import Machine
+    from graphsim.passes.logic import Step
     from graphsim.report.result import Result
     from graphsim.schedule.schedule import Bound, Schedule
     from graphsim.schedule.verify import Verdict
@@ -48,6 +51,35 @@ def graph_record(graph: Graph) -> dict[str, Any]:
             for number, group in enumerate(graph.groups)
         ],
         "notes": dict(graph.notes),
+    }
+
+
+def step_record(step: Step) -> dict[str, Any]:
+    """One pass over a circuit: counts before and after."""
+    return {
+        "pass": step.label,
+        "before": asdict(step.before),
+        "after": asdict(step.after),
+        "wall_seconds": step.seconds,
+    }
+
+
+def equivalence_record(found: Equivalence) -> dict[str, Any]:
+    """What comparing two circuits said: verdict ``equal``, ``different`` or ``undecided``."""
+    shown = found.counterexample
+    return {
+        "verdict": found.verdict,
+        "how": found.how,
+        "message": found.message,
+        "counterexample": None
+        if shown is None
+        else {
+            "inputs": list(shown.inputs),
+            "output": shown.output,
+            "gate": shown.gate,
+            "before": shown.before,
+            "after": shown.after,
+        },
     }
 
 

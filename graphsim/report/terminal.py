@@ -12,12 +12,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from graphsim.graph import Actor, Channel, Graph
+from graphsim.graph.circuit import NAMES
 from graphsim.graph.ops import ACTIVATIONS, OPS
 
 if TYPE_CHECKING:
+    from graphsim.analysis.equivalence import Equivalence
     from graphsim.compare.answers import Answers
     from graphsim.compare.result import Comparison
     from graphsim.machine import Machine
+    from graphsim.passes.logic import Step
     from graphsim.report.result import Result
     from graphsim.schedule.schedule import Schedule
     from graphsim.schedule.verify import Verdict
@@ -45,7 +48,27 @@ def print_graph(console: Console, graph: Graph) -> None:
     console.print(f"[bold]{escape(graph.name)}[/]: {graph.actor_count:,} actors, {graph.edge_count:,} edges{firings}")
     console.print(table)
     for key, value in graph.notes.items():
+        if key == NAMES:
+            continue
         console.print(f"[dim]{escape(key)}: {escape(value)}[/]", soft_wrap=True)
+
+
+def print_steps(console: Console, steps: Sequence[Step]) -> None:
+    """Passes over a circuit, with counts after each; the first line is what they began with."""
+    numbers = ("gates", "registers", "depth", "literals")
+    table = _table("pass", *numbers, "ms", right=(*numbers, "ms"))
+    for at, step in enumerate(steps):
+        if at == 0:
+            table.add_row("-", *(f"{getattr(step.before, number):,}" for number in numbers), "")
+        after = (f"{getattr(step.after, number):,}" for number in numbers)
+        table.add_row(escape(step.label), *after, f"{step.seconds * 1e3:,.1f}")
+    console.print(table)
+
+
+def print_equivalence(console: Console, found: Equivalence) -> None:
+    """What comparing two circuits said."""
+    colour = {"equal": "green", "different": "red", "undecided": "yellow"}[found.verdict]
+    console.print(f"[{colour}]{found.verdict}[/]: {escape(found.message)}", soft_wrap=True)
 
 
 def print_actor(console: Console, actor: Actor, limit: int = 16) -> None:
