@@ -58,8 +58,11 @@ def operation(name: str, table: int, reads: list[str]) -> str:
         operands = f"{VECTOR} {z}, {VECTOR} {y}, {VECTOR} {x}"
         return f"%{name} = call {VECTOR} @llvm.x86.avx512.pternlog.q.512({operands}, i32 {table})\n"
     lines: list[str] = []
-    result = _written(formula(table), name, [f"%{r}" for r in reads], lines)
-    lines.append(f"%{name} = or {VECTOR} {result}, zeroinitializer\n")
+    of = formula(table)
+    if isinstance(of, tuple):
+        _written(of, name, [f"%{r}" for r in reads], lines, name)
+    else:
+        lines.append(f"%{name} = or {VECTOR} {_written(of, name, [f'%{r}' for r in reads], lines)}, zeroinitializer\n")
     return "".join(lines)
 
 
@@ -72,15 +75,15 @@ def declarations() -> str:
 Formula = int | bool | tuple[str, Any, Any]
 
 
-def _written(of: Formula, name: str, reads: list[str], lines: list[str]) -> str:
-    """Write down an expression of two-input instructions; where its value is."""
+def _written(of: Formula, name: str, reads: list[str], lines: list[str], last: str = "") -> str:
+    """Write down an expression of two-input instructions; where its value is: in ``%last`` if that is given."""
     if isinstance(of, bool):
         return _ONES if of else "zeroinitializer"
     if isinstance(of, int):
         return reads[of]
     kind, a, b = of
     left, right = (_written(part, name, reads, lines) for part in (a, b))
-    at = f"%{name}.{len(lines)}"
+    at = f"%{last or f'{name}.{len(lines)}'}"
     lines.append(f"{at} = {kind} {VECTOR} {left}, {right}\n")
     return at
 

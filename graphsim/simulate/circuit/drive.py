@@ -22,15 +22,17 @@ _VECTOR = ir.VectorType(ir.IntType(64), WORDS)
 
 
 @intrinsic
-def _call(context: Any, function: Any, frame: Any, argument: Any) -> Any:
-    """``_call(function, frame, argument)``: call the code at an address with two addresses."""
+def call(context: Any, function: Any, *arguments: Any) -> Any:
+    """``call(function, *arguments)``: call the code at an address with integers or addresses."""
+    many = len(arguments[0]) if len(arguments) == 1 and hasattr(arguments[0], "types") else len(arguments)
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        kind = ir.FunctionType(ir.VoidType(), [args[1].type, args[2].type])
-        builder.call(builder.inttoptr(args[0], kind.as_pointer()), args[1:])
+        given = cgutils.unpack_tuple(builder, args[1]) if len(args) == 2 else args[1:]
+        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * many)
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), given)
         return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64, types.int64), emit
+    return types.void(types.int64, types.UniTuple(types.int64, many)), emit
 
 
 @intrinsic
@@ -97,7 +99,7 @@ def drive(
                 for i in range(ins):
                     for k in range(many):
                         frame[i, k] = inputs[t, i, word + k]
-            _call(code, frame_at, argument)
+            call(code, frame_at, argument)
             if whole:
                 for j in range(outs):
                     for k in range(0, row, BYTES):
