@@ -18,7 +18,6 @@ from strategies import recurrent, samples
 from graphsim.analysis.bounds import lower_bound
 from graphsim.analysis.costs import Costs
 from graphsim.analysis.recurrence import on_cycles, slowest_recurrence
-from graphsim.errors import ScheduleError
 from graphsim.graph import Dense, Graph, Group, OneToOne, Ref
 from graphsim.machine import load_machine
 from graphsim.passes import Unroll, unroll
@@ -194,13 +193,6 @@ def test_parameters_are_kept_once_for_all_firings() -> None:
     schedule = fold(graph, load_machine("line:1"))
     # kernel 3x4, recurrent kernel 4x4, bias 4; no slot lies below, and the first lies right above.
     assert int(schedule.slot_address.min()) == 4 * (12 + 16 + 4)
-
-
-def test_state_from_sample_to_sample_is_not_folded() -> None:
-    graph = rnn(2)
-    channels = [dataclasses.replace(c, reset=False) for c in graph.channels]
-    with pytest.raises(ScheduleError, match=r"channel rnn@1 -> rnn@0 \(port 1\) carries state from sample to sample"):
-        fold(Graph("stateful", graph.groups, channels, graph.params), load_machine("line:1"))
 
 
 def test_files_and_records_of_a_recurrent_schedule(tmp_path: Path) -> None:

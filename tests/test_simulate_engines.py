@@ -210,7 +210,7 @@ def test_lanes_keeps_firings_together() -> None:
     assert list(LanesEngine(graph).run(samples, keep="outputs").values) == ["states", "sink"]
 
 
-def test_state_from_sample_to_sample_is_the_references_alone() -> None:
+def test_lanes_refuse_state_from_sample_to_sample() -> None:
     graph = rnn(2)
     channels = [dataclasses.replace(c, reset=False) for c in graph.channels]
     with pytest.raises(SimulationError, match="lanes: channel rnn@1 -> rnn@0 carries state from sample to sample"):

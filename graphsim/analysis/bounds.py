@@ -31,7 +31,7 @@ The two about links get weaker as P grows, so the least P that they allow is fou
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,15 +39,19 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.analysis.costs import Costs
+from graphsim.analysis.cycles import Cycle
 from graphsim.analysis.fields import Fields
-from graphsim.analysis.recurrence import slowest_recurrence
+from graphsim.analysis.recurrence import slowest_recurrence, slowest_state
 from graphsim.graph import Channel, Dense, Graph, OneToOne, Window
 from graphsim.graph.ops import SINKS
+from graphsim.passes import unroll
 
 IntArray = npt.NDArray[np.int64]
 
 #: Different amounts of input that are tried as what an actor reads "at least".
 _THRESHOLDS = 8
+#: Actors of a circle that are named.
+_NAMED = 8
 #: Weights of kinds of nodes are multiples of one part in this many.
 _WEIGHT_UNIT = 1 << 20
 
@@ -72,7 +76,7 @@ class Bound:
 def lower_bound(costs: Costs) -> Bound:
     """The greatest of all bounds, for any placement with sources and sinks on the host; the first of equals.
 
-    All firings of an actor are on one node, and no state goes from sample to sample.
+    All firings of an actor are on one node.
     """
     graph = costs.graph
     cheapest, many = _firings(costs, range(len(graph.groups)))
@@ -85,12 +89,24 @@ def lower_bound(costs: Costs) -> Bound:
 
 def recurrence_bound(costs: Costs) -> Bound | None:
     """What the firings of actors that wait for each other prove; None without any."""
-    found = slowest_recurrence(costs)
-    if found is None:
-        return None
-    ticks, name, firings = found
-    reason = f"{name} fires {firings:,} times per sample, each time after what the firing before it set off"
-    return Bound(ticks, "recurrence", f"actor {name}", reason)
+    bounds = []
+    if (found := slowest_recurrence(costs)) is not None:
+        ticks, name, firings = found
+        reason = f"{name} fires {firings:,} times per sample, each time after what the firing before it set off"
+        bounds.append(Bound(ticks, "recurrence", f"actor {name}", reason))
+    if (cycle := slowest_state(costs)) is not None:
+        bounds.append(circle_bound(unroll(costs.graph).graph, list(cycle.nodes), cycle))
+    return max(bounds, key=lambda bound: bound.ticks, default=None)
+
+
+def circle_bound(graph: Graph, actors: Sequence[int], cycle: Cycle, besides: str = "") -> Bound:
+    """What a circle of actors that wait for each other proves; ``besides``: what else takes ticks on it."""
+    names = [graph.actor(a).name for a in actors]
+    where = ", ".join(names if len(names) <= _NAMED else [*names[: _NAMED - 1], f"{len(names) - _NAMED + 1:,} more"])
+    few = "firing" if len(names) == 1 else "firings"
+    held = "1 iteration" if cycle.tokens == 1 else f"{cycle.tokens:,} iterations"
+    reason = f"{len(names):,} {few} around a circle{besides} take {cycle.ticks:,} ticks in {held}: {where}"
+    return Bound(-(-cycle.ticks // cycle.tokens), "recurrence", where, reason)
 
 
 def fewest_ticks(costs: Costs, nodes: int) -> int:

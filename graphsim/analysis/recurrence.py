@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.analysis.costs import Costs
+from graphsim.analysis.cycles import Cycle, Dependences, slowest_cycle
 from graphsim.graph import Channel, Dense, Graph, OneToOne
 from graphsim.passes import unroll
 
@@ -42,6 +43,35 @@ def slowest_recurrence(costs: Costs) -> tuple[int, str, int] | None:
         if best is None or ticks > best[0]:
             best = ticks, graph.actor(int(graph.first[group]) + local).name, graph.groups[group].firings
     return best
+
+
+def slowest_state(costs: Costs) -> Cycle | None:
+    """The slowest circle of firings that hand on state from iteration to iteration, each at its cheapest and no token
+    ever on its way; its nodes are firings (actors of the unrolled graph). None without any.
+    """
+    unrolled = unroll(costs.graph)
+    graph = unrolled.graph
+    if not any(c.initial_tokens for c in graph.channels):
+        return None
+    cheapest = np.concatenate([costs.cheapest(g) for g in range(len(costs.graph.groups))])
+    ticks = cheapest[unrolled.owner]
+    for number in np.flatnonzero(unrolled.group < 0).tolist():  # constants, which do no work
+        ticks[graph.first[number] : graph.first[number + 1]] = 0
+    src, dst, tokens = [], [], []
+    for c in graph.channels:
+        edges = c.expand(graph.groups[c.src].size, graph.groups[c.dst].size, graph.params)
+        src.append(graph.first[c.src] + edges.src)
+        dst.append(graph.first[c.dst] + edges.dst)
+        tokens.append(np.full(len(edges.src), c.initial_tokens, np.int64))
+    for number, group in enumerate(costs.graph.groups):
+        chain = unrolled.firings(number) if group.firings > 1 else np.empty(0, np.int64)
+        for before, after in zip(chain.tolist(), np.roll(chain, -1).tolist(), strict=True):
+            src.append(np.arange(graph.first[before], graph.first[before + 1]))
+            dst.append(np.arange(graph.first[after], graph.first[after + 1]))
+            tokens.append(np.full(group.size, int(after == chain[0]), np.int64))
+    first = np.concatenate(src)
+    waits = Dependences(graph.actor_count, first, np.concatenate(dst), ticks[first], np.concatenate(tokens))
+    return slowest_cycle(waits)
 
 
 def on_cycles(graph: Graph) -> list[int]:

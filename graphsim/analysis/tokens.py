@@ -12,7 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.analysis.fields import Fields
+from graphsim.errors import GraphError
 from graphsim.graph import Channel, Dense, Graph, OneToOne, Window
+from graphsim.graph.channels import per_actor
+from graphsim.graph.rates import channel_name
 
 IntArray = npt.NDArray[np.int64]
 
@@ -48,6 +51,35 @@ def token_makers(graph: Graph) -> npt.NDArray[np.int32]:
             first, last = np.searchsorted(inputs, graph.first[c.dst : c.dst + 2])
             makers[graph.actor_count + int(first) : graph.actor_count + int(last)] = graph.first[c.src]
     return makers
+
+
+def tokens_before(graph: Graph) -> tuple[IntArray, npt.NDArray[np.float32]]:
+    """How many initial tokens of each actor there are, and their value: int64 and float32, both (actors,).
+
+    Of several bundles from one group that hold initial tokens, the one with most counts: they are the same tokens.
+
+    Raises:
+        GraphError: bundles of one group give them different values, or they are between a source and its inputs.
+    """
+    count, value = np.zeros(graph.actor_count, np.int64), np.zeros(graph.actor_count, np.float32)
+    for c in graph.channels:
+        if not c.initial_tokens:
+            continue
+        if graph.groups[c.src].op == "source":
+            raise GraphError(
+                f"{channel_name(graph, c)}: initial tokens between a source and its inputs; put them behind the inputs"
+            )
+        group, at = graph.groups[c.src], slice(int(graph.first[c.src]), int(graph.first[c.src + 1]))
+        given = np.zeros(group.size, np.float32)
+        if c.initial is not None:
+            given = given + per_actor(c.initial, group.size, graph.params).astype(np.float32)
+        if count[at].any() and given.tobytes() != value[at].tobytes():
+            raise GraphError(
+                f"{channel_name(graph, c)}: its initial tokens differ from those of another bundle of {group.name}; "
+                "on a machine all consumers of an actor get the same tokens"
+            )
+        count[at], value[at] = np.maximum(count[at], c.initial_tokens), given
+    return count, value
 
 
 def first_producers(graph: Graph, c: Channel) -> IntArray:

@@ -84,16 +84,25 @@ class Unrolled:
 def unroll(graph: Graph) -> Unrolled:
     """Unroll a verified graph, and keep count of what comes from where. As long as the graph lives it is done once.
 
+    A graph in which everything fires once, and no state is reset, stays as it is.
+
     Raises:
         GraphError: a group other than ``serial`` and ``take`` has rates other than one, or too many firings in all.
     """
-    if graph.homogeneous and not any(g.op in ("serial", "take") for g in graph.groups):
+    if _fires_once(graph):
         nothing = np.zeros(len(graph.groups), np.int64)
         return Unrolled(graph, np.arange(len(graph.groups)), nothing, np.arange(graph.actor_count))
     if graph not in _DONE:
         check_steps(graph)
         _DONE[graph] = _Unroller(graph).unrolled()
     return _DONE[graph]
+
+
+def _fires_once(graph: Graph) -> bool:
+    """Whether there is nothing to unroll."""
+    if any(g.firings != 1 or g.op in ("serial", "take") for g in graph.groups):
+        return False
+    return all((c.produce, c.consume, c.reset) == (1, 1, False) for c in graph.channels)
 
 
 #: What has been unrolled; no unrolled graph refers to its original.
@@ -168,7 +177,7 @@ class _Unroller:
         consumers: list[list[int]] = [[] for _ in self.groups]
         waits = [0] * len(self.groups)
         for c in self.channels:
-            if c.initial_tokens == 0:
+            if c.initial_tokens == 0 and c.src != c.dst:
                 consumers[c.src].append(c.dst)
                 waits[c.dst] += 1
         for number, group in enumerate(self.graph.groups):

@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from graphsim.analysis.bounds import Bound, fewest_ticks, lower_bound, recurrence_bound
+from graphsim.analysis.bounds import Bound, circle_bound, fewest_ticks, lower_bound, recurrence_bound
 from graphsim.analysis.costs import Costs
-from graphsim.analysis.tokens import Readers, readers
-from graphsim.errors import GraphsimError, InfeasibleError, PlacementError, ScheduleError
+from graphsim.analysis.tokens import Readers, readers, tokens_before
+from graphsim.analysis.waves import waves
+from graphsim.errors import GraphsimError, InfeasibleError, PlacementError
 from graphsim.graph import Graph
-from graphsim.graph.rates import channel_name
 from graphsim.machine import Machine
 from graphsim.passes import Unrolled, unroll
+from graphsim.schedule.modulo import Modulo
 from graphsim.schedule.partition import greedy, hypergraph
 from graphsim.schedule.place import (
     LIGHT_LAYERS,
@@ -27,10 +28,11 @@ from graphsim.schedule.place import (
     one_to_one,
     read_placement,
 )
+from graphsim.schedule.placed import Placed, Times
 from graphsim.schedule.route import STYLES, Packed, Routes, route
 from graphsim.schedule.schedule import Schedule
 from graphsim.schedule.slots import Slots, allot, check_memory
-from graphsim.schedule.timing import EFFORT, Times, Timing
+from graphsim.schedule.timing import EFFORT, Timing
 
 IntArray = npt.NDArray[np.int64]
 
@@ -61,13 +63,13 @@ def fold(
         progress: called now and then with the number of candidates tried so far.
 
     Raises:
-        GraphError: rates other than one elsewhere than at ``serial`` and ``take``.
-        ScheduleError: state goes from sample to sample.
+        GraphError: rates other than one elsewhere than at ``serial`` and ``take``; or bundles from one group hold
+            initial tokens of different values.
         PlacementError: the strategy does not fit graph and machine, or the placement file is wrong.
         InfeasibleError: no schedule exists; names the node or link, the resource and the shortfall.
     """
     unrolled = unroll(graph)
-    _check_state(unrolled.graph)
+    tokens_before(unrolled.graph)  # refuses those that no memory can hold
     costs = Costs(graph, machine)
     tried = _Tried(_Work(costs, unrolled), progress)
     if placement is not None:
@@ -143,6 +145,8 @@ class _Work:
         owner: the actor of each firing, int64 (firings,).
         chains: numbers of the groups of the firings of one group after the other, for each that fires several times.
         recurrence: the bound of the slowest cycle, or None.
+        wave: of each firing, int64 (firings,).
+        modular: whether gates feed gates, or state goes from sample to sample: steps are timed one by one.
         size: how much work a placement is, in firings.
     """
 
@@ -153,6 +157,9 @@ class _Work:
         self.owner = unrolled.owner
         self.chains = [unrolled.firings(number) for number, group in enumerate(graph.groups) if group.firings > 1]
         self.recurrence = recurrence_bound(costs)
+        self.wave = waves(unrolled.graph)
+        state = any(c.initial_tokens for c in unrolled.graph.channels)
+        self.modular = state or int(self.wave[-1]) + 1 > len(unrolled.graph.groups)
         self.size = unrolled.graph.actor_count + _PER_GROUP * len(self.chains and unrolled.graph.groups)
 
 
@@ -231,15 +238,6 @@ class _Tried:
 _TIMED = 6
 
 
-def _check_state(graph: Graph) -> None:
-    for c in graph.channels:
-        if c.initial_tokens:
-            raise ScheduleError(
-                f"{channel_name(graph, c)} carries state from sample to sample, as it is not reset; folding takes "
-                "graphs whose samples do not depend on each other"
-            )
-
-
 @dataclass(frozen=True)
 class _Candidate:
     """A placement of firings with its routes.
@@ -264,9 +262,15 @@ class _Candidate:
 
     @property
     def timing(self) -> Timing:
-        """What finds times for it."""
+        """What finds times for it, layer by layer."""
         costs = self.work.fired
         return Timing(costs.graph, costs.machine, self.node, self.read, self.routes, self.ticks, self.work.chains)
+
+    @property
+    def modulo(self) -> Modulo:
+        """What finds times for it, step by step."""
+        costs, work = self.work.fired, self.work
+        return Modulo(costs.graph, costs.machine, self.node, self.read, self.routes, self.ticks, work.wave, work.chains)
 
     def timed(self, strategy: str, bound: Bound) -> tuple[tuple[int, int, int, int], Schedule]:
         """The schedule, with (period, latency, bytes, nodes) to compare it by.
@@ -274,9 +278,15 @@ class _Candidate:
         Raises:
             InfeasibleError: a node's memory is too small.
         """
-        timing = self.timing
-        period, times = _recurrent(timing, self.bound.ticks) if self.work.chains else _found(timing, self.bound.ticks)
-        slots = allot(self.work.fired, timing, times, period)
+        placed: Placed
+        if self.work.modular:
+            placed = modulo = self.modulo
+            period, times = _modular(modulo, self.estimate)
+        else:
+            placed = timing = self.timing
+            find = _recurrent if self.work.chains else _found
+            period, times = find(timing, self.bound.ticks)
+        slots = allot(self.work.fired, placed, times, period)
         check_memory(self.work.fired, slots)
         key = period, times.latency, int(slots.used.sum()), self.nodes
         return key, _encode(self, strategy, period, times, slots, bound)
@@ -288,6 +298,13 @@ def _found(timing: Timing, period: int, effort: int = EFFORT) -> tuple[int, Time
     while times is None:  # frames of several ticks may not fit between others
         period += max(1, period // 64)
         times = timing.find(period, effort)
+    return period, times
+
+
+def _modular(modulo: Modulo, period: int) -> tuple[int, Times]:
+    """A period from this one on, and times for it."""
+    while (times := modulo.find(period)) is None:
+        period += max(1, period // 64)
     return period, times
 
 
@@ -327,7 +344,7 @@ def _routed(work: _Work, node: Placement, ticks: IntArray) -> _Candidate:
     """
     graph, machine = work.fired.graph, work.costs.machine
     read = readers(graph, node, len(machine.nodes))
-    packed = Packed(graph, machine, node, read)
+    packed = Packed(graph, machine, node, read, work.wave)
     busy = int(np.bincount(node, weights=ticks).max())
     candidates = []
     error: InfeasibleError | None = None
@@ -347,11 +364,26 @@ def _routed(work: _Work, node: Placement, ticks: IntArray) -> _Candidate:
         assert error is not None
         raise error
     best = min(candidates, key=lambda c: c.bound.ticks)
+    if work.modular:
+        return _circled(best)
     if not work.chains:
         return best
     if work.recurrence is not None and work.recurrence.ticks > best.bound.ticks:
         best = replace(best, bound=work.recurrence)
     return replace(best, estimate=max(best.bound.ticks, best.timing.stretch_alone()))
+
+
+def _circled(candidate: _Candidate) -> _Candidate:
+    """A candidate whose bound counts its slowest circle of firings and parcels too."""
+    if not any(c.initial_tokens for c in candidate.work.fired.graph.channels) and not candidate.work.chains:
+        return candidate
+    modulo = candidate.modulo
+    cycle = modulo.cycle
+    ticks = 0 if cycle is None else -(-cycle.ticks // cycle.tokens)
+    if cycle is None or ticks <= candidate.bound.ticks:
+        return candidate
+    bound = circle_bound(candidate.work.fired.graph, modulo.actors_of(cycle), cycle, " and their transport")
+    return replace(candidate, bound=bound, estimate=bound.ticks)
 
 
 #: Trees times nodes beyond which one style of routing must do: the others look at every node for every tree.

@@ -176,6 +176,12 @@ class _Pouring:
         for c in graph.channels_into(group):
             first = first_producers(graph, c)
             made = np.where((made < 0) & (first >= 0), first + graph.first[c.src], made)
+        # A register that copies a register goes where the first of them goes; those in a ring stay on the host.
+        begin, size = int(graph.first[group]), len(made)
+        for _ in range(size.bit_length()):
+            own = (made >= begin) & (made < begin + size)
+            before = made[np.where(own, made - begin, 0)]
+            made = np.where(own & (before >= 0), before, made)
         known = np.maximum.accumulate(np.where(made >= 0, np.arange(len(made)), -1))
         known = np.where(known < 0, np.argmax(made >= 0), known)
         self.placement[graph.first[group] : graph.first[group + 1]] = self.placement[made[known]]

@@ -29,7 +29,7 @@ class Reading(Protocol):
         ...
 
 
-class _Direct:
+class Direct:
     """Consumer j reads pair ``pair[j]``."""
 
     def __init__(self, pair: IntArray) -> None:
@@ -42,7 +42,7 @@ class _Direct:
         np.maximum.at(last, self.pair, end)
 
 
-class _Cases:
+class Cases:
     """Consumers that read the same pairs are one case.
 
     Case i reads ``pair[begin[i]:begin[i + 1]]``, one at least; consumer j belongs to ``case[j]``, -1 where it reads
@@ -99,9 +99,9 @@ class Pairs:
         producers, src = graph.groups[c.src], int(graph.first[c.src])
         if producers.op == "source":
             low = graph.actor_count + int(np.searchsorted(input_actors(graph), a))
-            return _Direct(self.find(np.arange(low, low + size), there))
+            return Direct(self.find(np.arange(low, low + size), there))
         if isinstance(c, OneToOne):
-            return _Direct(self.find(np.arange(src, src + size), there))
+            return Direct(self.find(np.arange(src, src + size), there))
         if isinstance(c, Dense):
             pair = np.arange(self.ptr[src], self.ptr[src + producers.size])
             block = (self.token[pair] - src) // (producers.size // c.blocks)
@@ -109,16 +109,16 @@ class Pairs:
             order = np.argsort(which, kind="stable")
             begin = np.searchsorted(which[order], np.arange(len(cases) + 1))
             wanted = np.arange(size) // (size // c.blocks) * self.nodes + there
-            return _Cases(pair[order], begin, np.searchsorted(cases, wanted))
+            return Cases(pair[order], begin, np.searchsorted(cases, wanted))
         if isinstance(c, Window):
             fields = Fields(c)
             spots, case = np.unique(fields.of * self.nodes + there, return_inverse=True)
             field, at = np.divmod(spots, self.nodes)
             listed = fields.listed(field)
             pair = self.find(src + listed.producer, np.repeat(at, np.diff(listed.begin)))
-            return _Cases(pair, listed.begin, case.reshape(-1))
+            return Cases(pair, listed.begin, case.reshape(-1))
         edges = c.expand(producers.size, size, graph.params)
         order = np.argsort(edges.dst, kind="stable")
         dst = edges.dst[order]
         begin = np.searchsorted(dst, np.arange(size + 1))
-        return _Cases(self.find(src + edges.src[order], there[dst]), begin, np.arange(size))
+        return Cases(self.find(src + edges.src[order], there[dst]), begin, np.arange(size))

@@ -1,7 +1,8 @@
 """Routing: tokens are packed into parcels, and every parcel gets a tree of links from its maker to all its readers.
 
-Tokens made on one node by one layer and read on the same set of other nodes travel together. A token crosses a link at
-most once, however many consumers lie behind it.
+Tokens made on one node by one wave of a layer (:mod:`graphsim.analysis.waves`) and read on the same set of other nodes
+travel together: none of them waits for another. A token crosses a link at most once, however many consumers lie behind
+it.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ FINE_PAIRS = 1 << 17
 
 @dataclass(frozen=True)
 class Routes:
-    """Parcels and their trees. Parcels are sorted by the group that makes their tokens, hops by parcel, parents first.
+    """Parcels and their trees. Parcels are sorted by the wave that makes their tokens, hops by parcel, parents first.
 
     Attributes:
         parcel_node: int32 (parcels,). parcel_ptr: int64 (parcels + 1,). parcel_token: int32. See ``Schedule``.
@@ -66,6 +67,7 @@ class _Class:
     """Parcels that go from one node to the same other nodes."""
 
     group: int
+    wave: int
     root: int
     targets: tuple[int, ...]
     parcels: list[Sequence[int]]
@@ -94,9 +96,9 @@ STYLES = (Style(), Style(spread=True), Style(idle_free=True))
 class Packed:
     """Every token that is read elsewhere, packed into parcels; and what each class of them loads links with."""
 
-    def __init__(self, graph: Graph, machine: Machine, node: Int32Array, read: Readers) -> None:
+    def __init__(self, graph: Graph, machine: Machine, node: Int32Array, read: Readers, wave: IntArray) -> None:
         self.machine, self.busy = machine, set(np.unique(node).tolist())
-        self.classes = _classes(graph, machine, node, read)
+        self.classes = _classes(graph, machine, node, read, wave)
         #: Frames of each class on a link out of its node, and of all that are ready at the same time.
         self.frames: list[int] = []
         together: dict[tuple[int, int], int] = {}
@@ -141,7 +143,7 @@ def route(packed: Packed, enough: int, style: Style = STYLES[0]) -> Routes:
     bursts = [
         i for i, c in enumerate(classes) if c.root in spread or at_once[i] > router.patience(c.root, targets[c.root])
     ]
-    for i in sorted(bursts, key=lambda i: (-frames[i], classes[i].group, classes[i].root)):
+    for i in sorted(bursts, key=lambda i: (-frames[i], classes[i].wave, classes[i].root)):
         router.balanced(classes[i], frames[i] / at_once[i])
     by_root: dict[int, list[_Class]] = {}
     for c in classes:
@@ -153,27 +155,28 @@ def route(packed: Packed, enough: int, style: Style = STYLES[0]) -> Routes:
     return _assemble(machine, classes)
 
 
-def _classes(graph: Graph, machine: Machine, node: Int32Array, read: Readers) -> list[_Class]:
-    """Classes sorted by group, then by their first token."""
+def _classes(graph: Graph, machine: Machine, node: Int32Array, read: Readers, wave: IntArray) -> list[_Class]:
+    """Classes sorted by wave, then by their first token; ``wave``: of each actor."""
     bits, makers = token_bits(graph), token_makers(graph)
     group_of = np.searchsorted(graph.first, makers, side="right") - 1
+    wave_of = wave[makers]
     home = node[makers]
     away = read.node != np.repeat(home, np.diff(read.ptr))
     ptr = np.concatenate([[0], np.cumsum(away)])[read.ptr]
     targets = read.node[away]
     found: dict[tuple[int, int, bytes], list[int]] = {}
     for token in np.flatnonzero(np.diff(ptr)).tolist():
-        key = (int(group_of[token]), int(home[token]), targets[ptr[token] : ptr[token + 1]].tobytes())
+        key = (int(wave_of[token]), int(home[token]), targets[ptr[token] : ptr[token + 1]].tobytes())
         found.setdefault(key, []).append(token)
     widths = sorted({link.frame_bits for link in machine.links})
     coarse = max(1, len(targets) // FINE_PAIRS)
     classes = []
-    for (group, root, names), tokens in sorted(found.items(), key=lambda item: (item[0][0], item[1][0])):
+    for (number, root, names), tokens in sorted(found.items(), key=lambda item: (item[0][0], item[1][0])):
         each = int(bits[tokens[0]])
         size = coarse * _parcel_size(each, widths, len(tokens))
         parcels: list[Sequence[int]] = [tokens[i : i + size] for i in range(0, len(tokens), size)]
         reached = tuple(np.frombuffer(names, np.int32).tolist())
-        classes.append(_Class(group, root, reached, parcels, each * len(parcels[0]), []))
+        classes.append(_Class(int(group_of[tokens[0]]), number, root, reached, parcels, each * len(parcels[0]), []))
     return classes
 
 

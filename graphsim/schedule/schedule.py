@@ -54,6 +54,11 @@ class Schedule:
     local consumer's firing has ended and the last hop from here has been sent. A token that nobody reads needs no slot
     where it is made. Sorted by (node, token).
 
+    State. A firing of iteration n that reads over a channel with d initial tokens reads the token of iteration n - d,
+    and needs it until it has ended, or to the end of the tick in which it starts. Tokens of iterations before 0 are the
+    initial ones: before tick 0 every slot of a token holds all of them, that of iteration -k in copy ``-k mod depth``,
+    k = 1 .. d, d being the most on any channel; so it has d copies at least. No parcel brings them.
+
     Parameters. Every node keeps those of its actors in bytes ``0 .. parameter bytes - 1`` (:func:`parameter_bytes`):
     each list of weights once, however many actors there read it, so that all positions of a filter share it. Slots lie
     above, each in bytes of its own.

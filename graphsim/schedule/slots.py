@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.analysis.costs import Costs, parameter_bytes
-from graphsim.analysis.tokens import token_bits
+from graphsim.analysis.tokens import token_bits, tokens_before
 from graphsim.errors import InfeasibleError
-from graphsim.schedule.timing import Times, Timing, carried
+from graphsim.schedule.placed import Placed, Times, carried
 
 IntArray = npt.NDArray[np.int64]
 Int32Array = npt.NDArray[np.int32]
@@ -27,10 +27,10 @@ class Slots:
     used: IntArray
 
 
-def allot(costs: Costs, timing: Timing, times: Times, period: int) -> Slots:
+def allot(costs: Costs, placed: Placed, times: Times, period: int) -> Slots:
     """Slots for every token on every node that makes, reads or passes it on, from the parameters upwards."""
-    graph, machine, routes, node = timing.graph, timing.machine, timing.routes, timing.node
-    makers, bits, pairs = timing.makers, token_bits(graph), timing.pairs
+    graph, machine, routes, node = placed.graph, placed.machine, placed.routes, placed.node
+    makers, bits, pairs = placed.makers, token_bits(graph), placed.pairs
     tokens, nodes = len(bits), len(machine.nodes)
     links = machine.links
     src = np.array([link.src for link in links], np.int64)[routes.hop_link]
@@ -38,7 +38,7 @@ def allot(costs: Costs, timing: Timing, times: Times, period: int) -> Slots:
     latency = np.array([link.latency for link in links], np.int64)[routes.hop_link]
 
     hop, moved = carried(routes)
-    end = times.start + timing.ticks
+    end = times.start + placed.ticks
     made = np.unique(pairs.token)
     home = node[makers[made]].astype(np.int64)
     pair = np.concatenate([home * tokens + made, dst[hop] * tokens + moved])
@@ -49,10 +49,12 @@ def allot(costs: Costs, timing: Timing, times: Times, period: int) -> Slots:
     free = claim.copy()
     np.maximum.at(free, np.searchsorted(pair, src[hop] * tokens + moved), (times.hop_start + routes.hop_ticks)[hop])
     read_at = np.searchsorted(pair, pairs.node * tokens + pairs.token)
-    free[read_at] = np.maximum(free[read_at], timing.last_readings(end))
+    free[read_at] = np.maximum(free[read_at], placed.last_readings(times.start, period))
 
-    depth = np.maximum(1, -(-(free - claim) // period))
     where, token = np.divmod(pair, tokens)
+    depth = np.maximum(1, -(-(free - claim) // period))
+    # Initial tokens are all there before tick 0.
+    depth = np.maximum(depth, np.append(tokens_before(graph)[0], np.zeros(tokens - graph.actor_count, np.int64))[token])
     size = depth * -(-bits[token] // 8)
     base = parameter_bytes(graph, node, nodes)
     before = np.cumsum(size) - size

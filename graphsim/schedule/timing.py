@@ -23,19 +23,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from graphsim.analysis.tokens import Readers, input_actors, token_makers
+from graphsim.analysis.tokens import Readers, input_actors
 from graphsim.graph import Graph
 from graphsim.machine import Machine
-from graphsim.schedule.reading import Pairs
+from graphsim.schedule.placed import Int32Array, IntArray, Placed, Times
 from graphsim.schedule.route import Routes
 
 if TYPE_CHECKING:
     from graphsim.schedule.calendar import Tables
-
-IntArray = npt.NDArray[np.int64]
-Int32Array = npt.NDArray[np.int32]
 
 #: Margins that are tried when firings are poured, in longest firings of their node.
 _MARGINS = (0, 1, 2, 3, 4, 6, 8)
@@ -47,15 +43,6 @@ _PER_GROUP = 50
 EFFORT = 4_000_000
 #: As many firings and hops cost about as much as what every pass costs besides.
 _PASS = 10_000
-
-
-@dataclass(frozen=True)
-class Times:
-    """Starts of one iteration in ticks: int64 (actors,), int64 (hops,) in the order of the routes; and the latency."""
-
-    start: IntArray
-    hop_start: IntArray
-    latency: int
 
 
 @dataclass(frozen=True)
@@ -79,7 +66,7 @@ class _Kept:
     start: IntArray
 
 
-class Timing:
+class Timing(Placed):
     """Finds times for one placement and its routes.
 
     Args:
@@ -97,9 +84,7 @@ class Timing:
         ticks: IntArray,
         chains: Sequence[IntArray] = (),
     ) -> None:
-        self.graph, self.machine, self.node, self.routes, self.ticks = graph, machine, node, routes, ticks
-        self.makers = token_makers(graph)
-        self.pairs = Pairs(graph, node, self.makers, read, len(machine.nodes))
+        super().__init__(graph, machine, node, read, routes, ticks)
         groups = range(len(graph.groups))
         self._chains = chains
         self._pass_effort = graph.actor_count + _PASS + (_PER_GROUP * len(graph.groups) if chains else 0)
@@ -107,10 +92,8 @@ class Timing:
         self._before = np.full(len(graph.groups), -1, np.int64)
         for chain in chains:
             self._before[chain[1:]] = chain[:-1]
-        self._reading = [[self.pairs.reading(c) for c in graph.channels_into(number)] for number in groups]
         self._tokens = [self._made(number) for number in groups]
         self._hops = np.searchsorted(routes.parcel_group, np.arange(len(graph.groups) + 1))
-        self._deliver_hop, self._deliver_pair = self._deliveries()
         order = np.argsort(node, kind="stable")
         #: Actors that do work, node after node: those of ``_worker[i]`` are ``_busy[_ends[i]:_ends[i + 1]]``.
         self._busy = order[ticks[order] > 0]
@@ -162,7 +145,7 @@ class Timing:
         while True:
             found = self._follow(period, plan, strict=False)
             if found is not None and np.array_equal(found[0][self._busy], plan[self._busy]):
-                return period, Times(found[0], found[1], self._span(found[0]))
+                return period, Times(found[0], found[1], self.span(found[0]))
             period += max(1, period // 32)  # a hop met one of another iteration; in the end none does
 
     def find(self, period: int, effort: int = EFFORT) -> Times | None:
@@ -226,7 +209,7 @@ class Timing:
             start, hop_start, needed = result
             late = (needed > plan) & (self.ticks > 0)
             if not late.any():
-                times = Times(start, hop_start, self._span(start))
+                times = Times(start, hop_start, self.span(start))
                 return (
                     best if best is not None and best.times.latency <= times.latency else _Settled(times, ready, needed)
                 )
@@ -234,7 +217,7 @@ class Timing:
             if turn == 0 or last:
                 strict = self._follow(period, plan, strict=True)
                 if strict is not None:
-                    times = Times(strict[0], strict[1], self._span(strict[0]))
+                    times = Times(strict[0], strict[1], self.span(strict[0]))
                     if best is None or times.latency < best.times.latency:
                         best = _Settled(times, ready, strict[2])
             if last:
@@ -272,13 +255,6 @@ class Timing:
                 first = int(blocking[0])
                 delay[here[needed[here] <= needed[first]]] = (needed[actor] - start[first]) % period
         return delay if delay.any() else None
-
-    def _span(self, start: IntArray) -> int:
-        """Ticks from the first source firing to the end of the last sink firing."""
-        first = self.graph.first
-        ends = start + self.ticks
-        last = max(int(ends[first[g] : first[g + 1]].max()) for g in self.graph.sinks)
-        return last - min(int(start[first[g] : first[g + 1]].min()) for g in self.graph.sources)
 
     def _pack(self, period: int) -> bool:
         """Give the hops of the link that had no room for one fixed residues, back to back in the order of their first
@@ -338,7 +314,7 @@ class Timing:
             result = self._follow(period, plan, strict=True)
             if result is None:
                 break
-            settled = _Settled(Times(result[0], result[1], self._span(result[0])), ready, result[2])
+            settled = _Settled(Times(result[0], result[1], self.span(result[0])), ready, result[2])
             if best is None or settled.times.latency < best.times.latency:
                 best = settled
             if not np.any((result[2] > plan) & (self.ticks > 0)):
@@ -418,7 +394,7 @@ class Timing:
                     cycle, tables.copy(), arrival.copy(), hop_start.copy(), token_end.copy(), start.copy()
                 )
             a, b = int(first[number]), int(first[number + 1])
-            for reading in self._reading[number]:
+            for reading in self.reading[number]:
                 np.maximum(ready[a:b], reading.ready(arrival), out=ready[a:b])
             if (before := int(self._before[number])) >= 0:
                 p, q = int(first[before]), int(first[before + 1])
@@ -463,8 +439,8 @@ class Timing:
         if full >= 0:
             self._full = full
             return False
-        i, j = np.searchsorted(self._deliver_hop, routes.hop_ptr[[low, high]])
-        arrival[self._deliver_pair[i:j]] = hop_end[self._deliver_hop[i:j]]
+        i, j = np.searchsorted(self.deliver_hop, routes.hop_ptr[[low, high]])
+        arrival[self.deliver_pair[i:j]] = hop_end[self.deliver_hop[i:j]]
         return True
 
     def _made(self, number: int) -> tuple[int, int]:
@@ -476,27 +452,3 @@ class Timing:
         fed = graph.channels_from(number)[0].dst
         low = graph.actor_count + int(np.searchsorted(input_actors(graph), graph.first[fed]))
         return low, low + graph.groups[fed].size
-
-    def _deliveries(self) -> tuple[IntArray, IntArray]:
-        """(hop, pair) of every token that a hop brings to a node where it is read, by hop."""
-        hop, token = carried(self.routes)
-        to = np.array([link.dst for link in self.machine.links], np.int64)[self.routes.hop_link[hop]]
-        pair = self.pairs.find(token, to)
-        return hop[pair >= 0], pair[pair >= 0]
-
-    def last_readings(self, end: IntArray) -> IntArray:
-        """End of the last firing that reads each pair, int64 (pairs,); ``end``: of every actor's firing."""
-        graph, last = self.graph, np.zeros(len(self.pairs.token), np.int64)
-        for number in range(len(graph.groups)):
-            for reading in self._reading[number]:
-                reading.release(end[graph.first[number] : graph.first[number + 1]], last)
-        return last
-
-
-def carried(routes: Routes) -> tuple[IntArray, IntArray]:
-    """(hop, token) for every token that a hop carries, by hop; int64."""
-    sizes = np.diff(routes.parcel_ptr)[routes.hop_parcel]
-    hop = np.repeat(np.arange(len(sizes)), sizes)
-    offset = np.arange(len(hop)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    token = routes.parcel_token[routes.parcel_ptr[routes.hop_parcel][hop] + offset]
-    return hop, token.astype(np.int64)

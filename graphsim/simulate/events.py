@@ -23,7 +23,7 @@ from typing import Any, Literal
 import numpy as np
 import simpy
 
-from graphsim.analysis.tokens import input_actors, token_bits
+from graphsim.analysis.tokens import input_actors, token_bits, tokens_before
 from graphsim.errors import ScheduleError, TokenError
 from graphsim.graph import Graph
 from graphsim.schedule.schedule import Schedule
@@ -73,6 +73,10 @@ class _Slot:
         self.iteration[n % self.depth], self.value[n % self.depth] = n, value
         self._notify()
 
+    def hold(self, n: int, value: np.float32, uses: int) -> None:
+        """Iteration n is an initial token, with so many uses."""
+        self.iteration[n % self.depth], self.value[n % self.depth], self.left[n % self.depth] = n, value, uses
+
     def use(self, n: int) -> None:
         """One of the uses of iteration n is over."""
         self.left[n % self.depth] -= 1
@@ -92,13 +96,16 @@ class _Slot:
 
 @dataclass(frozen=True)
 class _Firing:
-    """An actor on its node: ``terms[i]`` is the token of operand i among its distinct ``tokens``."""
+    """An actor on its node: ``terms[i]`` is the token of operand i among its distinct ``tokens``, of which each is that
+    of so many iterations ago as ``late`` says.
+    """
 
     actor: int
     node: int
     ticks: int
     prepared: Prepared | None
     tokens: tuple[int, ...]
+    late: tuple[int, ...]
     terms: np.ndarray[Any, np.dtype[np.int64]]
     made: tuple[int, ...]
 
@@ -123,14 +130,13 @@ class EventsEngine:
         mode: ``calendar`` or ``self_timed``, see the module's docstring.
 
     Raises:
-        SimulationError: state goes from sample to sample.
         ScheduleError: the schedule is for another graph, or its calendars cannot be loaded.
     """
 
     name = "events"
 
     def __init__(self, graph: Graph, schedule: Schedule, *, mode: Mode = "calendar") -> None:
-        self.form = Form(graph, self.name)
+        self.form = Form(graph, self.name, state=True)
         verdict = verify_calendars(graph, schedule)
         if not verdict.ok:
             raise ScheduleError(f"events: these calendars cannot be executed: {verdict.violations[0].message}")
@@ -139,8 +145,11 @@ class EventsEngine:
         self.firings = _firings(graph, schedule)
         self.hops = _hops(graph, schedule)
         self.uses: dict[tuple[int, int], int] = {}
+        #: How many iterations later each firing on a node reads a token.
+        self.readings: dict[tuple[int, int], list[int]] = {}
         for firing in self.firings:
-            for token in firing.tokens:
+            for token, late in zip(firing.tokens, firing.late, strict=True):
+                self.readings.setdefault((firing.node, token), []).append(late)
                 self.uses[firing.node, token] = self.uses.get((firing.node, token), 0) + 1
         for hop in self.hops:
             for token in hop.tokens:
@@ -176,13 +185,15 @@ def _firings(graph: Graph, schedule: Schedule) -> list[_Firing]:
         ticks = schedule.machine.nodes[node].ticks(actor.work)
         if actor.group.op == "source":
             made = tuple(inputs[int(a)] for a in actor.consumers)
-            found.append(_Firing(actor.id, node, ticks, None, (), np.empty(0, np.int64), made))
+            found.append(_Firing(actor.id, node, ticks, None, (), (), np.empty(0, np.int64), made))
             continue
         prepared = prepare(actor)
         producers = np.array([inputs[actor.id]]) if actor.id in inputs else prepared.producers
-        tokens, terms = np.unique(producers, return_inverse=True)
-        read = tuple(int(t) for t in tokens)
-        found.append(_Firing(actor.id, node, ticks, prepared, read, terms.reshape(-1), (actor.id,)))
+        into = graph.channels_into(actor.group_number)
+        delays = np.array([into[edge.port].initial_tokens for edge in actor.inputs], np.int64)
+        read, terms = np.unique(np.stack([delays, producers]), axis=1, return_inverse=True)
+        late, tokens = (tuple(row) for row in read.tolist())
+        found.append(_Firing(actor.id, node, ticks, prepared, tokens, late, terms.reshape(-1), (actor.id,)))
     return found
 
 
@@ -216,8 +227,11 @@ class _World:
         self.sink_ticks = np.zeros(self.samples, np.int64)
         self.sinks_left = [sum(graph.groups[i].size for i in graph.sinks)] * self.samples
         self.slots: dict[tuple[int, int], _Slot] = {}
+        count, value = tokens_before(graph)
         for v, token, depth in zip(s.slot_node.tolist(), s.slot_token.tolist(), s.slot_depth.tolist(), strict=True):
-            self.slots[v, token] = _Slot(self.env, depth, engine.uses.get((v, token), 0))
+            slot = self.slots[v, token] = _Slot(self.env, depth, engine.uses.get((v, token), 0))
+            for back in range(1, int(count[token]) + 1 if token < graph.actor_count else 1):
+                slot.hold(-back, value[token], sum(late >= back for late in engine.readings.get((v, token), ())))
         self.wires = [
             simpy.Resource(self.env, (1 + link.latency) * link.frames_per_tick) for link in self.machine.links
         ]
@@ -281,14 +295,14 @@ class _World:
         for firing, n, tick in self._calendar(firings, starts):
             yield from self._until(tick)
             operands = [self._slot(firing.node, token, tick, firing) for token in firing.tokens]
-            for token, slot in zip(firing.tokens, operands, strict=True):
-                if not slot.has(n):
-                    yield from self._await(who, slot, n, tick, firing, token, False)
+            for token, late, slot in zip(firing.tokens, firing.late, operands, strict=True):
+                if not slot.has(n - late):
+                    yield from self._await(who, slot, n - late, tick, firing, token, False)
             result = self._compute(firing, n, operands)
             if firing.ticks:
                 yield self.env.timeout(firing.ticks)
-            for slot in operands:
-                slot.use(n)
+            for late, slot in zip(firing.late, operands, strict=True):
+                slot.use(n - late)
             for token, value in zip(firing.made, result, strict=False):
                 target = self.slots.get((firing.node, token))
                 if target is not None:
@@ -304,7 +318,8 @@ class _World:
             source = self.graph.sources.index(self.graph.actor(firing.actor).group_number)
             sample: FloatArray = self.given[source][n]
             return sample
-        values = np.array([slot.value[n % slot.depth] for slot in operands], np.float32)
+        read = zip(firing.late, operands, strict=True)
+        values = np.array([slot.value[(n - late) % slot.depth] for late, slot in read], np.float32)
         return fire(firing.prepared, firing.prepared.weights * values[firing.terms])
 
     def _record(self, firing: _Firing, n: int, result: FloatArray) -> None:

@@ -35,13 +35,15 @@ def _needs(facts: Facts) -> _Needs:
     for c in graph.channels:
         sizes = graph.groups[c.src].size, graph.groups[c.dst].size
         maker, reader = int(graph.first[c.src]), int(graph.first[c.dst])
-        delay = c.initial_tokens * facts.period  # an edge with d initial tokens reads what was made d iterations ago
+        # An edge with d initial tokens reads what was made d iterations ago, and needs it for a tick at least.
+        delay = c.initial_tokens * facts.period
+        until = np.maximum(facts.end, facts.start + 1) if c.initial_tokens else facts.end
         if isinstance(c, Dense) and graph.groups[c.src].op != "source":
             rows, columns = sizes[0] // c.blocks, sizes[1] // c.blocks
             readers = slice(reader, reader + sizes[1])
             block = np.arange(sizes[1]) // columns
             spots = _gather(
-                block * len(facts.machine.nodes) + facts.node[readers], facts.start[readers], facts.end[readers]
+                block * len(facts.machine.nodes) + facts.node[readers], facts.start[readers], until[readers]
             )
             blocks, nodes = np.divmod(spots.pair, len(facts.machine.nodes))
             token = (maker + blocks * rows)[:, None] + np.arange(rows)
@@ -49,13 +51,13 @@ def _needs(facts: Facts) -> _Needs:
             parts.append(_Needs(pair, np.repeat(spots.first, rows) + delay, np.repeat(spots.last, rows) + delay))
             continue
         if isinstance(c, Window):
-            parts.append(_window_needs(facts, c, maker, reader, delay))
+            parts.append(_window_needs(facts, c, maker, reader, delay, until))
             continue
         edges = c.expand(*sizes, graph.params)
         actor = reader + edges.dst
         token = facts.token_of_input(actor) if graph.groups[c.src].op == "source" else maker + edges.src
         pair = facts.node[actor] * facts.tokens + token
-        parts.append(_gather(pair, facts.start[actor] + delay, facts.end[actor] + delay))
+        parts.append(_gather(pair, facts.start[actor] + delay, until[actor] + delay))
     empty = np.empty(0, np.int64)
     return _gather(*(np.concatenate([empty, *(part[i] for part in parts)]) for i in range(3)))
 
@@ -64,7 +66,7 @@ def _needs(facts: Facts) -> _Needs:
 _AT_ONCE = 1 << 22
 
 
-def _window_needs(facts: Facts, c: Window, maker: int, reader: int, delay: int) -> _Needs:
+def _window_needs(facts: Facts, c: Window, maker: int, reader: int, delay: int, until: IntArray) -> _Needs:
     """What a window reads: consumers on one node at one place of the window need the same tokens and are merged first.
 
     A consumer's place is its coordinates but for those along which the window does not move.
@@ -77,7 +79,7 @@ def _window_needs(facts: Facts, c: Window, maker: int, reader: int, delay: int) 
         at = np.arange(axis.consumers).reshape([-1 if i == number else 1 for i in range(len(axes))])
         place = place * extent + (at if axis.stride else 0)
     nodes = len(facts.machine.nodes)
-    spots = _gather(place.ravel() * nodes + facts.node[actors], facts.start[actors], facts.end[actors])
+    spots = _gather(place.ravel() * nodes + facts.node[actors], facts.start[actors], until[actors])
     step = dict.fromkeys(range(len(axes)), 1)  # how far apart producers are along an axis
     inner = 1
     for number in reversed(c.order or range(len(axes))):

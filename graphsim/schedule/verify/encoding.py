@@ -30,9 +30,23 @@ def check_graph(graph: Graph, schedule: Schedule, found: Findings) -> None:
         )
     found.checked("rates that unrolling makes one token per firing", len(graph.channels))
     try:
-        unroll(graph)
+        graph = unroll(graph).graph
     except GraphError as error:
         found.add("rates", str(error))
+        return
+    found.checked(
+        "initial tokens that are the same for all consumers", sum(c.initial_tokens > 0 for c in graph.channels)
+    )
+    known: dict[int, bytes] = {}
+    for c in graph.channels:
+        if not c.initial_tokens:
+            continue
+        group, value = graph.groups[c.src], np.zeros(graph.groups[c.src].size, np.float32)
+        if c.initial is not None:
+            given = graph.params[c.initial.name].astype(np.float32).reshape(-1)
+            value += given[np.arange(group.size) // c.initial.inner % given.size]
+        if known.setdefault(c.src, value.tobytes()) != value.tobytes():
+            found.add("initial", f"{group.name} has initial tokens of different values on two of its bundles")
 
 
 def check_encoding(graph: Graph, schedule: Schedule, found: Findings) -> None:

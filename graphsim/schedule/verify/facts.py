@@ -27,8 +27,8 @@ class Facts:
     """What follows from graph, machine and schedule, before anything is compared.
 
     Token t is made by actor ``maker[t]`` (-1: no such token, a source's own id) and has ``bits[t]`` bits (0: nobody
-    consumes it). Actors are firings, those of the unrolled graph. A (node, token) pair is one integer, ``node * tokens
-    + token``.
+    consumes it); ``before[t]`` of them are there before the first is made. Actors are firings, those of the unrolled
+    graph. A (node, token) pair is one integer, ``node * tokens + token``.
     """
 
     def __init__(self, original: Graph, unrolled: Unrolled, schedule: Schedule) -> None:
@@ -45,6 +45,10 @@ class Facts:
         self.tokens = graph.actor_count + len(self.inputs)
         self.maker, self.bits = self._tokens()
         self.bytes = -(-self.bits // 8)
+        self.before = np.zeros(self.tokens, np.int64)
+        for c in graph.channels:
+            made = slice(int(graph.first[c.src]), int(graph.first[c.src + 1]))
+            self.before[made] = np.maximum(self.before[made], c.initial_tokens)
 
         self.parcel_node = schedule.parcel_node.astype(np.int64)
         self.parcel_size = np.diff(schedule.parcel_ptr).astype(np.int64)

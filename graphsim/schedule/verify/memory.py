@@ -42,6 +42,16 @@ def check_slots(facts: Facts, held: Held, found: Findings) -> None:
         ),
     )
 
+    found.checked("slots that hold all initial tokens at once", int((facts.before > 0).sum()))
+    found.add_all(
+        "initial",
+        depth < facts.before[slot_token],
+        lambda i: (
+            f"{facts.pair_name(int(pair[i]))} has {depth[i]} copies; {facts.before[slot_token[i]]} initial tokens are "
+            "there before tick 0"
+        ),
+    )
+
     parameters = parameter_bytes(facts)
     end = address + depth * facts.bytes[slot_token]
     found.checked("slots that share no byte with another or with the parameters", len(pair))

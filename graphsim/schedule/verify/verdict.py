@@ -34,6 +34,7 @@ Kind = Literal[
     "duplicate",  # a token that gets to one node twice
     "slot",  # no slot, two slots, or one for a token that is never there
     "slot depth",  # a slot that is written again while its token is live
+    "initial",  # initial tokens that are not all there at the start, or of two values
     "slot overlap",  # two slots, or a slot and the parameters, in the same bytes
     "memory",  # bytes beyond the node's memory
     "bound",  # a period below a bound that is recorded as proved

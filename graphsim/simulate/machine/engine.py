@@ -45,7 +45,7 @@ class MachineEngine:
     are those of source firings and of ends of sink firings as they happen, prologue and epilogue included.
 
     Raises:
-        SimulationError: state goes from sample to sample, or the schedule keeps too much in flight.
+        SimulationError: the schedule keeps too much in flight.
         ScheduleError: the schedule is for another graph, or its calendars cannot be loaded.
     """
 
@@ -55,7 +55,7 @@ class MachineEngine:
         import graphsim.native  # noqa: F401 - first, as it says what is wrong with Numba's settings
         from graphsim.simulate.machine.interpreter import advance  # compiles, or loads what is compiled
 
-        self._form = Form(graph, self.name)
+        self._form = Form(graph, self.name, state=True)
         self._advance = advance
         verdict = verify_calendars(graph, schedule)
         if not verdict.ok:
@@ -91,6 +91,7 @@ class MachineEngine:
         source_ticks = np.full(n, np.iinfo(np.int64).max, np.int64)
         sink_ticks = np.zeros(n, np.int64)
         words, transit = np.full(p.cells, EMPTY, np.uint64), np.zeros(max(1, p.transit), np.uint64)
+        words[p.initial_cell] = p.initial_word
         scratch = np.zeros(max(1, p.scratch), np.float32)
         rings = np.zeros(p.stages * len(p.depths), np.uint64)
         status = np.zeros(5, np.int64)
@@ -104,7 +105,7 @@ class MachineEngine:
             self._fill(rows, given, row, min(end, n))
             failed = self._advance(
                 first, end, n, p.period, p.stages, p.tokens, graph.actor_count, row,
-                p.events, p.event_tick, p.depths, rings, p.runs, p.segments, p.weights,
+                p.events, p.event_tick, p.depths, p.delays, rings, p.runs, p.segments, p.weights,
                 actors, p.arguments, p.bias, p.divisor,
                 words, words.view(np.float32), transit, transit.view(np.float32), scratch,
                 rows, outputs.memory, source_ticks, sink_ticks, status,
@@ -138,8 +139,10 @@ def _message(graph: Graph, schedule: Schedule, p: Program, status: npt.NDArray[n
         link = int(schedule.hop_link[who - graph.actor_count])
         node, what = machine.links[link].src, f"link {machine.link_name(link)} sends"
     # Tags are numbers of tokens modulo 2**32: what was found is the one nearest to what was expected.
-    token = (expected - iteration * p.tokens) % 2**32
-    nearest = iteration * p.tokens + token + (found - expected + 2**31) % 2**32 - 2**31
+    # What is read of an earlier iteration is that many times the number of tokens below this one's.
+    back, token = divmod((expected - iteration * p.tokens + 2**31) % 2**32 - 2**31, p.tokens)
+    wanted = iteration + back
+    nearest = wanted * p.tokens + token + (found - expected + 2**31) % 2**32 - 2**31
     if cell == NO_SLOT:
         why = "is lost: it has no slot in the memory of this node"
     elif cell == ON_PARAMETERS:
@@ -148,12 +151,12 @@ def _message(graph: Graph, schedule: Schedule, p: Program, status: npt.NDArray[n
         why = "is late or lost: nothing is in its slot"
     elif nearest % p.tokens != token:
         why = f"is overwritten: in its slot is iteration {nearest // p.tokens} of {_token(graph, nearest % p.tokens)}"
-    elif nearest < iteration * p.tokens:
+    elif nearest < wanted * p.tokens:
         why = f"is late or lost: in its slot is still iteration {nearest // p.tokens}, which is stale"
     else:
         why = f"is overwritten: in its slot is iteration {nearest // p.tokens} already"
     place = f"tick {tick}, node {machine.nodes[node].name}"
-    return f"{place}: {what} iteration {iteration} of {_token(graph, token)}, which {why}"
+    return f"{place}: {what} iteration {wanted} of {_token(graph, token)}, which {why}"
 
 
 def _token(graph: Graph, token: int) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from graphsim.graph.ops import ACTIVATIONS, OPS, argmax, dot, lookup, select, sparsemax
+from graphsim.graph.ops import ACTIVATIONS, OPS, argmax, dot, lookup, lut, select, sparsemax
 from graphsim.native import entry, jit, jit_call, native
 from graphsim.simulate.machine.program import (
     ACTIVATION,
@@ -46,6 +46,7 @@ from graphsim.simulate.machine.program import (
     TABLE,
     TERM,
     TOKEN,
+    TRUTH,
     WHO,
     WRITE,
 )
@@ -55,7 +56,7 @@ FAILED_EVENT, FAILED_PERIOD, FAILED_TAG, FAILED_FOUND, FAILED_CELL = range(5)
 
 _LINEAR, _SUM, _MEAN = (OP_CODES[op] for op in ("linear", "sum", "mean"))
 _ARGMAX, _COLLECT, _SPARSEMAX = (OP_CODES[op] for op in ("argmax", "collect", "sparsemax"))
-_DOT, _SELECT, _LOOKUP = (OP_CODES[op] for op in ("dot", "select", "lookup"))
+_DOT, _SELECT, _LOOKUP, _LUT = (OP_CODES[op] for op in ("dot", "select", "lookup", "lut"))
 
 # Words, cells and places in transit are unsigned, so that indexing need not look for negative numbers.
 _EMPTY, _VALUE_BITS, _HALF = np.uint64(EMPTY), np.uint64(2**32 - 1), np.uint64(32)
@@ -63,7 +64,7 @@ _ONE, _TWO, _NEXT_TAG = np.uint64(1), np.uint64(2), np.uint64(2**32)
 #: Which half of a word, seen as two float32, is the value.
 _VALUE = np.uint64(0 if sys.byteorder == "little" else 1)
 
-_argmax, _sparsemax, _dot, _select, _lookup = (native(f) for f in (argmax, sparsemax, dot, select, lookup))
+_argmax, _sparsemax, _dot, _select, _lookup, _lut = (native(f) for f in (argmax, sparsemax, dot, select, lookup, lut))
 
 
 def _choose(head: str, cases: dict[int, tuple[Callable[..., Any], str]], otherwise: str) -> Callable[..., Any]:
@@ -219,6 +220,8 @@ def _fire(
             acc = _select(scratch[0], scratch[1], scratch[2])
         elif op == _LOOKUP:
             acc = _lookup(weights[actor[TABLE] : actor[TABLE] + actor[ENTRIES]], scratch[0])
+        elif op == _LUT:
+            acc = _lut(actor[TRUTH], scratch[: max(k, 0)])
         else:
             for i in range(1, k):
                 acc = _step(op, acc, scratch[i])
@@ -234,7 +237,7 @@ def _fire(
 
 @entry(
     "int64(int64, int64, int64, int64, int64, uint64, int64, int64,"
-    " uint32[:, ::1], int64[::1], int64[::1], uint64[::1], uint32[:, ::1], int64[:, ::1], float32[::1],"
+    " uint32[:, ::1], int64[::1], int64[::1], int64[::1], uint64[::1], uint32[:, ::1], int64[:, ::1], float32[::1],"
     " int64[:, ::1], float64[:, ::1], float32[::1], float32[::1],"
     " uint64[::1], float32[::1], uint64[::1], float32[::1], float32[::1],"
     " float32[:, ::1], float32[::1], int64[::1], int64[::1], int64[::1])"
@@ -242,7 +245,7 @@ def _fire(
 def advance(
     first_period: Any, end_period: Any, samples: Any, period: Any, stages: Any, tokens: Any, first_element: Any,
     first_row: Any,
-    events: Any, event_tick: Any, depths: Any, rings: Any, runs: Any, segments: Any, weights: Any,
+    events: Any, event_tick: Any, depths: Any, delays: Any, rings: Any, runs: Any, segments: Any, weights: Any,
     actors: Any, arguments: Any, bias: Any, divisor: Any,
     words: Any, values: Any, transit: Any, results: Any, scratch: Any,
     inputs: Any, outputs: Any, source_ticks: Any, sink_ticks: Any, status: Any,
@@ -259,7 +262,7 @@ def advance(
     for k in range(first_period, end_period):
         newest = k % stages
         for d in range(kinds):
-            rings[newest * kinds + d] = k % depths[d]
+            rings[newest * kinds + d] = (k - delays[d]) % depths[d]
         for e in range(len(events)):
             stage = np.int64(events[e, STAGE])
             n = k - stage

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.analysis.fields import Fields
-from graphsim.analysis.tokens import input_actors, token_bits, token_makers
+from graphsim.analysis.tokens import input_actors, token_bits, token_makers, tokens_before
 from graphsim.errors import SimulationError
 from graphsim.graph import Channel, Dense, Graph, Window
 from graphsim.graph.ops import ACTIVATIONS, OPS, SINKS
@@ -27,8 +27,8 @@ KIND, STAGE, WHO, AT, AT_RING, LENGTH, MOVED = range(7)
 CELL, STRIDE, TOKEN, COUNT, RING, SIZE, TERM = range(7)
 #: Columns of the actor table.
 (
-    OP, ACTIVATION, SEGMENT, SEGMENT_END, WIDTH, HAS_BIAS, HAS_DIVISOR, TABLE, ENTRIES, OUT, OUT_STRIDE, COLUMNS,
-) = range(12)  # fmt: skip
+    OP, ACTIVATION, SEGMENT, SEGMENT_END, WIDTH, HAS_BIAS, HAS_DIVISOR, TABLE, ENTRIES, TRUTH, OUT, OUT_STRIDE, COLUMNS,
+) = range(13)  # fmt: skip
 
 #: Ops and activations as the interpreter knows them.
 OP_CODES = {op: code for code, op in enumerate(OPS)}
@@ -58,13 +58,19 @@ class Program:
 
     Runs. A list of tokens in a node's memory is a list of runs, rows ``[cell, stride, first token, count, ring, size,
     term]``: token ``first + i`` of iteration n is in ``size`` cells from ``cell + i * stride + (n mod depth) * size``
-    on, where ``depth = depths[ring]``. Tokens that cannot be there are runs in ``NO_SLOT`` or ``ON_PARAMETERS``, cells
+    on, where ``depth = depths[ring]``. What a firing reads over a channel with d initial tokens is that of iteration
+    n - d: its ring says so, ``delays[ring] = d``, and ``first token`` is d times the number of tokens less, modulo
+    2**32. Tokens that cannot be there are runs in ``NO_SLOT`` or ``ON_PARAMETERS``, cells
     that are never written. ``term`` is what the run's first token is of its operands: where a window is cut off at a
     border, terms are left out.
 
+    Initial tokens. Before the first tick, ``initial_word`` is in the cells ``initial_cell``: iterations -1, -2 and so
+    on of the tokens that have some, in all their slots.
+
     Segments. An actor's operands, port by port: rows ``[first run, end run, weight of term 0]`` (-1: no weights).
 
-    Tables. An actor of op lookup chooses from ``entries`` elements of ``weights`` from ``table`` on.
+    Tables. An actor of op lookup chooses from ``entries`` elements of ``weights`` from ``table`` on; ``truth`` is the
+    table of a gate.
 
     Transit. Values on their way: results of firings that have not ended, parcels on links. An event's are the
     ``length`` values from ``at + (n mod depth) * length`` on, where ``depth = depths[at ring]``.
@@ -91,6 +97,9 @@ class Program:
     event_tick: Int64Array
     tokens: int
     depths: Int64Array
+    delays: Int64Array
+    initial_cell: Int64Array
+    initial_word: npt.NDArray[np.uint64]
     runs: UInt32Array
     segments: Int64Array
     weights: FloatArray
@@ -118,8 +127,9 @@ def compile_program(graph: Graph, schedule: Schedule) -> Program:
     transit = _add_firings(graph, schedule, actors, line)
     transit = _add_hops(graph, schedule, transit, line)
     events, event_tick = line.compiled(schedule.period, memory)
+    initial_cell, initial_word = memory.initial(graph)
     stages = 1 + int(events[:, STAGE].max())
-    if stages * len(memory.depths) > MOST_STAGES or transit > MOST_CELLS:
+    if stages * len(memory.rings) > MOST_STAGES or transit > MOST_CELLS:
         raise SimulationError(
             f"machine: {stages:,} iterations and {transit:,} tokens on links are in flight at once, more than this "
             f"engine holds; give the schedule a longer period or shorter links"
@@ -130,7 +140,10 @@ def compile_program(graph: Graph, schedule: Schedule) -> Program:
         events=events,
         event_tick=event_tick,
         tokens=memory.tokens,
-        depths=np.array(memory.depths, np.int64),
+        depths=np.array([depth for depth, _ in memory.rings], np.int64),
+        delays=np.array([delay for _, delay in memory.rings], np.int64),
+        initial_cell=initial_cell,
+        initial_word=initial_word,
         runs=runs,
         segments=segments,
         weights=weights,
@@ -180,24 +193,38 @@ class _Memory:
         self.slot_depth = np.where(address < 0, 1, s.slot_depth).astype(np.int64)
         self.size = np.where(address < 0, 1, size // unit)
         self.cell = np.where(address < 0, ON_PARAMETERS, self.node_cell[s.slot_node] + address // unit)
-        self.depths: list[int] = [1]
+        #: Depth and delay of each kind of ring.
+        self.rings: list[tuple[int, int]] = [(1, 0)]
 
-    def ring(self, depth: Int64Array) -> Int64Array:
-        """The numbers of these depths in the list of depths, which grows as needed."""
+    def ring(self, depth: Int64Array, delay: int = 0) -> Int64Array:
+        """The numbers of rings of these depths that are read so many iterations later; the list grows as needed."""
         distinct, which = np.unique(depth, return_inverse=True)
-        for d in distinct.tolist():
-            if d not in self.depths:
-                self.depths.append(d)
-        numbers = np.array([self.depths.index(d) for d in distinct.tolist()], np.int64)
+        kinds = [(d, delay) for d in distinct.tolist()]
+        self.rings += [kind for kind in kinds if kind not in self.rings]
+        numbers = np.array([self.rings.index(kind) for kind in kinds], np.int64)
         found: Int64Array = numbers[which.reshape(-1)]
         return found
 
+    def initial(self, graph: Graph) -> tuple[Int64Array, npt.NDArray[np.uint64]]:
+        """The cells that hold initial tokens before the first tick, and the words in them."""
+        count, value = tokens_before(graph)
+        token = self.pair % self.tokens
+        there = token < graph.actor_count
+        many = np.where(there & (self.cell >= FIRST_CELL), count[np.where(there, token, 0)], 0)
+        slot, back = np.repeat(np.arange(len(token)), many), 1 + _ramp(many)
+        first = self.cell[slot] + -back % self.slot_depth[slot] * self.size[slot]
+        size = self.size[slot]
+        tag = (token[slot] - back * self.tokens) % 2**32
+        word = tag.astype(np.uint64) << np.uint64(32) | value[token[slot]].view(np.uint32).astype(np.uint64)
+        return np.repeat(first, size) + _ramp(size), np.repeat(word, size)
+
     def runs(
-        self, node: Int64Array, token: Int64Array, ptr: Int64Array, term: Int64Array
+        self, node: Int64Array, token: Int64Array, ptr: Int64Array, term: Int64Array, delay: int = 0
     ) -> tuple[Int64Array, Int64Array]:
         """The runs of lists of tokens, where list i is entries ``ptr[i]:ptr[i + 1]``; and where each list's begin.
 
-        ``term`` is what each token is of its list; tokens of one run have consecutive ones.
+        ``term`` is what each token is of its list; tokens of one run have consecutive ones. ``delay``: of how many
+        iterations ago they are.
         """
         cell, size, depth = np.full_like(token, NO_SLOT), np.ones_like(token), np.ones_like(token)
         if len(self.pair):
@@ -212,7 +239,7 @@ class _Memory:
         joins[ptr[:-1][np.diff(ptr) > 0]] = False
         first = np.flatnonzero(~joins)
         count = np.diff(np.append(first, len(token)))
-        columns = [cell, depth * size, token, self.ring(depth), size, term]
+        columns = [cell, depth * size, (token - delay * self.tokens) % 2**32, self.ring(depth, delay), size, term]
         cell, stride, token, ring, size, term = (column[first] for column in columns)
         return np.stack([cell, stride, token, count, ring, size, term], axis=1), np.searchsorted(first, ptr)
 
@@ -261,7 +288,7 @@ def _operands(
 
 def _operand_runs(graph: Graph, channel: Channel, node: Int64Array, memory: _Memory) -> tuple[Int64Array, Int64Array]:
     """Runs of operands, and the first and the end one of every consumer, int64 (consumers, 2)."""
-    maker = int(graph.first[channel.src])
+    maker, late = int(graph.first[channel.src]), channel.initial_tokens
     sizes = graph.groups[channel.src].size, graph.groups[channel.dst].size
     if isinstance(channel, Dense) and graph.groups[channel.src].op != "source":
         # Consumers in the same block and on the same node have the same operands: one list for all of them.
@@ -271,7 +298,7 @@ def _operand_runs(graph: Graph, channel: Channel, node: Int64Array, memory: _Mem
         block, at = np.divmod(spots, len(memory.node_cell))
         token = (maker + block * rows)[:, None] + np.arange(rows)
         ptr = rows * np.arange(len(spots) + 1)
-        runs, bounds = memory.runs(np.repeat(at, rows), token.ravel(), ptr, np.tile(np.arange(rows), len(spots)))
+        runs, bounds = memory.runs(np.repeat(at, rows), token.ravel(), ptr, np.tile(np.arange(rows), len(spots)), late)
         return runs, np.stack([bounds[:-1], bounds[1:]], axis=1)[which.reshape(-1)]
     if isinstance(channel, Window):
         fields = Fields(channel)
@@ -279,14 +306,14 @@ def _operand_runs(graph: Graph, channel: Channel, node: Int64Array, memory: _Mem
         field, at = np.divmod(spots, len(memory.node_cell))
         listed = fields.listed(field)
         at = np.repeat(at, np.diff(listed.begin))
-        runs, bounds = memory.runs(at, maker + listed.producer, listed.begin, listed.term)
+        runs, bounds = memory.runs(at, maker + listed.producer, listed.begin, listed.term, late)
         return runs, np.stack([bounds[:-1], bounds[1:]], axis=1)[which.reshape(-1)]
     edges = channel.expand(*sizes, graph.params)
     token = maker + edges.src
     if graph.groups[channel.src].op == "source":
         token = _element(graph, int(graph.first[channel.dst]) + edges.dst)
     fan_in = channel.fan_in(*sizes, graph.params)
-    runs, bounds = memory.runs(node[edges.dst], token, _bounds(fan_in), _ramp(fan_in))
+    runs, bounds = memory.runs(node[edges.dst], token, _bounds(fan_in), _ramp(fan_in), late)
     return runs, np.stack([bounds[:-1], bounds[1:]], axis=1)
 
 
@@ -334,6 +361,8 @@ def _describe(graph: Graph, actors: Int64Array) -> tuple[npt.NDArray[np.float64]
                 bias[at], rows[:, HAS_BIAS] = values, 1
             elif role == "divisor":
                 divisor[at], rows[:, HAS_DIVISOR] = values, 1
+            elif role == "truth":
+                rows[:, TRUTH] = graph.params[ref.name][(local // ref.inner) % len(array)]
             elif role == "alpha":
                 arguments[at, 0], given = values, 1
         arguments[at, given : given + len(group.activation_args)] = group.activation_args

@@ -1,0 +1,83 @@
+"""A placement with its routes, as what finds times for it sees it: who reads what where, and which hop brings it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from graphsim.analysis.tokens import Readers, token_makers
+from graphsim.graph import Graph
+from graphsim.machine import Machine
+from graphsim.schedule.reading import Pairs
+from graphsim.schedule.route import Routes
+
+IntArray = npt.NDArray[np.int64]
+Int32Array = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Times:
+    """Starts of one iteration in ticks: int64 (actors,), int64 (hops,) in the order of the routes; and the latency."""
+
+    start: IntArray
+    hop_start: IntArray
+    latency: int
+
+
+class Placed:
+    """Actors on nodes, and the parcels between them.
+
+    Attributes:
+        ticks: of each actor's firing, int64 (actors,).
+        makers: the actor that makes each token, int32 (tokens,).
+        pairs: (token, node) pairs that are read.
+        reading: for each group, what each bundle into it reads, in the order of the ports.
+        deliver_hop, deliver_pair: of every token that a hop brings to a node where it is read, by hop; int64.
+    """
+
+    def __init__(
+        self, graph: Graph, machine: Machine, node: Int32Array, read: Readers, routes: Routes, ticks: IntArray
+    ) -> None:
+        self.graph, self.machine, self.node, self.routes, self.ticks = graph, machine, node, routes, ticks
+        self.makers = token_makers(graph)
+        self.pairs = Pairs(graph, node, self.makers, read, len(machine.nodes))
+        groups = range(len(graph.groups))
+        self.reading = [[self.pairs.reading(c) for c in graph.channels_into(number)] for number in groups]
+        hop, token = carried(routes)
+        to = np.array([link.dst for link in machine.links], np.int64)[routes.hop_link[hop]]
+        pair = self.pairs.find(token, to)
+        self.deliver_hop, self.deliver_pair = hop[pair >= 0], pair[pair >= 0]
+
+    def span(self, start: IntArray) -> int:
+        """Ticks from the first source firing to the end of the last sink firing."""
+        first = self.graph.first
+        ends = start + self.ticks
+        last = max(int(ends[first[g] : first[g + 1]].max()) for g in self.graph.sinks)
+        return last - min(int(start[first[g] : first[g + 1]].min()) for g in self.graph.sources)
+
+    def last_readings(self, start: IntArray, period: int) -> IntArray:
+        """Until when each pair of iteration 0 is read, int64 (pairs,); ``start``: of every actor's firing.
+
+        What is read d iterations later is needed d periods longer, and through the tick in which that firing starts.
+        """
+        graph, last = self.graph, np.zeros(len(self.pairs.token), np.int64)
+        for number in range(len(graph.groups)):
+            at = slice(int(graph.first[number]), int(graph.first[number + 1]))
+            end = start[at] + self.ticks[at]
+            for c, reading in zip(graph.channels_into(number), self.reading[number], strict=True):
+                if c.initial_tokens:
+                    reading.release(np.maximum(end, start[at] + 1) + c.initial_tokens * period, last)
+                else:
+                    reading.release(end, last)
+        return last
+
+
+def carried(routes: Routes) -> tuple[IntArray, IntArray]:
+    """(hop, token) for every token that a hop carries, by hop; int64."""
+    sizes = np.diff(routes.parcel_ptr)[routes.hop_parcel]
+    hop = np.repeat(np.arange(len(sizes)), sizes)
+    offset = np.arange(len(hop)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    token = routes.parcel_token[routes.parcel_ptr[routes.hop_parcel][hop] + offset]
+    return hop, token.astype(np.int64)

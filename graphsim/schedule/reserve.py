@@ -1,0 +1,192 @@
+"""Modulo reservation, native: firings and hops in the cyclic tables of nodes and links, loops first.
+
+Importing this module compiles its entry points, or loads them from disk where they were compiled before.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from graphsim.native import entry, jit_call
+from graphsim.schedule.calendar import _find, _place, _pop, _push, _take
+
+#: What :func:`reserve` returns.
+DONE, NO_ROOM, UNSETTLED = range(3)
+#: Sweeps over the loops before they are given up at a period.
+_SWEEPS = 32
+
+
+@entry("boolean(int64[::1], int64[::1], int64[::1], int64[::1], int64, int64[::1])")
+def earliest(ptr: Any, src: Any, lag: Any, tokens: Any, period: Any, found: Any) -> Any:
+    """The earliest tick of every step if nodes and links had room for everything at once; False: the period is too
+    short for a cycle.
+
+    Edges are sorted by the step that they lead to. ``found`` is filled in, from the floors that it holds.
+    """
+    for _ in range(len(found) + 2):
+        changed = False
+        for v in range(len(found)):
+            for e in range(ptr[v], ptr[v + 1]):
+                at = found[src[e]] + lag[e] - tokens[e] * period
+                if at > found[v]:
+                    found[v] = at
+                    changed = changed or src[e] >= v
+        if not changed:
+            return True
+    return False
+
+
+@entry("void(int64[::1], int64[::1], int64[::1], int64[::1], int64[::1])")
+def ordered(ptr: Any, dst: Any, waits: Any, early: Any, found: Any) -> None:
+    """Parts of an acyclic graph in an order in which edges lead forward; of those that may be next, the earliest.
+
+    Args:
+        ptr, dst: edges from part p to parts ``dst[ptr[p]:ptr[p + 1]]``. waits: edges into each part; used up.
+        early: of each part. found: filled in.
+    """
+    count, at = len(found), 0
+    heap = [np.int64(0)]
+    heap.pop()
+    for p in range(count):
+        if waits[p] == 0:
+            _push(heap, early[p] * count + p)
+    while len(heap) > 0:
+        p = int(heap[0] % count)
+        _pop(heap)
+        found[at] = p
+        at += 1
+        for e in range(ptr[p], ptr[p + 1]):
+            waits[dst[e]] -= 1
+            if waits[dst[e]] == 0:
+                _push(heap, early[dst[e]] * count + dst[e])
+
+
+@jit_call
+def _arrival(e: Any, src: Any, hop: Any, length: Any, time: Any, hop_end: Any) -> Any:
+    """When what an edge brings is there, in the iteration that made it."""
+    if hop[e] >= 0:
+        return hop_end[hop[e]]
+    return time[src[e]] + length[src[e]]
+
+
+@jit_call
+def _book(
+    v: Any, ready: Any, period: Any, node: Any, length: Any, parcel: Any,
+    n_room: Any, n_busy: Any, n_begin: Any, n_end: Any,
+    room: Any, busy: Any, begin: Any, end: Any, ticks: Any, tick: Any, used: Any, rate: Any, latency: Any,
+    hop_ptr: Any, hop_link: Any, hop_parent: Any, hop_frames: Any, hop_ticks: Any,
+    time: Any, hop_start: Any, hop_end: Any,
+) -> Any:  # fmt: skip
+    """Give a step its ticks from ``ready`` on: a firing those of its node, a parcel those of its links. False: there is
+    no room.
+    """
+    time[v] = ready
+    if length[v] > 0:
+        at = node[v]
+        start = _find(n_begin, n_end, n_room[at], n_busy[at], period, ready, length[v])
+        if start < 0:
+            return False
+        n_busy[at] = _take(n_begin, n_end, n_room[at], n_busy[at], period, start % period, length[v])
+        time[v] = start
+    elif parcel[v] >= 0:
+        for h in range(hop_ptr[parcel[v]], hop_ptr[parcel[v] + 1]):
+            link = hop_link[h]
+            start = ready if hop_parent[h] < 0 else hop_end[hop_parent[h]]
+            amount = hop_ticks[h] if rate[link] == 1 else hop_frames[h]
+            start = _place(room, busy, begin, end, ticks, tick, used, link, period, rate[link], start, amount)
+            if start < 0:
+                return False
+            hop_start[h] = start
+            hop_end[h] = start + hop_ticks[h] + latency[link]
+    return True
+
+
+_INTS = "int64[::1], "
+
+
+@entry(f"int64(int64, {_INTS * 7}{_INTS * 5}{_INTS * 4}{_INTS * 9}{_INTS * 5}{_INTS * 4}".rstrip(", ") + ")")
+def reserve(
+    period: Any,
+    ptr: Any, src: Any, hop: Any, tokens: Any, node: Any, length: Any, parcel: Any,
+    part: Any, order: Any, members: Any, member_ptr: Any, looped: Any,
+    n_room: Any, n_busy: Any, n_begin: Any, n_end: Any,
+    room: Any, busy: Any, begin: Any, end: Any, ticks: Any, tick: Any, used: Any, rate: Any, latency: Any,
+    hop_ptr: Any, hop_link: Any, hop_parent: Any, hop_frames: Any, hop_ticks: Any,
+    floor: Any, time: Any, hop_start: Any, hop_end: Any,
+) -> Any:  # fmt: skip
+    """Times for all steps of a graph with loops: strongly connected parts whose cycles hold tokens.
+
+    First the loops alone, each step when what it reads from its own loop is there. Where the token of an earlier
+    iteration comes too late, its reader waits until then, and all is done again, until nothing is late. Then
+    everything in order; a loop keeps its residues and is shifted by whole periods to where its other inputs are there.
+
+    Args:
+        ptr, src, hop, tokens: edges, by the step that they lead to; ``hop``: what brings the token, -1 if it is made
+            where it is read.
+        node, length, parcel: of each step: where it fires and for how long; or which parcel it sends, else -1.
+        part: of each step. order: of the parts. members, member_ptr: the steps of each part, ascending.
+        looped: the steps of all loops in the order in which they get room.
+        n_room .. n_end: tables of the nodes. room .. used: of the links. All empty; filled in.
+        floor: when each step may start at the earliest; those of loops are raised.
+        time, hop_start, hop_end: filled in.
+    """
+    for sweep in range(_SWEEPS):
+        n_busy[:] = 0
+        busy[:] = 0
+        ticks[:] = 0
+        for v in looped:
+            ready = floor[v]
+            for e in range(ptr[v], ptr[v + 1]):
+                if tokens[e] == 0 and part[src[e]] == part[v]:
+                    ready = max(ready, _arrival(e, src, hop, length, time, hop_end))
+            if not _book(
+                v, ready, period, node, length, parcel, n_room, n_busy, n_begin, n_end, room, busy, begin, end, ticks,
+                tick, used, rate, latency, hop_ptr, hop_link, hop_parent, hop_frames, hop_ticks, time, hop_start,
+                hop_end,
+            ):  # fmt: skip
+                return NO_ROOM
+        late = False
+        for v in looped:
+            for e in range(ptr[v], ptr[v + 1]):
+                if tokens[e] > 0 and part[src[e]] == part[v]:
+                    ready = _arrival(e, src, hop, length, time, hop_end) - tokens[e] * period
+                    if ready > time[v]:
+                        floor[v] = max(floor[v], ready)
+                        late = True
+        if not late:
+            break
+        if sweep == _SWEEPS - 1:
+            return UNSETTLED
+    for p in order:
+        first, last = member_ptr[p], member_ptr[p + 1]
+        loop = False
+        shift = np.int64(0)
+        ready = np.int64(0)
+        for m in range(first, last):
+            v = members[m]
+            ready = np.int64(0)
+            for e in range(ptr[v], ptr[v + 1]):
+                if part[src[e]] == p:
+                    loop = True
+                else:
+                    ready = max(ready, _arrival(e, src, hop, length, time, hop_end) - tokens[e] * period)
+            if loop or last - first > 1:
+                shift = max(shift, -((time[v] - ready) // period))
+        if loop:
+            if shift > 0:
+                for m in range(first, last):
+                    v = members[m]
+                    time[v] += shift * period
+                    if parcel[v] >= 0:
+                        for h in range(hop_ptr[parcel[v]], hop_ptr[parcel[v] + 1]):
+                            hop_start[h] += shift * period
+                            hop_end[h] += shift * period
+        elif not _book(
+            members[first], ready, period, node, length, parcel, n_room, n_busy, n_begin, n_end, room, busy, begin,
+            end, ticks, tick, used, rate, latency, hop_ptr, hop_link, hop_parent, hop_frames, hop_ticks, time,
+            hop_start, hop_end,
+        ):  # fmt: skip
+            return NO_ROOM
+    return DONE
