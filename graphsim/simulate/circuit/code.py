@@ -83,7 +83,7 @@ def _written(of: Formula, name: str, reads: list[str], lines: list[str], last: s
         return reads[of]
     kind, a, b = of
     left, right = (_written(part, name, reads, lines) for part in (a, b))
-    at = f"%{last or f'{name}.{len(lines)}'}"
+    at = f"%{last or f'{name}.t{len(lines)}'}"
     lines.append(f"{at} = {kind} {VECTOR} {left}, {right}\n")
     return at
 

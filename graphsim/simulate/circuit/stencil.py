@@ -14,7 +14,7 @@ from itertools import permutations
 import numpy as np
 
 from graphsim.graph.circuit import Circuit, pack
-from graphsim.simulate.circuit.ternary import Network, network, parts
+from graphsim.passes.logic.ternary import Network, network
 
 #: A value, and how many rows below the one meant.
 Shifted = tuple[int, int]
@@ -163,15 +163,13 @@ def _sums(answers: list[list[int]]) -> Circuit:
         cell, a, b, c, d = (m >> i & 1 for i in range(5))
         total = a + 2 * (b + c) + 4 * d
         table |= (answers[cell][total] if total <= 8 else 0) << m
-    made: list[int] = []
-    for reads, part in parts(table, 5):
-        made.append(gate(part, *(inputs[r] if r < 5 else made[r - 5] for r in reads)))
+    last = gate(table, *inputs)
     indptr, index = pack(rows)
     return Circuit(
         name="sums",
         input_names=tuple(f"i{n}" for n in range(9)),
         output_names=("o",),
-        outputs=np.array([made[-1]], np.int32),
+        outputs=np.array([last], np.int32),
         indptr=indptr,
         index=index,
         truth=np.array(truth, np.uint64),

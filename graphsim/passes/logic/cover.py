@@ -14,13 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.native import entry, jit_call
+from graphsim.passes.logic.apart import ABSENT
 
 #: Cuts that are kept of each node.
 CUTS = 8
 #: Rounds of exact local area.
 _ROUNDS = 2
-#: In place of a leaf that a cut does not have: greater than any node.
-ABSENT = np.int32(0x7FFFFFFF)
 
 _V0, _V1, _V2 = 0xAA, 0xCC, 0xF0
 
