@@ -54,6 +54,7 @@ FORMATS: tuple[Format, ...] = (
     Format("ISCAS", (".bench",), "netlists of the ISCAS benchmarks, and ABC's LUT", "bench"),
     Format("PLA", (".pla",), "espresso's truth tables of type f, fd, fr and fdr", "pla"),
     Format("CSV", (".csv",), "truth tables: a column per input, then one per output", "csv_table"),
+    Format("Verilog", (".v", ".sv"), "gates, assignments, flip-flops; behaviour by the extra rtl", "verilog.reader"),
     Format("Yosys JSON", (".json",), "gates, tables, flip-flops; others by the extra rtl", "yosys", claims=_is_yosys),
 )
 

@@ -48,7 +48,7 @@ clean
 write_json /work/gates
 """
 _NAME = re.compile(r"[A-Za-z_$][\w$\\=']*")
-_ERROR = re.compile(r"^(?:/work/design:([0-9]+)(?:[.-][0-9.]+)?: )?ERROR: (.*?)\n?\Z", re.MULTILINE | re.DOTALL)
+_ERROR = re.compile(r"^(?:/work/design:([0-9]+)(?:[.-][0-9.]+)?: )?ERROR: ?(.*?)\n?\Z", re.MULTILINE | re.DOTALL)
 
 
 def available() -> bool:
@@ -57,7 +57,12 @@ def available() -> bool:
 
 
 def gates(
-    path: str, data: bytes, language: Literal["verilog", "systemverilog", "json"], top: str | None, why: str
+    path: str,
+    data: bytes,
+    language: Literal["verilog", "systemverilog", "json"],
+    top: str | None,
+    why: str,
+    line: int | None = None,
 ) -> bytes:
     """Yosys's JSON of cells of one bit that a design is equal to.
 
@@ -67,14 +72,15 @@ def gates(
         language: what it is written in.
         top: its module that is meant; None if Yosys is to find it.
         why: what in the file takes Yosys to read.
+        line: where it is.
 
     Raises:
         CircuitError: Yosys is not installed, refuses the file, or takes too long.
     """
     if not available():
-        raise CircuitError(path, None, f"{why}; Yosys can read it: pip install 'graphsim[rtl]'")
+        raise CircuitError(path, line, f"{why}; Yosys can read it: pip install 'graphsim[rtl]'")
     if top is not None and not _NAME.fullmatch(top):
-        raise CircuitError(path, None, f"{why}, and Yosys cannot be told of a module called {top!r}; rename it")
+        raise CircuitError(path, line, f"{why}, and Yosys cannot be told of a module called {top!r}; rename it")
     script = _SCRIPT.format(read=_READ[language], top=f"-top {top}" if top else "-auto-top")
     with tempfile.TemporaryDirectory(prefix="graphsim-rtl-") as folder:
         (Path(folder) / "design").write_bytes(data)
@@ -84,7 +90,7 @@ def gates(
         try:
             done = _yosys(folder, ["-q", "-s", "/work/script"], SECONDS)
         except subprocess.TimeoutExpired:
-            raise CircuitError(path, None, f"{why}, and Yosys has not read it within {SECONDS} s") from None
+            raise CircuitError(path, line, f"{why}, and Yosys has not read it within {SECONDS} s") from None
         result = Path(folder) / "gates"
         if done.returncode or not result.is_file():
             found = _ERROR.search(done.stderr)

@@ -28,6 +28,8 @@ class Term(NamedTuple):
 ZERO, ONE = Term((), 0), Term((), 1)
 #: The truth table of a copy of one net.
 _COPY = 0b10
+#: Tables over two nets of the first and the second, or their complements, by their tables over one.
+_FIRST, _SECOND = (0, 0b0101, 0b1010), (0, 0b0011, 0b1100)
 
 
 def of(net: Net) -> Term:
@@ -83,6 +85,10 @@ def joined(n: Netlist, rule: Callable[..., int], *terms: Term, line: int | None 
         terms: its operands, at most six.
         line: of the expression.
     """
+    if len(terms) == 2:
+        (a, one), (b, two) = terms
+        if len(a) == len(b) == 1 and a != b and 0 < one < 3 and 0 < two < 3:
+            return Term(a + b, rule(_FIRST[one], _SECOND[two]) & 0b1111)
     fanins = tuple(dict.fromkeys(net for term in terms for net in term.fanins))
     if len(fanins) > MAX_FAN_IN:
         parts = list(terms)

@@ -31,6 +31,7 @@ _WIDEST = 16
 #: Cells that drive nothing: marks of the hierarchy, and statements for simulators and provers.
 _SILENT = {"$scopeinfo"}
 _STATEMENTS = {"$assert", "$assume", "$live", "$fair", "$cover", "$check", "$print"}
+_SOURCE = re.compile(r"[^|]*:([0-9]+)[.:-]")
 _SYNTAX = re.compile(r"Invalid JSON: (.*) at line ([0-9]+) column [0-9]+", re.DOTALL)
 
 
@@ -51,6 +52,7 @@ class Cell(_Part):
     """A cell: a gate, or a part that is a module."""
 
     type: str
+    attributes: dict[str, str | int] = {}
     parameters: dict[str, str | int] = {}
     connections: dict[str, list[Bit]]
 
@@ -132,8 +134,18 @@ def read(path: Path, top: str | None = None) -> Circuit:
     return circuit_of(str(path), path.read_bytes(), top)
 
 
-def circuit_of(path: str, data: bytes, top: str | None = None) -> Circuit:
-    """The circuit in the text of a JSON file; ``path`` is for messages."""
+def circuit_of(path: str, data: bytes, top: str | None = None, *, sources: bool = False) -> Circuit:
+    """The circuit in the text of a JSON file.
+
+    Args:
+        path: of the file, for messages.
+        data: its contents.
+        top: the module that is the circuit.
+        sources: whether lines in messages are those that the cells came from, not those of the JSON.
+
+    Raises:
+        CircuitError: as for :func:`read`.
+    """
     try:
         design = Design.model_validate_json(data)
     except ValidationError as error:
@@ -144,8 +156,8 @@ def circuit_of(path: str, data: bytes, top: str | None = None) -> Circuit:
         raise CircuitError(path, None, f"{where or 'the file'}: {first['msg']}, as Yosys writes it") from None
     name = _top(path, design, top)
     if coarse := _coarse(design):
-        return circuit_of(path, rtl.gates(path, data, "json", name.removeprefix("\\"), coarse))
-    return _Flattening(path, data, design, name).circuit()
+        return circuit_of(path, rtl.gates(path, data, "json", name.removeprefix("\\"), coarse), sources=True)
+    return _Flattening(path, b"" if sources else data, design, name).circuit()
 
 
 def _coarse(design: Design) -> str:
@@ -192,19 +204,26 @@ def _listed(names: Mapping[str, object] | Sequence[str]) -> str:
 
 
 class _Netlist(Netlist):
-    """A netlist whose lines are cells' numbers, in the order in which they were met, until a message needs one."""
+    """A netlist whose lines are cells' numbers, in the order in which they were met, until a message needs one.
+
+    Attributes:
+        met: module, name and cell.
+    """
 
     def __init__(self, path: str, name: str, data: bytes) -> None:
         super().__init__(path, name)
         self._data = data
-        self.met: list[tuple[str, str]] = []
+        self.met: list[tuple[str, str, Cell]] = []
 
     def fail(self, message: str, line: int | None = None) -> CircuitError:
         return CircuitError(self.path, None if line is None else self._line(*self.met[line]), message)
 
-    def _line(self, module: str, cell: str) -> int | None:
+    def _line(self, module: str, name: str, cell: Cell) -> int | None:
+        if not self._data:
+            found = _SOURCE.match(str(cell.attributes.get("src", "")))
+            return int(found[1]) if found else None
         at = 0
-        for key in (module, "cells", cell):
+        for key in (module, "cells", name):
             at = self._data.find(json.dumps(key).encode(), at)
             if at < 0:
                 return None
@@ -262,7 +281,7 @@ class _Flattening:
                 self.open.discard(self.places.pop().name)
                 continue
             self._grown(1)
-            n.met.append((place.name, item[0]))
+            n.met.append((place.name, *item))
             self._cell(place, *item)
         if self.unknown:
             n.note("yosys.unknown", f"{self.unknown:,} bits that are x or z are read as 0")
