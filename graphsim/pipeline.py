@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from graphsim.compare.result import Comparison
     from graphsim.datasets import Dataset
     from graphsim.datasets.arithmetic import CalculationDataset
+    from graphsim.frontends.circuits.stimulus import Stimulus
     from graphsim.graph import Graph
     from graphsim.machine import Machine
+    from graphsim.report.circuits import CircuitResult
     from graphsim.report.result import Result
     from graphsim.schedule.schedule import Schedule
-    from graphsim.simulate.engine import Engine
+    from graphsim.schedule.verify import Verdict
+    from graphsim.simulate.engine import Engine, Keep
 
 #: Engines by name, with what ``--help`` says of them.
 ENGINES = {
@@ -32,6 +35,11 @@ ENGINES = {
     "events": "SimPy discrete events; slow, the timing oracle",
     "reference": "one actor at a time in plain Python; slow, the value oracle",
 }
+
+#: Engines that execute calendars.
+TIMED = ("machine", "events")
+#: Values of a circuit's run that are kept for all gates; of longer runs only the outputs are.
+_HELD = 1 << 27
 
 #: Opens a progress bar: (description, total) -> context manager that yields a callback of the count done.
 Bar = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
@@ -51,20 +59,38 @@ def existing(path: Path, what: str) -> Path:
     return path
 
 
-def load_graph(path: Path, weights: Path | None = None) -> Graph:
-    """A graph from a .gsim file, or lowered from a model file.
+def load_graph(path: Path, weights: Path | None = None, top: str | None = None) -> Graph:
+    """A graph from a .gsim file, or lowered from a model or circuit file; for ``top`` see :func:`lower`.
 
     Raises:
         GraphError, ModelError, UsageError: the file cannot be used.
     """
-    existing(path, "a .gsim graph or a model (.h5, .keras, .onnx, .json with --weights)")
+    existing(path, "a .gsim graph, a model (.h5, .keras, .onnx, .json with --weights) or a circuit (.blif, .aig, ...)")
     if path.suffix == ".fold":
         raise UsageError(f"{path}: is a schedule; give the graph (.gsim) or the model that it was folded from")
     if path.suffix == ".gsim":
         from graphsim.graph.store import load
 
         return load(path)
-    return lower(path, weights)
+    return lower(path, weights, top=top)
+
+
+def save_graph(graph: Graph, path: Path) -> None:
+    """Write a graph as .gsim, or a circuit in the format of circuits that the suffix names.
+
+    Raises:
+        UsageError: the suffix names a format of circuits, and the graph is not one of gates.
+    """
+    from graphsim.frontends.circuits import can_write, write
+    from graphsim.graph.circuit import is_circuit, of_graph
+    from graphsim.graph.store import save
+
+    if not can_write(path):
+        save(graph, path)
+    elif is_circuit(graph):
+        write(of_graph(graph), path)
+    else:
+        raise UsageError(f"{path}: {graph.name} is not a circuit; a graph of neurons is written as .gsim")
 
 
 def lower(path: Path, weights: Path | None = None, max_memory: int | None = None, top: str | None = None) -> Graph:
@@ -122,11 +148,11 @@ def default_engine(graph: Graph) -> str:
     return "circuit" if is_circuit(graph) else "lanes"
 
 
-def make_engine(name: str, graph: Graph, schedule: Schedule, threads: int | None = None) -> Engine:
-    """The engine of that name, ready to run.
+def make_engine(name: str, graph: Graph, schedule: Schedule | None, threads: int | None = None) -> Engine:
+    """The engine of that name, ready to run; those that execute calendars need a schedule.
 
     Raises:
-        UsageError: there is no such engine.
+        UsageError: there is no such engine, or it needs a schedule and has none.
     """
     if name == "lanes":
         from graphsim.simulate.lanes import LanesEngine
@@ -136,11 +162,13 @@ def make_engine(name: str, graph: Graph, schedule: Schedule, threads: int | None
         from graphsim.simulate.circuit import CircuitEngine
 
         return CircuitEngine(graph, threads=threads)
-    if name == "machine":
-        from graphsim.simulate.machine import MachineEngine
+    if name in TIMED:
+        if schedule is None:
+            raise UsageError(f"the {name} engine executes a schedule; name a machine with --machine")
+        if name == "machine":
+            from graphsim.simulate.machine import MachineEngine
 
-        return MachineEngine(graph, schedule)
-    if name == "events":
+            return MachineEngine(graph, schedule)
         from graphsim.simulate.events import EventsEngine
 
         return EventsEngine(graph, schedule)
@@ -173,6 +201,69 @@ def check_dataset(graph: Graph, dataset: Dataset) -> None:
         raise DatasetError(
             f"{graph.name} takes samples of shape {group.shape}; dataset {dataset.name} has "
             f"{dataset.inputs.shape[1:]}; choose {choose}"
+        )
+
+
+def run_circuit(
+    graph: Graph,
+    stimulus: Stimulus,
+    *,
+    machine: Machine | None = None,
+    engine: str | None = None,
+    strategy: str = "contiguous",
+    placement: Path | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    reference: bool = True,
+    command: str = "",
+    bar: Bar | None = None,
+) -> CircuitResult:
+    """Run a circuit; fold it onto ``machine`` first, if there is one, and verify the schedule.
+
+    ``reference`` compares every gate and register in every cycle with an independent evaluation (outputs alone, where
+    that would be too many values to hold).
+
+    Raises:
+        GraphsimError: whatever input is unusable. CheckFailed: the verifier rejects the schedule (nothing is run then).
+    """
+    from graphsim.compare.logic import judge_outputs, judge_run
+    from graphsim.graph.circuit import of_graph
+    from graphsim.report.circuits import CircuitResult
+    from graphsim.schedule import fold
+    from graphsim.schedule.verify import verify
+
+    bars = bar or _no_bar
+    seconds: dict[str, float] = {}
+    circuit = of_graph(graph)
+    name = engine or default_engine(graph)
+    schedule = verdict = None
+    if machine is not None:
+        with _timed(seconds, "fold"), bars("folding", None):
+            schedule = fold(graph, machine, strategy=strategy, placement=placement, seed=seed)
+        with _timed(seconds, "verify"):
+            verdict = verify(graph, schedule)
+        _check_verdict(verdict)
+    with _timed(seconds, "prepare"), bars("preparing the engine (compiles native code the first time)", None):
+        chosen = make_engine(name, graph, schedule, threads)
+    width = max(1, circuit.input_count)  # a circuit without inputs gets one that nobody reads
+    samples = np.zeros((stimulus.cycles, width), np.float32)
+    samples[:, : circuit.input_count] = stimulus.inputs
+    keep: Keep = "all" if samples.shape[0] * graph.actor_count <= _HELD else "outputs"
+    with _timed(seconds, "simulate"), bars("simulating", stimulus.cycles) as done:
+        ran = chosen.run(samples, keep=keep, progress=done)
+    judgement = None
+    if reference:
+        with _timed(seconds, "compare"):
+            judgement = judge_run(circuit, stimulus.inputs, ran.values)
+    outputs = ran.values["output"].astype(np.uint8)
+    expected = judge_outputs(circuit, outputs, stimulus.expected, stimulus.known)
+    return CircuitResult(command, graph, circuit, stimulus, ran, judgement, expected, schedule, verdict, seconds)
+
+
+def _check_verdict(verdict: Verdict) -> None:
+    if not verdict.ok:
+        raise CheckFailed(
+            f"the schedule breaks {verdict.violation_count} rules; the first: {verdict.violations[0].message}"
         )
 
 
@@ -240,10 +331,7 @@ def run(
         schedule = fold(graph, machine, strategy=strategy, placement=placement, seed=seed)
     with _timed(seconds, "verify"):
         verdict = verify(graph, schedule)
-    if not verdict.ok:
-        raise CheckFailed(
-            f"the schedule breaks {verdict.violation_count} rules; the first: {verdict.violations[0].message}"
-        )
+    _check_verdict(verdict)
     with _timed(seconds, "prepare"), bars("preparing the engine (compiles native code the first time)", None):
         chosen = make_engine(engine, graph, schedule, threads)
     with _timed(seconds, "simulate"), bars("simulating", len(dataset.inputs)) as done:

@@ -34,6 +34,7 @@ ALLOWED = {
         "errors",
         "files",
         "graph",
+        "frontends",
         "machine",
         "passes",
         "analysis",

@@ -26,6 +26,10 @@ WeightsOption = Annotated[
     typer.Option("--weights", metavar="H5", help="Weights-only .h5 that belongs to an architecture given as .json."),
 ]
 
+TopOption = Annotated[
+    str | None,
+    typer.Option("--top", metavar="NAME", help="Model or module of a circuit file that is meant. (as its format says)"),
+]
 PluginOption = Annotated[
     list[Path] | None,
     typer.Option("--plugin", metavar="FILE", help="Python file with lowering rules of one's own; run as it is."),
@@ -66,7 +70,7 @@ def bytes_of(option: str, text: str) -> int:
     return int(match[1]) << {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}[(match[2] or "").upper()]
 
 
-def refuse_alu_options(only_for: str, given: Mapping[str, object]) -> None:
+def refuse_options(only_for: str, given: Mapping[str, object]) -> None:
     """Complain about options, by name, that mean nothing here; those that were not given are None.
 
     Raises:

@@ -14,7 +14,7 @@ from graphsim.cli.common import (
     check_outputs,
     console_for,
     operations,
-    refuse_alu_options,
+    refuse_options,
     say_place,
     write_json,
 )
@@ -119,7 +119,7 @@ def train(
         )
     else:
         given = {"bits": bits, "variant": variant, "units": units, "depth": depth, "ops": ops, "tuning": tuning}
-        refuse_alu_options(f"`graphsim train alu`, not for the recipe {recipe}", given)
+        refuse_options(f"`graphsim train alu`, not for the recipe {recipe}", given)
 
     def say(epoch: Epoch) -> None:
         console.print(str(epoch), markup=False, soft_wrap=True)

@@ -10,6 +10,7 @@ import typer
 from graphsim.cli.common import (
     JsonOption,
     PluginOption,
+    TopOption,
     WeightsOption,
     bytes_of,
     check_outputs,
@@ -20,7 +21,7 @@ from graphsim.cli.common import (
 )
 from graphsim.errors import CheckFailed, UsageError
 from graphsim.files import write_text
-from graphsim.pipeline import existing, load_graph
+from graphsim.pipeline import existing, load_graph, save_graph
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,11 +31,20 @@ if TYPE_CHECKING:
 
 
 def lower(
-    model: Annotated[Path, typer.Argument(help="Trained model: .h5, .keras, .onnx, or .json with --weights.")],
+    model: Annotated[
+        Path,
+        typer.Argument(help="Trained model (.h5, .keras, .onnx, .json with --weights) or circuit (.blif, .aig, ...)."),
+    ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="GSIM", help="Where the graph goes. (default: MODEL.gsim, here)"),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="GSIM",
+            help="Where the graph goes; a circuit also as .blif, .aig, .aag. (default: MODEL.gsim, here)",
+        ),
     ] = None,
+    top: TopOption = None,
     weights: WeightsOption = None,
     plugin: PluginOption = None,
     max_memory: Annotated[
@@ -57,7 +67,7 @@ def lower(
     ] = False,
     json: JsonOption = None,
 ) -> None:
-    """Lower a trained model to a dataflow graph of one actor per neuron.
+    """Lower a trained model to a dataflow graph of one actor per neuron, or a circuit to one of an actor per gate.
 
     Examples:
 
@@ -65,16 +75,17 @@ def lower(
 
         graphsim lower net.json --weights net_weights.h5 -o net.gsim
 
+        graphsim lower adder.blif -o adder.aig
+
         graphsim lower adder.blif --passes default --check
     """
-    from graphsim.graph.store import save
     from graphsim.pipeline import lower as lower_model
     from graphsim.report.record import graph_record
     from graphsim.report.terminal import print_graph
 
     console = console_for(json)
     load_plugins(plugin)
-    existing(model, "a model (.h5, .keras, .onnx, or .json with --weights)")
+    existing(model, "a model (.h5, .keras, .onnx, or .json with --weights) or a circuit (.blif, .aig, ...)")
     target = output or Path(model.stem + ".gsim")
     check_outputs(json, target)
     if target.resolve() == model.resolve():
@@ -82,7 +93,7 @@ def lower(
     if check and passes is None:
         raise UsageError("--check: only with --passes, whose circuit it compares with the one before")
     limit = None if max_memory is None else bytes_of("--max-memory", max_memory)
-    graph = load_graph(model) if model.suffix == ".gsim" and passes else lower_model(model, weights, limit)
+    graph = load_graph(model) if model.suffix == ".gsim" else lower_model(model, weights, limit, top)
     record: dict[str, Any] = {"schema_version": 1}
     if prune_zeros:
         from graphsim.passes.prune import PruneZeros
@@ -101,7 +112,7 @@ def lower(
         if record.get("check", {}).get("verdict") not in (None, "equal"):
             write_json(json, record)
             raise CheckFailed(f"{model}: {record['check']['message']}; {target} is not written")
-    save(graph, target)
+    save_graph(graph, target)
     print_graph(console, graph)
     say_place(console, "wrote", target, f" ({target.stat().st_size:,} bytes)")
     write_json(json, record | {"graph": graph_record(graph), "output": str(target)})
@@ -135,7 +146,7 @@ def _simplified(console: Console, graph: Graph, listed: str, check: bool, record
 
 
 def show(
-    graph: Annotated[Path, typer.Argument(help="A .gsim graph, or a model that is lowered first.")],
+    graph: Annotated[Path, typer.Argument(help="A .gsim graph, or a model or circuit that is lowered first.")],
     actor: Annotated[
         str | None, typer.Option("--actor", metavar="NAME", help="Show one actor, e.g. 'dense[17]' or sink.")
     ] = None,
@@ -146,6 +157,7 @@ def show(
     text: Annotated[bool, typer.Option("--text", help="Print the whole graph as text, which parses back.")] = False,
     dot: Annotated[Path | None, typer.Option("--dot", metavar="FILE", help="Write Graphviz DOT.")] = None,
     graphml: Annotated[Path | None, typer.Option("--graphml", metavar="FILE", help="Write GraphML.")] = None,
+    top: TopOption = None,
     weights: WeightsOption = None,
     plugin: PluginOption = None,
     json: JsonOption = None,
@@ -168,7 +180,7 @@ def show(
     console = console_for(json)
     load_plugins(plugin)
     check_outputs(json, dot, graphml)
-    loaded = load_graph(graph, weights)
+    loaded = load_graph(graph, weights, top)
     record = {"schema_version": 1, "graph": graph_record(loaded)}
     if actor is not None:
         found = loaded.actor(actor)

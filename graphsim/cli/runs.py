@@ -10,17 +10,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from graphsim.cli.circuits import (
+    OutputsOption,
+    StimulusOption,
+    VcdOption,
+    check_options,
+    circuit_at,
+    run_circuit,
+)
 from graphsim.cli.common import (
     JsonOption,
     OpsOption,
     PluginOption,
+    TopOption,
     WeightsOption,
     check_outputs,
     console_for,
     load_plugins,
     operations,
     progress_bar,
-    refuse_alu_options,
+    refuse_options,
     say_place,
     write_json,
 )
@@ -30,6 +39,24 @@ from graphsim.errors import CheckFailed, UsageError
 if TYPE_CHECKING:
     from graphsim.datasets import Dataset
 
+#: Parameters of ``run`` that mean something for circuits.
+_FOR_CIRCUITS = (
+    "model",
+    "machine",
+    "engine",
+    "samples",
+    "place",
+    "placement",
+    "seed",
+    "threads",
+    "stimulus",
+    "outputs",
+    "vcd",
+    "reference",
+    "top",
+    "plugin",
+    "json",
+)
 DatasetOption = Annotated[str, typer.Option("--dataset", "-d", metavar="D", help="mnist, digits or alu.")]
 BitsOption = Annotated[
     int | None,
@@ -45,9 +72,10 @@ SamplesOption = Annotated[
 
 
 def run(
+    context: typer.Context,
     model: Annotated[
         Path | None,
-        typer.Argument(help="Trained model. (default: the shipped model of the dataset)", show_default=False),
+        typer.Argument(help="Trained model or circuit. (default: the dataset's shipped model)", show_default=False),
     ] = None,
     dataset: DatasetOption = "digits",
     bits: BitsOption = None,
@@ -58,7 +86,10 @@ def run(
     ] = False,
     machine: MachineOption = "torus:4x4",
     engine: Annotated[
-        str, typer.Option("--engine", "-e", metavar="E", help="lanes, machine, events or reference.")
+        str,
+        typer.Option(
+            "--engine", "-e", metavar="E", help="lanes, circuit (for circuits), machine, events or reference."
+        ),
     ] = "lanes",
     samples: SamplesOption = None,
     place: PlaceOption = "contiguous",
@@ -71,12 +102,19 @@ def run(
         int | None,
         typer.Option("--threads", metavar="N", help="Threads of the lanes engine. (default: all cores)", min=1),
     ] = None,
+    stimulus: StimulusOption = None,
+    outputs: OutputsOption = None,
+    vcd: VcdOption = None,
     reference: Annotated[
-        bool, typer.Option("--reference/--no-reference", help="Compare every neuron with TensorFlow.")
+        bool,
+        typer.Option(
+            "--reference/--no-reference", help="Compare every neuron with TensorFlow, gates with another way."
+        ),
     ] = True,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="DIR", help="Write report.json and report.html there.")
     ] = None,
+    top: TopOption = None,
     weights: WeightsOption = None,
     plugin: PluginOption = None,
     json: JsonOption = None,
@@ -94,6 +132,8 @@ def run(
         graphsim run my_model.keras --dataset mnist --no-reference --json result.json
 
         graphsim run --dataset alu --bits 8 --exhaustive
+
+        graphsim run counter.blif --stimulus counter.json --vcd counter.vcd
     """
     from graphsim import pipeline
     from graphsim.machine import load_machine
@@ -104,7 +144,28 @@ def run(
     load_plugins(plugin)
     if engine not in pipeline.ENGINES:
         raise UsageError(f"there is no engine {engine!r}; choose one of {', '.join(pipeline.ENGINES)}")
-    check_outputs(json, report=report)
+    check_outputs(json, outputs, vcd, report=report)
+    if (circuit := circuit_at(model, top)) is not None:
+        given = check_options(context, _FOR_CIRCUITS)
+        run_circuit(
+            console,
+            circuit,
+            stimulus=stimulus,
+            outputs=outputs,
+            vcd=vcd,
+            machine=machine if "machine" in given else None,
+            engine=engine if "engine" in given else None,
+            samples=samples,
+            place=place,
+            placement=placement,
+            seed=seed,
+            threads=threads,
+            reference=reference,
+            json=json,
+        )
+        return
+    for_circuits = {"stimulus": stimulus, "outputs": outputs, "vcd": vcd, "top": top}
+    refuse_options("circuits, such as .blif or .aig files", for_circuits)
     chosen_samples, chosen = _samples(dataset, samples, bits, ops, vectors, seed, model)
     pipeline.existing(chosen, "a model (.h5, .keras, .onnx, .json with --weights)")
     hardware = load_machine(machine)
@@ -188,7 +249,7 @@ def _samples(
     from graphsim.zoo import shipped, shipped_alu
 
     if name != "alu":
-        refuse_alu_options(f"--dataset alu, not for {name}", {"bits": bits, "ops": ops, "vectors": vectors or None})
+        refuse_options(f"--dataset alu, not for {name}", {"bits": bits, "ops": ops, "vectors": vectors or None})
         return load(name, limit=count), shipped(name) if model is None else model
     length, valid_ops = 15 if bits is None else bits, operations(ops)
     if model is None:

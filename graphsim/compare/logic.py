@@ -5,6 +5,8 @@ It knows nothing of graphs and engines: it follows the encoding that :class:`~gr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -77,3 +79,70 @@ class Evaluation:
         ends = np.cumsum(np.bincount(level, minlength=1)) if len(level) else np.zeros(1, np.int64)
         parts = np.split(order, ends[:-1])
         return [(part + circuit.first_gate, rows[:, part], truth[part, None]) for part in parts if len(part)]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A signal that a run and somebody else disagree on, in one cycle."""
+
+    cycle: int
+    signal: str
+    found: int
+    expected: int
+
+    def __str__(self) -> str:
+        return f"{self.signal} is {self.found} in cycle {self.cycle:,}, expected {self.expected}"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How many values were compared, how many differ, and the first that does: by cycle, then by signal."""
+
+    checked: int
+    differ: int
+    first: Difference | None
+
+
+def judge_run(circuit: Circuit, inputs: BitArray, values: Mapping[str, npt.NDArray[np.float32]]) -> Judgement:
+    """Compare the values of a run's groups, as far as it kept them, with :class:`Evaluation`.
+
+    Args:
+        inputs: 0 or 1, (cycles, I).
+        values: by group of the circuit's graph: ``gate``, ``register`` (what it stores in that cycle), ``output``.
+    """
+    authority = Evaluation(circuit)
+    signals: dict[str, npt.NDArray[np.integer]] = {
+        "gate": np.arange(circuit.first_gate, circuit.signal_count),
+        "register": circuit.following,
+        "output": circuit.outputs,
+    }
+    names = {"register": circuit.register_names, "output": circuit.output_names}
+    checked = differ = 0
+    first: Difference | None = None
+    step = max(1, _TOGETHER // max(1, circuit.signal_count))
+    for at in range(0, len(inputs), step):
+        expected = authority.values(inputs[at : at + step])
+        for group, of_group in signals.items():
+            if group not in values or not len(of_group):
+                continue
+            found = values[group][at : at + step].reshape(len(expected), len(of_group))
+            wrong = found != expected[:, of_group]
+            checked += wrong.size
+            differ += int(wrong.sum())
+            if wrong.any():
+                cycle, i = (int(n) for n in np.argwhere(wrong)[0])
+                if first is None or at + cycle < first.cycle:
+                    name = names[group][i] if group in names else circuit.signal_name(int(of_group[i]))
+                    value, truth = int(found[cycle, i]), int(expected[cycle, of_group[i]])
+                    first = Difference(at + cycle, name, value, truth)
+    return Judgement(checked, differ, first)
+
+
+def judge_outputs(circuit: Circuit, outputs: BitArray, expected: BitArray, known: npt.NDArray[np.bool_]) -> Judgement:
+    """Compare outputs, (cycles, outputs), with those that a file expects, where they are known."""
+    wrong = known & (outputs != expected)
+    first = None
+    if wrong.any():
+        cycle, i = (int(n) for n in np.argwhere(wrong)[0])
+        first = Difference(cycle, circuit.output_names[i], int(outputs[cycle, i]), int(expected[cycle, i]))
+    return Judgement(int(known.sum()), int(wrong.sum()), first)

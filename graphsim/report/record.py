@@ -16,6 +16,8 @@ import numpy as np
 
 from graphsim import __version__
 from graphsim.graph import Actor, Graph
+from graphsim.graph.circuit import NAMES, is_circuit, of_graph
+from graphsim.report.circuits import circuit_record
 
 if TYPE_CHECKING:
     from graphsim.analysis.equivalence import Equivalence
@@ -30,8 +32,8 @@ SCHEMA_VERSION = 1
 
 
 def graph_record(graph: Graph) -> dict[str, Any]:
-    """Sizes, groups and notes of a graph."""
-    return {
+    """Sizes, groups and notes of a graph; of a circuit its ports and gates as well."""
+    record = {
         "name": graph.name,
         "actors": graph.actor_count,
         "edges": graph.edge_count,
@@ -50,8 +52,9 @@ def graph_record(graph: Graph) -> dict[str, Any]:
             }
             for number, group in enumerate(graph.groups)
         ],
-        "notes": dict(graph.notes),
+        "notes": {key: note for key, note in graph.notes.items() if key != NAMES},
     }
+    return record | {"circuit": circuit_record(of_graph(graph))} if is_circuit(graph) else record
 
 
 def step_record(step: Step) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from graphsim.graph import Actor, Channel, Graph
-from graphsim.graph.circuit import NAMES
+from graphsim.graph.circuit import is_circuit
 from graphsim.graph.ops import ACTIVATIONS, OPS
+from graphsim.report.circuits import print_circuit
 
 if TYPE_CHECKING:
     from graphsim.analysis.equivalence import Equivalence
@@ -34,7 +35,10 @@ def _table(*columns: str, title: str | None = None, right: Sequence[str] = ()) -
 
 
 def print_graph(console: Console, graph: Graph) -> None:
-    """Groups with their ops, sizes and input edges."""
+    """Groups with their ops, sizes and input edges; of a circuit its ports, registers and gates."""
+    if is_circuit(graph):
+        print_circuit(console, graph)
+        return
     often = any(group.firings > 1 for group in graph.groups)
     last = ("actors", *(["firings"] if often else []), "edges in")
     table = _table("group", "op", "activation", "shape", *last, right=last)
@@ -48,8 +52,6 @@ def print_graph(console: Console, graph: Graph) -> None:
     console.print(f"[bold]{escape(graph.name)}[/]: {graph.actor_count:,} actors, {graph.edge_count:,} edges{firings}")
     console.print(table)
     for key, value in graph.notes.items():
-        if key == NAMES:
-            continue
         console.print(f"[dim]{escape(key)}: {escape(value)}[/]", soft_wrap=True)
 
 

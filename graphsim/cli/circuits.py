@@ -1,0 +1,141 @@
+"""``graphsim run`` of circuits."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from graphsim.cli.common import progress_bar, say_place, write_json
+from graphsim.errors import CheckFailed, GraphError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from graphsim.graph import Graph
+
+StimulusOption = Annotated[
+    Path | None,
+    typer.Option("--stimulus", metavar="FILE", help="circuits: inputs by cycle, .json, .csv or .vcd. (random)"),
+]
+OutputsOption = Annotated[
+    Path | None, typer.Option("--outputs", metavar="FILE", help="circuits: write outputs, as .json, .csv or .vcd.")
+]
+VcdOption = Annotated[
+    Path | None, typer.Option("--vcd", metavar="FILE", help="circuits: write inputs, registers and outputs as VCD.")
+]
+#: Cycles of a run without stimulus.
+_CYCLES = 256
+
+
+def circuit_at(path: Path | None, top: str | None) -> Graph | None:
+    """The graph of a circuit in a file; None if the file is of something else."""
+    from graphsim.graph.circuit import is_circuit
+    from graphsim.pipeline import is_circuit_file, load_graph
+
+    if path is None:
+        return None
+    if is_circuit_file(path):
+        return load_graph(path, top=top)
+    if path.suffix == ".gsim" and path.is_file():
+        try:
+            graph = load_graph(path)
+        except GraphError:  # whoever runs it will say so
+            return None
+        return graph if is_circuit(graph) else None
+    return None
+
+
+def check_options(context: typer.Context, allowed: tuple[str, ...]) -> set[str]:
+    """The options that were given, by parameter name.
+
+    Raises:
+        UsageError: one of them means nothing for circuits.
+    """
+    given = {
+        name
+        for name in context.params
+        if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
+    }
+    if wrong := sorted(given - set(allowed)):
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
+        raise UsageError(f"{named}: not for circuits, whose inputs are those of --stimulus")
+    return given
+
+
+def run_circuit(
+    console: Console,
+    graph: Graph,
+    *,
+    stimulus: Path | None,
+    outputs: Path | None,
+    vcd: Path | None,
+    machine: str | None,
+    engine: str | None,
+    samples: int | None,
+    place: str,
+    placement: Path | None,
+    seed: int,
+    threads: int | None,
+    reference: bool,
+    json: str | None,
+) -> None:
+    """Run a circuit and print what came of it.
+
+    Raises:
+        CheckFailed: values differ from the independent evaluation, or from what the stimulus expects.
+    """
+    from graphsim import pipeline
+    from graphsim.frontends.circuits.stimulus import check_outputs_path, random_stimulus, read_stimulus, write_outputs
+    from graphsim.graph.circuit import of_graph
+    from graphsim.machine import load_machine
+    from graphsim.report import terminal
+    from graphsim.report.circuits import circuit_run_record, print_circuit_run
+    from graphsim.report.record import clean, graph_record, schedule_record, verdict_record
+
+    circuit = of_graph(graph)
+    for path in (outputs, vcd):
+        check_outputs_path(path, is_vcd=path is vcd)
+    if stimulus is None:
+        going_in = random_stimulus(circuit, samples or _CYCLES, seed)
+    else:
+        going_in = read_stimulus(pipeline.existing(stimulus, "a stimulus (.json, .csv or .vcd)"), circuit)
+        going_in = going_in.first(samples)
+    if engine in pipeline.TIMED and machine is None:
+        machine = "torus:4x4"
+    result = pipeline.run_circuit(
+        graph,
+        going_in,
+        machine=None if machine is None else load_machine(machine),
+        engine=engine,
+        strategy=place,
+        placement=placement,
+        seed=seed,
+        threads=threads,
+        reference=reference,
+        command=shlex.join(["graphsim", *sys.argv[1:]]),
+        bar=progress_bar,
+    )
+    terminal.print_graph(console, graph)
+    record = {"schema_version": 1, "graph": graph_record(graph), **circuit_run_record(result)}
+    if result.schedule is not None and result.verdict is not None:
+        terminal.print_schedule(console, graph, result.schedule)
+        terminal.print_verdict(console, result.verdict)
+        record |= schedule_record(graph, result.schedule)
+        record["schedule"]["verified"] = result.verdict.ok
+        record["schedule"]["verdict"] = verdict_record(result.verdict)
+    print_circuit_run(console, result)
+    for path in (outputs, vcd):
+        if path is not None:
+            write_outputs(path, circuit, result.stimulus, result.outputs, result.registers)
+            say_place(console, "wrote     ", path)
+    write_json(json, clean(record))
+    for found, whom in (
+        (result.judgement, "an independent evaluation"),
+        (result.expected, "what the stimulus expects"),
+    ):
+        if found is not None and found.differ:
+            raise CheckFailed(f"{found.differ:,} values differ from {whom}; the first: {found.first}")
