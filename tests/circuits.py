@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 from hypothesis import strategies as st
 
+from graphsim.frontends.circuits.netlist import Netlist
 from graphsim.graph.circuit import MAX_FAN_IN, Circuit, pack
 
 
@@ -62,3 +64,26 @@ def same(one: Circuit, other: Circuit) -> bool:
         for key, value in a.items()
         if key in Circuit.__dataclass_fields__
     )
+
+
+@cache
+def life_rule() -> Circuit:
+    """The rule of Conway's Game of Life by full adders: inputs nw, n, ne, w, c, e, sw, s, se."""
+    net = Netlist("life", "life")
+    cells = [net.net(name) for name in ("nw", "n", "ne", "w", "c", "e", "sw", "s", "se")]
+    for cell in cells:
+        net.input(cell)
+    center = cells.pop(4)
+
+    def add(a: int, b: int, c: int) -> tuple[int, int]:
+        return net.gate(net.new(), (a, b, c), 0b10010110), net.gate(net.new(), (a, b, c), 0b11101000)
+
+    (s0, c0), (s1, c1) = add(*cells[:3]), add(*cells[3:6])
+    s2, c2 = net.gate(net.new(), cells[6:], 0b0110), net.gate(net.new(), cells[6:], 0b1000)
+    ones, c3 = add(s0, s1, s2)
+    t0, f0 = add(c0, c1, c2)
+    twos, f1 = net.gate(net.new(), (t0, c3), 0b0110), net.gate(net.new(), (t0, c3), 0b1000)
+    fours = net.gate(net.new(), (f0, f1), 0b1110)
+    alive = net.gate(net.new(), (ones, center, twos, fours), sum(1 << m for m in range(16) if m in (5, 6, 7)))
+    net.output("next", alive)
+    return net.circuit()

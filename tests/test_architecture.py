@@ -44,7 +44,7 @@ ALLOWED = {
         "compare",
     },
 }
-FRONT_DOOR = {"pipeline", "calculator", "cli", "__main__", "__init__"}
+FRONT_DOOR = {"pipeline", "calculator", "life", "cli", "__main__", "__init__"}
 
 
 def rooms() -> list[str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from graphsim import __version__
-from graphsim.cli import alu, data, graphs, runs, schedules
+from graphsim.cli import alu, data, graphs, life, runs, schedules
 
 app = typer.Typer(
     name="graphsim",
@@ -48,7 +48,9 @@ for command in (
     data.fetch,
     data.train,
     alu.alu,
+    life.life,
 ):
     app.command(
-        name=command.__name__, no_args_is_help=command not in (runs.run, schedules.machines, alu.alu, graphs.formats)
+        name=command.__name__,
+        no_args_is_help=command not in (runs.run, schedules.machines, alu.alu, life.life, graphs.formats),
     )(command)

@@ -1,0 +1,122 @@
+"""Life by a circuit, against the rule written with scipy, and against what is known of famous patterns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from circuits import life_rule
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from scipy.ndimage import convolve
+
+from graphsim.cli.life import sized
+from graphsim.cli.play import Player, play
+from graphsim.datasets.patterns import Board, pattern
+from graphsim.errors import UsageError
+from graphsim.life import CellularAutomaton, drawn, soup
+
+
+def following(board: Board) -> Board:
+    """One generation by the rule, with scipy."""
+    around = convolve(board.astype(np.int8), np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]]), mode="wrap")
+    return (around == 3) | (board & (around == 2))
+
+
+def played(name: str, rows: int, columns: int, generations: int) -> Board:
+    automaton = CellularAutomaton(life_rule(), pattern(name).placed(rows, columns))
+    automaton.step(generations)
+    return automaton.board
+
+
+@given(rows=st.integers(1, 40), columns=st.integers(1, 140), density=st.floats(0, 1), seed=st.integers(0, 2**32 - 1))
+def test_random_boards_of_any_size(rows: int, columns: int, density: float, seed: int) -> None:
+    board = soup(rows, columns, density, seed)
+    automaton = CellularAutomaton(life_rule(), board)
+    for _ in range(3):
+        automaton.step()
+        board = following(board)
+        assert np.array_equal(automaton.board, board)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(64, 64), (100, 65)])
+def test_a_long_run(rows: int, columns: int) -> None:
+    board = soup(rows, columns, 0.4, 3)
+    automaton = CellularAutomaton(life_rule(), board)
+    automaton.step(200)
+    for _ in range(200):
+        board = following(board)
+    assert np.array_equal(automaton.board, board)
+
+
+def test_a_glider_comes_back_around_the_torus() -> None:
+    start = pattern("glider").placed(9, 12)
+    assert np.array_equal(played("glider", 9, 12, 4), np.roll(start, (1, 1), (0, 1)))
+    assert np.array_equal(played("glider", 9, 12, 4 * 36), start)
+
+
+def test_the_gun_fires_a_glider_every_thirty_generations() -> None:
+    gun = pattern("gosper-gun")
+    high, wide = gun.cells.shape
+    automaton = CellularAutomaton(life_rule(), gun.placed(120, 160))
+    top, left = (120 - high) // 2, (160 - wide) // 2
+    for fired in range(1, 4):
+        automaton.step(30)
+        assert np.array_equal(automaton.board[top : top + high, left : left + wide], gun.cells)
+        assert automaton.board.sum() == 36 + 5 * fired
+    automaton.step(15)
+    assert not np.array_equal(automaton.board[top : top + high, left : left + wide], gun.cells)
+
+
+@pytest.mark.slow
+def test_the_r_pentomino_settles() -> None:
+    assert played("r-pentomino", 1024, 1024, 1103).sum() == 116
+
+
+def test_boards_are_drawn_two_rows_to_a_line() -> None:
+    assert drawn(pattern("glider").cells) == [" ▀▄", "▀▀▀"]
+
+
+@pytest.mark.parametrize("text", ["", "5", "0x4", "4x0", "axb", "99999999x99999999", "1048577x1", "-4x4"])
+def test_sizes_that_are_none(text: str) -> None:
+    with pytest.raises(UsageError, match="is no size of a board; write rows and columns"):
+        sized(text)
+
+
+def player(**options: float) -> Player:
+    return Player(CellularAutomaton(life_rule(), pattern("glider").placed(16, 16)), 10.0, None, **options)
+
+
+def test_what_keys_do() -> None:
+    at = player()
+    at.advance(0.17)
+    at.advance(0.17)
+    assert at.generation == 3
+    at.key(" ")
+    at.advance(10.0)
+    assert at.generation == 3
+    at.key("n")
+    assert (at.generation, at.paused) == (4, True)
+    assert np.array_equal(at.automaton.board, np.roll(pattern("glider").placed(16, 16), (1, 1), (0, 1)))
+    at.key("+")
+    assert at.speed == 15.0
+    at.key("-")
+    assert at.speed == pytest.approx(10.0)
+    at.key("r")
+    assert at.generation == 0
+    assert np.array_equal(at.automaton.board, soup(16, 16, 0.35, 1))
+    at.key("x")
+    assert not at.done
+    at.key("q")
+    assert at.done
+
+
+def test_playing_stops_at_the_last_generation() -> None:
+    at = player()
+    at.last, at.speed = 7, 1000.0
+    console = Console(force_terminal=True, width=40, height=12, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    play(at, console, keys=lambda seconds: "")
+    assert at.generation == 7
+    shown = at.frame(9, 30).plain.split("\n")
+    assert shown[:-1] == drawn(at.automaton.board)
+    assert shown[-1] == "generation 7  5 live  1e+03 ge"
