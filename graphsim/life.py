@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from graphsim import zoo
 from graphsim.datasets.patterns import Board
 from graphsim.errors import UsageError
 from graphsim.graph.circuit import Circuit
+from graphsim.zoo.logic.learnt import run
 
 #: Names of the nine cells of a neighbourhood, and where they lie: rows down and columns to the right of the middle.
 NEIGHBOURS = {
@@ -73,24 +73,8 @@ class CellularAutomaton:
         for _ in range(generations):
             cells = [np.roll(self.board, (-down, -right), (0, 1)) for down, right in self._places]
             packed = np.stack([np.packbits(some) for some in cells])
-            following = np.unpackbits(_output(self._circuit, packed), count=self.board.size)
+            following = np.unpackbits(run(self._circuit, packed)[0], count=self.board.size)
             self.board = following.reshape(self.board.shape).astype(np.bool_)
-
-
-def _output(circuit: Circuit, inputs: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The output, uint8 (bytes,), eight lanes a byte, of inputs (inputs, bytes)."""
-    value: list[npt.NDArray[np.uint8]] = list(inputs)
-    for gate in range(circuit.gate_count):
-        fanins, truth = circuit.fanins(gate), int(circuit.truth[gate])
-        found = np.zeros_like(inputs[0])
-        for m in range(1 << len(fanins)):
-            if truth >> m & 1:
-                term = np.full_like(found, 255)
-                for at, fanin in enumerate(fanins):
-                    term &= value[fanin] if m >> at & 1 else ~value[fanin]
-                found |= term
-        value.append(found)
-    return value[int(circuit.outputs[0])]
 
 
 def soup(rows: int, columns: int, density: float, seed: int) -> Board:

@@ -51,7 +51,7 @@ def main() -> int:
     except KeyboardInterrupt:
         ERR.print("stopped; the finished epochs are kept, go on with --resume")
         return 130
-    OUT.print(f"{result.h5}, {result.keras}, {result.card}: test accuracy {result.scores['test_accuracy']:.4f}")
+    OUT.print(f"{', '.join(map(str, result.written))}: test accuracy {result.scores['test_accuracy']:.4f}")
     return 0
 
 

@@ -57,7 +57,9 @@ def train(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="Where the model goes. (default: out/train/RECIPE)"),
+        typer.Option(
+            "--output", "--out", "-o", metavar="DIR", help="Where the model goes. (default: out/train/RECIPE)"
+        ),
     ] = None,
     bits: Annotated[int | None, typer.Option("--bits", help="alu: bits of the operands. (default: 15)", min=1)] = None,
     variant: Annotated[
@@ -137,7 +139,7 @@ def train(
         progress=say,
     )
     console.print(
-        f"test accuracy {done.scores['test_accuracy']:.2%}; wrote {done.h5}, {done.keras} and {done.card}",
+        f"test accuracy {done.scores['test_accuracy']:.2%}; wrote {', '.join(map(str, done.written))}",
         soft_wrap=True,
         markup=False,
     )
@@ -146,9 +148,10 @@ def train(
         {
             "schema_version": 1,
             "recipe": done.recipe,
-            "h5": str(done.h5),
+            "h5": str(done.h5) if done.h5 is not None else None,
             "keras": str(done.keras),
             "card": str(done.card),
+            "more": {what: str(path) for what, path in done.more.items()},
             **done.scores,
         },
     )

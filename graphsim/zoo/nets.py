@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from graphsim.datasets.arithmetic import Encoding
-from graphsim.zoo.recipes import AluRecipe, ImageRecipe, LifeRecipe, Recipe
+from graphsim.zoo.recipes import AluRecipe, GateImageRecipe, GateRecipe, ImageRecipe, LifeRecipe, Recipe
 
 
 def build(keras: Any, recipe: Recipe) -> Any:
@@ -15,7 +16,16 @@ def build(keras: Any, recipe: Recipe) -> Any:
         return _classifier(keras, recipe)
     if isinstance(recipe, LifeRecipe):
         return life(keras, recipe, range(recipe.seed, recipe.seed + recipe.nets))
+    if isinstance(recipe, GateImageRecipe):
+        return _gates(keras, recipe)
     return _alu(keras, recipe)
+
+
+def load(keras: Any, recipe: Recipe, path: Path) -> Any:
+    """A saved model of a recipe, with its optimizer."""
+    if isinstance(recipe, GateRecipe):
+        import graphsim.zoo.logic.layers  # noqa: F401 - for Keras to know its own layer
+    return keras.models.load_model(path)
 
 
 def fresh(keras: Any, recipe: Recipe, trained: Any) -> Any:
@@ -24,6 +34,16 @@ def fresh(keras: Any, recipe: Recipe, trained: Any) -> Any:
     for layer, source in zip(bare.layers, trained.layers, strict=True):
         layer.set_weights(source.get_weights())
     return bare
+
+
+def _gates(keras: Any, recipe: GateImageRecipe) -> Any:
+    from graphsim.zoo.logic.layers import Gates, GroupSum, Levels
+
+    net = [keras.Input(SHAPES[recipe.dataset], name="pixels"), Levels(recipe.levels, name="levels")]
+    for at, units in enumerate(recipe.widths):
+        name = "gates" if at == 0 else f"gates_{at}"
+        net.append(Gates(units, [(recipe.seed, at)], start=recipe.start, name=name))
+    return keras.Sequential([*net, GroupSum(CLASSES, recipe.temperature, name="sums")], name=recipe.model)
 
 
 def life(keras: Any, recipe: LifeRecipe, seeds: Sequence[int]) -> Any:
@@ -37,6 +57,8 @@ def life(keras: Any, recipe: LifeRecipe, seeds: Sequence[int]) -> Any:
     return keras.Sequential(net, name=recipe.model)
 
 
+#: Classes of every dataset of images.
+CLASSES = 10
 #: Shape of one image, by dataset.
 SHAPES: dict[str, tuple[int, ...]] = {"mnist": (28, 28), "digits": (8, 8)}
 

@@ -132,7 +132,48 @@ class LifeRecipe:
     seed: int
 
 
-Recipe = ImageRecipe | AluRecipe | LifeRecipe
+@dataclass(frozen=True)
+class GateImageRecipe:
+    """A classifier of one dataset's images made of differentiable gates (Petersen et al., NeurIPS 2022).
+
+    Pixels become bits, one for each of the ``levels`` that they exceed; layers of gates follow; the outputs of the last
+    are dealt to the classes in equal parts, and a class's logit is its number of ones divided by ``temperature``.
+
+    Training is Adam on the cross-entropy, with a learning rate that falls from ``learning_rate`` to 0 along half a
+    cosine. The last ``validation`` training samples are held out, never trained on; every number here was chosen by
+    the accuracy on them, and the test split was looked at once, afterwards.
+
+    Attributes:
+        name: of the recipe.
+        dataset: what it is trained on.
+        model: stem of the files that training writes.
+        levels: of the pixels, in 0..1.
+        widths: gates of each layer; the last is a multiple of the number of classes.
+        start: logit of the gate that passes A on, at first.
+        betas: of Adam.
+        shift: each training image is moved by up to so many pixels along each axis, anew in every epoch; the border
+            is filled with 0.
+        seed: default seed of wiring, order and shifts.
+    """
+
+    name: str
+    dataset: str
+    model: str
+    levels: tuple[float, ...]
+    widths: tuple[int, ...]
+    start: float
+    temperature: float
+    epochs: int
+    batch: int
+    learning_rate: float
+    betas: tuple[float, float]
+    validation: int
+    shift: int
+    seed: int
+
+
+GateRecipe = LifeRecipe | GateImageRecipe
+Recipe = ImageRecipe | AluRecipe | GateRecipe
 
 VARIANTS: dict[str, tuple[int, int]] = {
     "minimal": (256, 2),
@@ -180,6 +221,23 @@ _ALU15 = replace(
     tuning_flat=0,
     candidates=400_000,
     hardest=100_000,
+)
+
+_MNIST_GATES = GateImageRecipe(
+    name="mnist-gates",
+    dataset="mnist",
+    model="mnist_gates",
+    levels=(0.5,),
+    widths=(4000,) * 5,
+    start=4.0,
+    temperature=8.0,
+    epochs=10,
+    batch=128,
+    learning_rate=0.05,
+    betas=(0.9, 0.99),
+    validation=5000,
+    shift=0,
+    seed=1,
 )
 
 RECIPES: dict[str, Recipe] = {
@@ -236,6 +294,10 @@ RECIPES: dict[str, Recipe] = {
             weight_decay=1e-2,
             clip=100.0,
             seed=0,
+        ),
+        _MNIST_GATES,
+        replace(
+            _MNIST_GATES, name="mnist-gates-full", model="mnist_gates_full", widths=(8000,) * 6, epochs=30, shift=1
         ),
     )
 }

@@ -31,9 +31,9 @@ import numpy.typing as npt
 from graphsim import files
 from graphsim.errors import UsageError
 from graphsim.zoo.card import Card, Words
-from graphsim.zoo.nets import build
+from graphsim.zoo.nets import build, load
 from graphsim.zoo.quiet import import_tensorflow
-from graphsim.zoo.recipes import RECIPES, ImageRecipe, LifeRecipe, Recipe
+from graphsim.zoo.recipes import RECIPES, GateImageRecipe, GateRecipe, ImageRecipe, LifeRecipe, Recipe
 
 THREADS = 2
 """Threads per operation in training. Another number splits the sums otherwise and so changes the last bits."""
@@ -61,11 +61,17 @@ class Epoch:
 class TrainResult:
     """The files a run wrote, and the scores of what is in them; ``test_accuracy`` (in 0..1) is always among them.
 
-    ``more`` are those that only some courses write, by what they are.
+    ``h5`` is None for nets of layers that only this package has; ``more`` are files that only some courses write, by
+    what they are.
     """
 
+    @property
+    def written(self) -> list[Path]:
+        """Every file."""
+        return [path for path in (self.h5, self.keras, *self.more.values(), self.card) if path is not None]
+
     recipe: str
-    h5: Path
+    h5: Path | None
     keras: Path
     card: Path
     weights_sha256: str
@@ -112,7 +118,8 @@ def train(
     export_weights: Path | str | None = None,
     progress: Callable[[Epoch], None] | None = None,
 ) -> TrainResult:
-    """Train a recipe and write ``<model>.h5``, ``<model>.keras`` and the card ``<model>.md``, each atomically.
+    """Train a recipe and write ``<model>.h5``, ``<model>.keras``, the card ``<model>.md`` and what its course writes
+    besides, each atomically.
 
     TensorFlow's deterministic operations are switched on for the rest of the process, and its threads are fixed to
     :data:`THREADS`. The same versions on the same kind of processor then give the same weights, unless TensorFlow had
@@ -162,7 +169,7 @@ def train(
     with suppress(RuntimeError):  # the number of threads is settled once TensorFlow has run anything
         tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     if start:
-        model = keras.models.load_model(_checkpoint(log, start))
+        model = load(keras, plan, _checkpoint(log, start))
     else:
         model = build(keras, plan)
         if weights is not None:
@@ -200,6 +207,10 @@ def _course(plan: Recipe, log: Path) -> Course:
         from graphsim.zoo.logic.life import LifeCourse
 
         return LifeCourse(plan, log)
+    if isinstance(plan, GateImageRecipe):
+        from graphsim.zoo.logic.images import GateImageCourse
+
+        return GateImageCourse(plan)
     from graphsim.zoo.alu import AluCourse
 
     return AluCourse(plan)
@@ -256,11 +267,14 @@ def _save(save: Callable[[Path], None], path: Path) -> None:
 def _write(model: Any, plan: Recipe, course: Course, target: Path, epochs: int) -> TrainResult:
     kept = course.kept(model)
     scores, words = course.judge(kept)
-    h5, keras_file, card = (target / f"{plan.model}{suffix}" for suffix in (".h5", ".keras", ".md"))
-    _save(kept.save, h5)
+    keras_file, card = target / f"{plan.model}.keras", target / f"{plan.model}.md"
+    h5 = None if isinstance(plan, GateRecipe) else target / f"{plan.model}.h5"
+    if h5 is not None:
+        _save(kept.save, h5)
     _save(kept.save, keras_file)
     more = course.more(target)
     digest = weights_sha256(kept.get_weights())
     facts = {"parameters": str(int(kept.count_params())), "epochs": str(epochs), "weights SHA-256": digest}
-    files.write_text(card, Card.of(plan, words, facts, written=(h5, keras_file, *more.values())).markdown())
-    return TrainResult(plan.name, h5, keras_file, card, digest, scores, more)
+    result = TrainResult(plan.name, h5, keras_file, card, digest, scores, more)
+    files.write_text(card, Card.of(plan, words, facts, written=tuple(result.written[:-1])).markdown())
+    return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,6 +55,7 @@ class Gates(_Layer):  # type: ignore[misc]
         """Wire the gates and make their logits."""
         inputs = int(input_shape[-1] or 0)
         nets = len(self.seeds)
+        self.inputs = inputs
         if not self.shared and inputs % nets:
             raise ValueError(f"{inputs} inputs cannot be split among {nets} nets")
         own = inputs if self.shared else inputs // nets
@@ -85,6 +87,61 @@ class Gates(_Layer):  # type: ignore[misc]
         """What makes the layer again."""
         own = {"units": self.units, "seeds": self.seeds, "shared": self.shared, "start": self.start}
         return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable(package="graphsim")
+class Levels(_Layer):  # type: ignore[misc]
+    """Numbers as bits: whether each exceeds each of some levels.
+
+    Input (batch, ...), output (batch, elements * levels), 0 or 1: all elements for the first level, then for the next.
+    """
+
+    def __init__(self, levels: Sequence[float], **options: Any) -> None:
+        super().__init__(**options)
+        self.levels = [float(level) for level in levels]
+
+    def call(self, inputs: Any) -> Any:
+        """See the class."""
+        flat = tf.reshape(inputs, (tf.shape(inputs)[0], math.prod(inputs.shape[1:])))
+        return tf.concat([tf.cast(flat > level, flat.dtype) for level in self.levels], axis=1)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """(batch, elements * levels)."""
+        return input_shape[0], math.prod(size or 0 for size in input_shape[1:]) * len(self.levels)
+
+    def get_config(self) -> dict[str, Any]:
+        """What makes the layer again."""
+        return {**super().get_config(), "levels": self.levels}
+
+
+@keras.saving.register_keras_serializable(package="graphsim")
+class GroupSum(_Layer):  # type: ignore[misc]
+    """The sum of each of ``classes`` equal parts of the inputs, divided by ``temperature``.
+
+    Input (batch, inputs), output (batch, classes).
+    """
+
+    def __init__(self, classes: int, temperature: float, **options: Any) -> None:
+        super().__init__(**options)
+        self.classes, self.temperature = classes, temperature
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Check that the inputs can be dealt out."""
+        if (input_shape[-1] or 0) % self.classes:
+            raise ValueError(f"{input_shape[-1]} outputs of gates cannot be dealt to {self.classes} classes")
+
+    def call(self, inputs: Any) -> Any:
+        """See the class."""
+        parts = tf.reshape(inputs, (-1, self.classes, inputs.shape[-1] // self.classes))
+        return tf.reduce_sum(parts, axis=2) / self.temperature
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """(batch, classes)."""
+        return input_shape[0], self.classes
+
+    def get_config(self) -> dict[str, Any]:
+        """What makes the layer again."""
+        return {**super().get_config(), "classes": self.classes, "temperature": self.temperature}
 
 
 def mixing(wires: Wires, inputs: int) -> Any:

@@ -40,7 +40,7 @@ class Learnt:
         """The chosen gates of a Keras model of :class:`graphsim.zoo.logic.layers.Gates` layers, one net in each."""
         found = [layer for layer in model.layers if hasattr(layer, "logits")]
         chosen = [np.asarray(layer.logits).argmax(axis=1).astype(np.uint8) for layer in found]
-        return cls(int(model.input_shape[-1]), tuple(map(Layer, (layer.wires for layer in found), chosen)))
+        return cls(found[0].inputs, tuple(map(Layer, (layer.wires for layer in found), chosen)))
 
     @cached_property
     def gate_count(self) -> int:
@@ -106,3 +106,21 @@ def _needed(a: int, b: int, word: int) -> tuple[list[int], int]:
     if word in (0b1100, 0b0011):
         return [b], word & 1 | word >> 1 & 0b10
     return [a, b], word
+
+
+def run(circuit: Circuit, inputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Outputs (outputs, words) of a circuit without registers, for inputs (inputs, words): unsigned integers, of which
+    each bit is a sample of its own.
+    """
+    value = list(inputs)
+    for gate in range(circuit.gate_count):
+        fanins, truth = circuit.fanins(gate), int(circuit.truth[gate])
+        found = np.zeros(inputs.shape[1:], inputs.dtype)
+        for m in range(1 << len(fanins)):
+            if truth >> m & 1:
+                term = ~np.zeros_like(found)
+                for at, fanin in enumerate(fanins):
+                    term &= value[fanin] if m >> at & 1 else ~value[fanin]
+                found |= term
+        value.append(found)
+    return np.stack([value[signal] for signal in circuit.outputs])

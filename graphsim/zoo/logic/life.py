@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,13 @@ import numpy.typing as npt
 
 from graphsim import files
 from graphsim.errors import CheckFailed
+from graphsim.frontends import circuits
 from graphsim.graph.circuit import Circuit
+from graphsim.passes.logic import passes_of
 from graphsim.zoo.card import Words
 from graphsim.zoo.logic.gates import NAMES
-from graphsim.zoo.logic.learnt import Bits, Learnt
+from graphsim.zoo.logic.learnt import Bits, Layer, Learnt, run
+from graphsim.zoo.logic.pictures import bars, bars_png, learning_gif
 from graphsim.zoo.nets import life as build
 from graphsim.zoo.recipes import LifeRecipe
 
@@ -23,6 +26,14 @@ from graphsim.zoo.recipes import LifeRecipe
 CELLS = ("nw", "n", "ne", "w", "c", "e", "sw", "s", "se")
 #: The name of the cell in the next generation.
 NEXT = "next"
+
+
+#: What leaves out gates that do nothing; and what finds fewer that do the same.
+PRUNING, OPTIMISING = passes_of("default"), passes_of("default")
+#: Parts of the training after which the choices are shown.
+_MOMENTS = (0.0, 0.1, 0.2, 0.4, 1.0)
+#: The board that is played while learning: rows and columns, its seed, and generations from it.
+_BOARD, _SOUP, _GENERATIONS = (48, 64), 5, 5
 
 
 def neighbourhoods() -> tuple[Bits, Bits]:
@@ -124,8 +135,14 @@ class LifeCourse:
             )
         found = {at: self._single(model, at) for at in solved}
         self._solved = solved
-        self._chosen = min(solved, key=lambda at: (simplified(Learnt.of_model(found[at])).gate_count, at))
+        self._chosen = min(solved, key=lambda at: (self._size(found[at]), at))
+        self._wires = [layer.wires for layer in found[self._chosen].layers]
         return found[self._chosen]
+
+    @staticmethod
+    def _size(model: Any) -> int:
+        """Gates of a net after pruning."""
+        return PRUNING.rewrite(Learnt.of_model(model).circuit("life", CELLS, [NEXT])).gate_count
 
     def _single(self, model: Any, at: int) -> Any:
         """Net number ``at`` alone."""
@@ -139,7 +156,13 @@ class LifeCourse:
         plan, net = self.plan, Learnt.of_model(model)
         wrong = int(np.count_nonzero(net(self._cells)[:, 0] != self._next))
         used = net.counts().sum(axis=0)
-        gates = ", ".join(f"{count} {name}" for name, count in zip(NAMES, used.tolist(), strict=True) if count)
+        kinds = ", ".join(
+            f"{count} {name.replace('|', ' or ')}" for name, count in zip(NAMES, used.tolist(), strict=True) if count
+        )
+        learnt = net.circuit("life", CELLS, [NEXT])
+        self._circuits = {"pruned": PRUNING.rewrite(learnt), "optimised": OPTIMISING.rewrite(learnt)}
+        for name, circuit in self._circuits.items():
+            self._prove(name, circuit)
         widths = "-".join(map(str, (len(CELLS), *plan.widths)))
         seeds = f"{plan.seed} to {plan.seed + plan.nets - 1}"
         words = Words(
@@ -151,7 +174,9 @@ class LifeCourse:
                 "wrong": f"{wrong} of 512 neighbourhoods",
                 "nets side by side": f"{plan.nets} (wiring seeds {seeds}), of which {len(self._solved)} found the rule",
                 "wiring seed": f"{plan.seed + self._chosen}: of the nets that found the rule the simplest",
-                "learnt gates": f"{net.gate_count} ({gates})",
+                "learnt gates": f"{net.gate_count} ({kinds})",
+                **{f"{name} gates": _counted(circuit) for name, circuit in self._circuits.items()},
+                "passes": f"to prune {PRUNING.label()}; to optimise {OPTIMISING.label()}",
                 "optimizer": (
                     f"AdamW, learning rate {plan.learning_rate:g}, betas {plan.betas[0]:g} and {plan.betas[1]:g},"
                     f" weight decay {plan.weight_decay:g}, gradients clipped at {plan.clip:g}; every step over all"
@@ -164,11 +189,68 @@ class LifeCourse:
         )
         return {"test_accuracy": 1 - wrong / 512, "wrong": float(wrong), "solved": float(len(self._solved))}, words
 
+    def _prove(self, name: str, circuit: Circuit) -> None:
+        """Check a circuit against the rule, on all neighbourhoods.
+
+        Raises:
+            CheckFailed: it has some wrong.
+        """
+        found = np.unpackbits(run(circuit, np.packbits(self._cells.T, axis=1)), axis=1, count=512)
+        if wrong := int(np.count_nonzero(found[0] != self._next)):
+            raise CheckFailed(f"the {name} circuit of {circuit.gate_count} gates has {wrong} neighbourhoods wrong")
+
     def more(self, target: Path) -> Mapping[str, Path]:
-        """The circuit."""
-        return {}
+        """The circuit, optimised and as it was pruned, and pictures of how it was learnt."""
+        stem = self.plan.model
+        written = {
+            "circuit": target / f"{stem}.blif",
+            "pruned circuit": target / f"{stem}_pruned.blif",
+            "choices": target / f"{stem}_choices.png",
+            "choices as text": target / f"{stem}_choices.txt",
+            "animation": target / f"{stem}_learning.gif",
+        }
+        circuits.write(self._circuits["optimised"], written["circuit"])
+        circuits.write(self._circuits["pruned"], written["pruned circuit"])
+        nets = [(f"epoch {epoch:,}", net) for epoch, net in self._learning()]
+        shown = [nets[at] for at in sorted({round(part * (len(nets) - 1)) for part in _MOMENTS})]
+        files.write_bytes(written["choices"], bars_png([(when, net.counts()) for when, net in shown]))
+        text = "\n\n".join("\n".join((when, *bars(net.counts()))) for when, net in shown)
+        files.write_text(written["choices as text"], text + "\n")
+        files.write_bytes(written["animation"], learning_gif([frame for net in nets for frame in _played(*net)]))
+        return written
+
+    def _learning(self) -> list[tuple[int, Learnt]]:
+        """The chosen net after every stride of training, and the epoch then."""
+        wires = self._wires
+        ends = np.cumsum([len(some) for some in wires])[:-1]
+        return [
+            (
+                min((at + 1) * self.stride, self._done),
+                Learnt(len(CELLS), tuple(map(Layer, wires, np.split(chosen[self._chosen], ends)))),
+            )
+            for at, chosen in enumerate(self._history)
+        ]
 
 
-def simplified(net: Learnt) -> Circuit:
-    """The circuit of a net without what its output does not depend on."""
-    return net.circuit("life", CELLS, [NEXT]).leading_to_outputs()
+def _counted(circuit: Circuit) -> str:
+    """How many gates there are, by their inputs, and how deep."""
+    by_inputs = np.bincount(circuit.fan_in).tolist()
+    kinds = ", ".join(f"{many} of {inputs} inputs" for inputs, many in enumerate(by_inputs) if many)
+    return f"{circuit.gate_count} ({kinds}), depth {circuit.depth}, equal to the rule on all 512 neighbourhoods"
+
+
+def _played(when: str, net: Learnt) -> Iterator[tuple[str, Bits, Bits]]:
+    """Some generations by a net, from a board that is always the same, each beside the rule's answer."""
+    played = right = np.random.default_rng(_SOUP).random(_BOARD) < 0.35
+    _, following = neighbourhoods()
+    for generation in range(_GENERATIONS + 1):
+        yield f"{when}, generation {generation}", played, right
+        cells = _around(played)
+        played = net(cells.reshape(-1, len(CELLS))).reshape(_BOARD)
+        right = following[cells @ (1 << np.arange(len(CELLS)))]
+
+
+def _around(board: Bits) -> Bits:
+    """The neighbourhood of each cell of a torus, bool (rows, columns, 9)."""
+    places = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    return np.stack([np.roll(board, (-down, -right), (0, 1)) for down, right in places], axis=-1)

@@ -1,0 +1,87 @@
+"""Counting votes with gates: adder trees, and the class with the greatest count."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from graphsim.errors import UsageError
+from graphsim.frontends.circuits.netlist import Net, Netlist
+from graphsim.graph.circuit import Circuit
+
+_XOR2, _AND2 = 0b0110, 0b1000
+_XOR3, _MAJORITY = 0b1001_0110, 0b1110_1000
+#: Of a, b and whether the less significant bits of a are greater than those of b: whether a is.
+_GREATER = 0b1011_0010
+#: Of a, b and c: b if c, else a.
+_CHOOSE = 0b1100_1010
+
+
+class _Rival(NamedTuple):
+    """A class in the running: its votes and its number, least significant bit first."""
+
+    votes: list[Net]
+    number: list[Net]
+
+
+def voting(circuit: Circuit, classes: int, name: str = "class") -> Circuit:
+    """A circuit whose outputs are votes, completed by counting them and finding the class with the most.
+
+    The outputs are dealt to the classes in equal parts, in order. The new outputs are the bits of the class's number,
+    least significant first, ``class[0]`` and so on; of several classes with the most votes the first wins. Counting is
+    by full adders of two gates of three inputs each, carries saved, until no two bits of a count weigh the same.
+
+    Raises:
+        UsageError: the outputs cannot be dealt out, or there are registers.
+    """
+    votes = circuit.outputs.tolist()
+    if classes < 2 or len(votes) % classes or circuit.register_count:
+        raise UsageError(f"{circuit.name}: {len(votes)} votes cannot be dealt to {classes} classes")
+    net = Netlist(circuit.name, circuit.name)
+    signals = [net.net(name) for name in circuit.input_names]
+    for signal in signals:
+        net.input(signal)
+    for gate in range(circuit.gate_count):
+        fanins = [signals[fanin] for fanin in circuit.fanins(gate)]
+        signals.append(net.gate(net.new(), fanins, int(circuit.truth[gate])))
+    share = len(votes) // classes
+    counts = [_count(net, [signals[vote] for vote in votes[at * share : (at + 1) * share]]) for at in range(classes)]
+    width = max(1, (classes - 1).bit_length())
+    numbers = [[net.constant(net.new(), bool(at >> bit & 1)) for bit in range(width)] for at in range(classes)]
+    rivals = list(map(_Rival, counts, numbers))
+    while len(rivals) > 1:
+        winners = [_better(net, *pair) for pair in zip(rivals[0::2], rivals[1::2], strict=False)]
+        rivals = winners + (rivals[-1:] if len(rivals) % 2 else [])
+    for bit, found in enumerate(rivals[0].number):
+        net.output(f"{name}[{bit}]", found)
+    return replace(net.circuit(), notes=circuit.notes)
+
+
+def _count(net: Netlist, votes: list[Net]) -> list[Net]:
+    """The number of ones, least significant bit first."""
+    columns: list[list[Net]] = [votes]
+    at = 0
+    while at < len(columns):
+        column = columns[at]
+        while len(column) > 1:
+            taken, column = column[:3], column[3:]
+            sums, carries = (_XOR3, _MAJORITY) if len(taken) == 3 else (_XOR2, _AND2)
+            column.append(net.gate(net.new(), taken, sums))
+            if at + 1 == len(columns):
+                columns.append([])
+            columns[at + 1].append(net.gate(net.new(), taken, carries))
+        columns[at] = column
+        at += 1
+    return [column[0] for column in columns]
+
+
+def _better(net: Netlist, one: _Rival, other: _Rival) -> _Rival:
+    """The rival with more votes; the first if both have as many."""
+    greater = net.constant(net.new(), False)
+    for a, b in zip(other.votes, one.votes, strict=True):
+        greater = net.gate(net.new(), (a, b, greater), _GREATER)
+
+    def chosen(first: list[Net], second: list[Net]) -> list[Net]:
+        return [net.gate(net.new(), (a, b, greater), _CHOOSE) for a, b in zip(first, second, strict=True)]
+
+    return _Rival(chosen(one.votes, other.votes), chosen(one.number, other.number))
