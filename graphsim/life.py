@@ -10,7 +10,7 @@ from graphsim import zoo
 from graphsim.datasets.patterns import Board
 from graphsim.errors import UsageError
 from graphsim.graph.circuit import Circuit
-from graphsim.zoo.logic.learnt import run
+from graphsim.simulate.circuit.cells import CellularAutomaton
 
 #: Names of the nine cells of a neighbourhood, and where they lie: rows down and columns to the right of the middle.
 NEIGHBOURS = {
@@ -56,25 +56,9 @@ def places(circuit: Circuit) -> list[tuple[int, int]]:
     return list(NEIGHBOURS.values())
 
 
-class CellularAutomaton:
-    """A board on a torus that a circuit of nine inputs and one output drives.
-
-    Args:
-        circuit: see :func:`life_circuit`.
-        board: bool (rows, columns), any size from 1x1 on.
-    """
-
-    def __init__(self, circuit: Circuit, board: Board) -> None:
-        self._circuit, self._places = circuit, places(circuit)
-        self.board = board.copy()
-
-    def step(self, generations: int = 1) -> None:
-        """Go on by so many generations."""
-        for _ in range(generations):
-            cells = [np.roll(self.board, (-down, -right), (0, 1)) for down, right in self._places]
-            packed = np.stack([np.packbits(some) for some in cells])
-            following = np.unpackbits(run(self._circuit, packed)[0], count=self.board.size)
-            self.board = following.reshape(self.board.shape).astype(np.bool_)
+def automaton(circuit: Circuit, board: Board) -> CellularAutomaton:
+    """The board, to be driven by the circuit."""
+    return CellularAutomaton(circuit, board, places(circuit))
 
 
 def soup(rows: int, columns: int, density: float, seed: int) -> Board:

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from graphsim.life import CellularAutomaton, drawn, soup
+from graphsim.life import drawn, soup
+from graphsim.simulate.circuit.cells import CellularAutomaton
 
 #: Waits for keys for at most so many seconds; "" if none came.
 Keys = Callable[[float], str]

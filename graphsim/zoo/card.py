@@ -87,8 +87,8 @@ class Card:
                 f"    {self.words.command}",
                 "",
                 "The weights' digest is taken over their float32 bytes in Keras's order, layer by layer. The same",
-                "versions on the same kind of processor give the same weights and the same `.h5`; the `.keras` file",
-                "also holds the time it was saved. Elsewhere the last bits of the weights may differ.",
+                "versions on the same kind of processor give the same weights and the same files, but for the `.keras`",
+                "file, which also holds the time it was saved. Elsewhere the last bits of the weights may differ.",
                 "",
             ]
         )

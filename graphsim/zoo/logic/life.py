@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from graphsim.frontends import circuits
 from graphsim.graph.circuit import Circuit
 from graphsim.passes.logic import passes_of
 from graphsim.zoo.card import Words
-from graphsim.zoo.logic.gates import NAMES
+from graphsim.zoo.logic.gates import NAMES, TRUTHS
 from graphsim.zoo.logic.learnt import Bits, Layer, Learnt, run
 from graphsim.zoo.logic.pictures import bars, bars_png, learning_gif
 from graphsim.zoo.nets import life as build
@@ -233,10 +234,14 @@ class LifeCourse:
 
 
 def _counted(circuit: Circuit) -> str:
-    """How many gates there are, by their inputs, and how deep."""
-    by_inputs = np.bincount(circuit.fan_in).tolist()
-    kinds = ", ".join(f"{many} of {inputs} inputs" for inputs, many in enumerate(by_inputs) if many)
-    return f"{circuit.gate_count} ({kinds}), depth {circuit.depth}, equal to the rule on all 512 neighbourhoods"
+    """How many gates there are of each kind, and how deep."""
+    names = {truth: name.replace("|", " or ") for truth, name in zip(TRUTHS, NAMES, strict=True)}
+    kinds = Counter(
+        names[truth] if inputs == 2 else f"of {inputs} inputs"
+        for inputs, truth in zip(circuit.fan_in.tolist(), circuit.truth.tolist(), strict=True)
+    )
+    shown = ", ".join(f"{many} {kind}" for kind, many in sorted(kinds.items(), key=lambda row: (-row[1], row[0])))
+    return f"{circuit.gate_count} ({shown}), depth {circuit.depth}, equal to the rule on all 512 neighbourhoods"
 
 
 def _played(when: str, net: Learnt) -> Iterator[tuple[str, Bits, Bits]]:

@@ -1,0 +1,142 @@
+"""Learning Life: the course, its pictures, a run that is stopped and resumed, and what ships."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from circuits import evaluate, life_rule
+from needed import needed
+
+from graphsim.errors import CheckFailed
+from graphsim.frontends.circuits import read
+from graphsim.zoo import models_folder
+from graphsim.zoo.card import read_facts
+from graphsim.zoo.logic.gates import NAMES
+from graphsim.zoo.logic.life import CELLS, neighbourhoods
+from graphsim.zoo.logic.pictures import COLOURS, SYMBOLS, apportioned, bars, bars_png, learning_gif
+from graphsim.zoo.recipes import RECIPES, LifeRecipe
+from graphsim.zoo.train import train
+
+Image = needed("PIL.Image")
+
+
+def test_the_neighbourhoods_are_the_rule() -> None:
+    cells, following = neighbourhoods()
+    assert len({tuple(row) for row in cells.tolist()}) == 512
+    for row, alive in zip(cells.astype(int).tolist(), following, strict=True):
+        assert evaluate(life_rule(), [row]) == [[int(alive)]]
+    assert int(following.sum()) == 140
+
+
+@pytest.mark.parametrize("file", ["life.blif", "life_pruned.blif"])
+def test_the_shipped_circuits_are_the_rule(file: str) -> None:
+    circuit = read(models_folder() / file)
+    assert circuit.input_names == CELLS
+    assert circuit.output_names == ("next",)
+    cells, following = neighbourhoods()
+    assert [evaluate(circuit, [row])[0][0] for row in cells.astype(int).tolist()] == following.astype(int).tolist()
+    facts = read_facts(models_folder() / "life.md")
+    said = facts["optimised gates" if file == "life.blif" else "pruned gates"]
+    assert said.startswith(f"{circuit.gate_count} (")
+    assert f"depth {circuit.depth}, equal to the rule on all 512" in said
+
+
+@pytest.mark.parametrize(
+    ("counts", "width", "parts"),
+    [([1, 1, 2], 8, [2, 2, 4]), ([1, 1, 1], 4, [2, 1, 1]), ([0, 5], 3, [0, 3]), ([0, 0], 7, [0, 0])],
+)
+def test_bars_are_dealt_by_largest_remainders(counts: list[int], width: int, parts: list[int]) -> None:
+    assert apportioned(counts, width) == parts
+
+
+def test_bars_as_text() -> None:
+    counts = np.zeros((2, 16), np.int64)
+    counts[0, NAMES.index("AND")], counts[0, NAMES.index("A")], counts[1, NAMES.index("NOT B")] = 2, 6, 1
+    assert bars(counts, 8) == ["layer 1 &&AAAAAA 8", "layer 2 bbbbbbbb 1", "& AND  A A  b NOT B"]
+    assert len(set(SYMBOLS)) == len(set(COLOURS)) == 16
+
+
+def test_bars_as_png() -> None:
+    counts = np.zeros((1, 16), np.int64)
+    counts[0, [NAMES.index("AND"), NAMES.index("OR")]] = 1, 3
+    image = Image.open(io.BytesIO(bars_png([("epoch 1", counts)]))).convert("RGB")
+    found = {colour: many for many, colour in image.getcolors(1 << 16)}
+
+    def pixels(name: str) -> int:
+        red, green, blue = bytes.fromhex(COLOURS[NAMES.index(name)][1:])
+        return int(found[red, green, blue])
+
+    legend = pixels("XOR")
+    assert 2.5 < (pixels("OR") - legend) / (pixels("AND") - legend) < 3.5
+
+
+def test_the_animation_shows_what_is_wrong() -> None:
+    played = np.array([[1, 1], [0, 0]], np.bool_)
+    right = np.array([[1, 0], [1, 0]], np.bool_)
+    image = Image.open(io.BytesIO(learning_gif([("one", played, right), ("two", right, right)], cell=2)))
+    assert image.n_frames == 2
+    shown = np.asarray(image.convert("RGB"))[20:]
+    assert [tuple(shown[2 * r, 2 * c].tolist()) for r in (0, 1) for c in (0, 1)] == [
+        (0, 0, 0),
+        (214, 39, 40),
+        (255, 165, 60),
+        (255, 255, 255),
+    ]
+    image.seek(1)
+    assert tuple(np.asarray(image.convert("RGB"))[20, 2].tolist()) == (255, 255, 255)
+
+
+def recipe(**changes: object) -> LifeRecipe:
+    life = RECIPES["life"]
+    assert isinstance(life, LifeRecipe)
+    return replace(life, **changes)  # type: ignore[arg-type]
+
+
+class Stopped(Exception):  # noqa: N818 - not an error
+    pass
+
+
+@pytest.mark.slow
+def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path: Path) -> None:
+    needed("tensorflow")
+    plan = recipe(widths=(12, 6, 3, 1), nets=2, epochs=5, stride=2)
+    seen: list[int] = []
+
+    def stop(epoch: object) -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        train(plan, tmp_path / "one", progress=stop)
+    for name in ("one", "two"):
+        with pytest.raises(CheckFailed, match="none of the 2 nets has learnt the rule in 5 epochs"):
+            train(plan, tmp_path / name, resume=True, progress=lambda epoch: seen.append(epoch.number))
+    assert seen == [4, 5, 2, 4, 5]
+    logs = [tmp_path / name / "log" for name in ("one", "two")]
+    assert all((log / "epoch-0005.keras").is_file() for log in logs)
+    one, two = (np.load(log / "choices.npz")["choices"] for log in logs)
+    assert one.shape == (3, 2, 22)
+    assert np.array_equal(one, two)
+    from graphsim.zoo.logic.layers import keras
+
+    nets = [keras.models.load_model(log / "epoch-0005.keras") for log in logs]
+    for first, second in zip(*(net.get_weights() for net in nets), strict=True):
+        assert np.array_equal(first, second)
+
+
+@pytest.mark.slow
+def test_life_is_learnt(tmp_path: Path) -> None:
+    needed("tensorflow")
+    done = train(recipe(nets=2, epochs=1000), tmp_path)
+    assert done.scores["wrong"] == 0
+    assert done.h5 is None
+    assert set(done.more) == {"circuit", "pruned circuit", "choices", "choices as text", "animation"}
+    cells, following = neighbourhoods()
+    for what in ("circuit", "pruned circuit"):
+        circuit = read(done.more[what])
+        assert [evaluate(circuit, [row])[0][0] for row in cells.astype(int).tolist()] == following.astype(int).tolist()
+    assert Image.open(done.more["animation"]).n_frames == 60
+    assert done.more["choices as text"].read_text().count("layer ") == 24 * 5
