@@ -57,6 +57,8 @@ _REFUSED = {
 _TYPES = ("fe", "re", "ah", "al", "as")
 #: Gates, latches and instances that a file may have, flattened.
 _MOST = 1 << 22
+#: Characters of an instance's path, from which on instances within it are numbered: paths would add up.
+_LONGEST = 200
 _SHOWN = 12
 
 
@@ -273,7 +275,7 @@ class _Flattened:
         self._clocks: set[Net] = set()
         self._read: set[Net] = set()
         self._kinds: set[str] = set()
-        self._unknown = 0
+        self._unknown = self._instances = 0
         nets: dict[str, Net] = {}
         for name, line in (*(top.inputs or ()), *top.clocks, *(top.outputs or ())):
             nets[name] = netlist.new(name, line)
@@ -286,27 +288,26 @@ class _Flattened:
     def _check_sizes(self) -> None:
         """Refuse unknown models, models within themselves, and more than can be put together."""
         size: dict[str, int] = {}
-        begun: list[str] = []
+        begun: dict[str, None] = {}  # models that are open, the outermost first
         stack = [self._top]
         while stack:
             model = stack[-1]
             if model.name in size:
                 stack.pop()
-                continue
-            if not begun or begun[-1] != model.name:
-                begun.append(model.name)
-                open_models = set(begun)
+            elif model.name not in begun:
+                begun[model.name] = None
                 for instance in model.instances:
-                    if (inner := self._model_of(instance).name) in open_models:
-                        path = " -> ".join([*begun[begun.index(inner) :][:_SHOWN], inner])
+                    if (inner := self._model_of(instance).name) in begun:
+                        outer = list(begun)
+                        path = " -> ".join([*outer[outer.index(inner) :][:_SHOWN], inner])
                         raise self._netlist.fail(f"model {inner!r} is within itself: {path}", instance.line)
                 stack += (self._models[i.model] for i in model.instances if i.model not in size)
-            if stack[-1] is model:
+            else:
                 size[model.name] = model.own_size + sum(size[i.model] for i in model.instances)
                 if size[model.name] > _MOST:
                     message = f"model {model.name!r} has {size[model.name]:,} parts, put together; {_MOST:,} can be"
                     raise self._netlist.fail(message, model.line)
-                begun.pop()
+                del begun[model.name]
                 stack.pop()
 
     def _model_of(self, instance: _Instance) -> _Model:
@@ -349,7 +350,9 @@ class _Flattened:
                 count += 1
             number[instance.model] = count
             inner = self._models[instance.model]
-            within.append((inner, self._bound(inner, instance, net), f"{prefix}{label}/"))
+            self._instances += 1
+            path = f"{prefix}{label}/" if len(prefix) < _LONGEST else f"instance_{self._instances}/"
+            within.append((inner, self._bound(inner, instance, net), path))
         return within
 
     def _bound(self, inner: _Model, instance: _Instance, net: Callable[[str, int], Net]) -> dict[str, Net]:
