@@ -282,8 +282,8 @@ def remark_on_range(graph: Graph, dataset: Dataset) -> str | None:
         if is_far or is_small:
             name = key.removeprefix("input.").removesuffix(".range")
             return (
-                f"{dataset.name} has values from {low:.4g} to {high:.4g}, and {name} expects {least:.4g} to"
-                f" {greatest:.4g} (by its {why}): were they prepared as for training?"
+                f"{dataset.name} has values from {low:.4g} to {high:.4g} ({dataset.prepared}), and {name} expects"
+                f" {least:.4g} to {greatest:.4g} (by its {why}): were they prepared as for training?"
             )
     return None
 
@@ -381,8 +381,10 @@ def _every_answer(
         return answer(LanesEngine(graph, threads=threads), graph, whole, theirs, progress=done)
 
 
-def compare(model: Path, dataset: Dataset, *, weights: Path | None = None, bar: Bar | None = None) -> Comparison:
-    """Compare every neuron with TensorFlow, values only: no machine, the lanes engine.
+def compare(
+    model: Path, dataset: Dataset, *, weights: Path | None = None, bar: Bar | None = None
+) -> tuple[Graph, Comparison]:
+    """Compare every neuron with the reference, values only: no machine, the lanes engine. The graph comes with it.
 
     Raises:
         GraphsimError: whatever input is unusable.
@@ -398,7 +400,8 @@ def compare(model: Path, dataset: Dataset, *, weights: Path | None = None, bar: 
         engine = LanesEngine(graph)
     ran = engine.run(dataset.inputs, keep="all")
     with bars("comparing", len(dataset.inputs)) as done:
-        return compare_with_reference(graph, model, weights, dataset, ran, progress=done, own=own_classes())
+        found = compare_with_reference(graph, model, weights, dataset, ran, progress=done, own=own_classes())
+    return graph, found
 
 
 @contextmanager

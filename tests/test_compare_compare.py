@@ -311,6 +311,7 @@ def test_digits_against_tensorflow() -> None:
     assert found.reference_seconds is not None
     assert found.noise is not None
     assert (found.noise.samples, found.noise.batch) == (100, min(BATCH, 360))
+    assert found.noise.tensors == len(wanted_tensors(graph)) == 3
     assert found.noise_floor is not None
     assert found.noise_floor < 1e-3
     assert done == sorted(done)

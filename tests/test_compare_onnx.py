@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -44,6 +47,7 @@ def test_every_neuron_is_judged_and_within_its_bound(net: Path) -> None:
     judged = {layer.name: layer.checked for layer in found.layers if layer.checked}
     assert judged == {"Conv_c": 540, "Relu_r": 540, "MaxPool_p": 135, "Gemm_g": 20, "Softmax_y.softmax": 20}
     assert found.reference_name == "ONNX reference implementation"
+    assert found.noise is None, "one sample at a time is all it does"
 
 
 def test_a_wrong_weight_is_located(net: Path) -> None:
@@ -62,3 +66,22 @@ def test_a_file_that_the_reference_cannot_compute_is_named(net: Path, tmp_path: 
     broken.write_bytes(net.read_bytes()[:100])
     with pytest.raises(ReferenceUnavailableError, match=r"broken\.onnx: onnx cannot compute"):
         compared(graph, broken)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["run", "compare"])
+def test_a_fresh_process_runs_and_compares_a_file(command: str, tmp_path: Path) -> None:
+    nodes = [node("Flatten", ["x"], ["f"]), node("Gemm", ["f", "w"], ["g"]), node("Softmax", ["g"])]
+    saved(model(nodes, (8, 8), {"w": weights(64, 10)}), tmp_path)
+    arguments = [command, "m.onnx", "--dataset", "digits", "-n", "3", "--json", "found.json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "graphsim", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "against ONNX reference implementation" in done.stdout
+    assert "TensorFlow" not in done.stdout
+    assert "noise" not in done.stdout
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["agreement"]["neurons_checked"] == 3 * (10 + 10)
+    assert found["agreement"]["neurons_outside_bound"] == 0
+    assert found["agreement"]["reference_noise_floor"] is None

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from graphsim.cli.app import app
@@ -19,15 +20,16 @@ END = "<!-- end of formats -->"
 EXPORTED = {"GroupedQueryAttention": "GroupQueryAttention"}
 
 
-def test_the_documents_show_the_table(request) -> None:  # type: ignore[no-untyped-def]
-    path = ROOT / "docs" / "keras.md"
+@pytest.mark.parametrize("page", ["Keras", "ONNX"])
+def test_the_documents_show_the_table(page: str, request) -> None:  # type: ignore[no-untyped-def]
+    path = ROOT / "docs" / f"{page.lower()}.md"
     text = path.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     shown, _, after = rest.partition(END)
     if request.config.getoption("--update-golden"):
-        path.write_text(f"{before}{BEGIN}{markdown()}{END}{after}", encoding="utf-8")
+        path.write_text(f"{before}{BEGIN}{markdown(page)}{END}{after}", encoding="utf-8")
         return
-    assert shown == markdown(), "run pytest --update-golden tests/test_frontends_formats.py"
+    assert shown == markdown(page), "run pytest --update-golden tests/test_frontends_formats.py"
 
 
 def test_every_layer_of_the_table_is_in_a_test_of_lowering() -> None:

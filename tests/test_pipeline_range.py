@@ -22,6 +22,7 @@ from graphsim.pipeline import remark_on_range
 class Samples:
     inputs: npt.NDArray[np.float32]
     name: str = "images"
+    prepared: str = "as they are"
 
 
 def samples(least: float, greatest: float) -> Any:
@@ -84,7 +85,8 @@ def test_data_that_do_not_look_like_it_are_remarked_on(
     found = remark_on_range(graph(tmp_path, layer("Rescaling", "r", scale=1 / 255)), samples(*ends))
     assert (found is not None) == remarked
     if found is not None:
-        expected = f"images has values from {ends[0]:.4g} to {ends[1]:.4g}, and pixels expects 0 to 255"
+        values = f"images has values from {ends[0]:.4g} to {ends[1]:.4g}"
+        expected = f"{values} (as they are), and pixels expects 0 to 255"
         assert expected in found
 
 
@@ -104,4 +106,6 @@ def test_run_warns(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["run", str(path), "-n", "2", "--no-reference"])
     assert done.exit_code == 0, done.output
     said = " ".join(done.output.split())
-    assert "warning digits has values from 0 to 1, and pixels expects 0 to 255 (by its Rescaling)" in said
+    values = "digits has values from 0 to 1 (each pixel divided by 16, which gives 0 to 1)"
+    assert f"warning {values}, and pixels expects 0 to 255 (by its Rescaling)" in said
+    assert "inputs each pixel divided by 16, which gives 0 to 1; the model expects 0 to 255 (by its Rescaling)" in said

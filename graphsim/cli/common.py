@@ -80,9 +80,16 @@ def refuse_options(only_for: str, given: Mapping[str, object]) -> None:
         raise UsageError(f"{', '.join(named)}: only for {only_for}")
 
 
+#: Columns of what is no terminal: nothing is wrapped or cut there, so that programs find names whole.
+UNWRAPPED = 1 << 16
+
+
 def console_for(json_file: str | None) -> Console:
     """Where people read: standard output, or standard error when JSON goes to standard output."""
-    return Console(stderr=json_file == "-", highlight=False)
+    console = Console(stderr=json_file == "-", highlight=False)
+    if not console.is_terminal:
+        console.width = UNWRAPPED
+    return console
 
 
 def say_place(console: Console, what: str, path: Path | str, more: str = "") -> None:

@@ -186,7 +186,7 @@ def run(
     )
     terminal.print_graph(console, result.graph)
     if (remark := pipeline.remark_on_range(result.graph, chosen_samples)) is not None:
-        console.print(f"[yellow]warning[/yellow]   {escape(remark)}")
+        terminal.print_warning(console, remark)
     terminal.print_schedule(console, result.graph, result.schedule)
     terminal.print_verdict(console, result.verdict)
     terminal.print_run(console, result)
@@ -225,16 +225,20 @@ def compare(
         graphsim compare models/mnist_mlp.h5 --dataset mnist --samples 1000
     """
     from graphsim import pipeline
+    from graphsim.report import terminal
     from graphsim.report.record import comparison_record
-    from graphsim.report.terminal import print_comparison
 
     console = console_for(json)
     load_plugins(plugin)
     check_outputs(json)
     pipeline.existing(model, "a model (.h5, .keras, .onnx, .json with --weights)")
     chosen, _ = _samples(dataset, samples, bits, ops, vectors, 0, model)
-    comparison = pipeline.compare(model, chosen, weights=weights, bar=progress_bar)
-    print_comparison(console, comparison)
+    graph, comparison = pipeline.compare(model, chosen, weights=weights, bar=progress_bar)
+    if (remark := pipeline.remark_on_range(graph, chosen)) is not None:
+        terminal.print_warning(console, remark)
+    console.print(f"{comparison.samples:,} samples of {escape(chosen.name)}")
+    terminal.print_inputs(console, graph, chosen)
+    terminal.print_comparison(console, comparison)
     write_json(json, {"schema_version": 1, **comparison_record(comparison)})
     if not comparison.ok:
         raise CheckFailed(f"{comparison.neurons_outside_bound:,} neuron values lie outside their rounding bounds")

@@ -150,7 +150,8 @@ class _Stream:
     """What the reference shows, batch after batch: first sample, how many, and their tensors.
 
     Attributes:
-        noise: the reference against itself, on the first batch; known once that has gone by.
+        noise: the reference against itself, on the first batch; known once that has gone by. None where it computes
+            one sample at a time anyhow.
     """
 
     def __init__(
@@ -167,7 +168,7 @@ class _Stream:
         for start in range(0, len(self._images[0]), self._batch):
             chunk = tuple(array[start : start + self._batch] for array in self._images)
             tensors = self._reference.run(chunk, self._batch, self._wanted)
-            if self.noise is None:
+            if self.noise is None and self._reference.in_batches and len(chunk[0]) > 1:
                 self.noise = self._measure(chunk, tensors)
             yield start, len(chunk[0]), tensors
 
@@ -182,7 +183,7 @@ class _Stream:
                     same = False
                     difference = np.abs(values.astype(np.float64) - other)
                     greatest = max(greatest, float(np.max(difference, initial=0.0)))
-        return Noise(n, len(images[0]), greatest, same)
+        return Noise(n, len(images[0]), len(tensors), greatest, same)
 
 
 def compare(

@@ -25,6 +25,7 @@ class OnnxReference:
 
     Attributes:
         name, version: what computes, for the report.
+        in_batches: it computes one sample at a time, so that it has no other batch to differ from itself in.
 
     Raises:
         ReferenceUnavailableError: the package is missing, or cannot compute the file.
@@ -32,6 +33,7 @@ class OnnxReference:
 
     name = "ONNX reference implementation"
     notes: tuple[str, ...] = ("computed one sample at a time",)
+    in_batches = False
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)

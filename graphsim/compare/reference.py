@@ -54,6 +54,7 @@ class TensorFlowReference:
 
     Attributes:
         name, version: what computes, for the report.
+        in_batches: it computes many samples at a time, and what it makes of one may depend on how many.
         notes: what was done differently from plain ``keras.models.load_model``.
 
     Raises:
@@ -62,6 +63,7 @@ class TensorFlowReference:
     """
 
     name = "TensorFlow"
+    in_batches = True
 
     def __init__(
         self,

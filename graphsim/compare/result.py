@@ -117,13 +117,16 @@ class Noise:
     """How far the reference differs from itself: one sample at a time against ``batch`` at a time.
 
     Attributes:
-        samples, batch: how many were run, and how many at a time.
-        max_difference: over all tensors that were compared.
+        samples: the first so many were computed alone.
+        batch: how many were in the batch that they were also in.
+        tensors: how many of the model's tensors were looked at: all that neurons are compared with.
+        max_difference: over all elements of these tensors and samples.
         bit_identical: whether every bit was the same.
     """
 
     samples: int
     batch: int
+    tensors: int
     max_difference: float
     bit_identical: bool
 
@@ -139,7 +142,7 @@ class Comparison:
         layers: one entry per group, in graph order.
         outputs: one entry per output that is a classifier.
         first_divergence: the first neuron, by layer, then sample, outside its bound; None when all are within.
-        noise: the reference against itself; None where it was not measured.
+        noise: the reference against itself; None where it was not measured, or computes one sample at a time anyhow.
         reference_outputs: float32 (N, actors): the reference's values of groups that feed sinks, where it shows them.
     """
 

@@ -38,6 +38,10 @@ class Dataset(Protocol):
         """Where the samples come from, for the report."""
 
     @property
+    def prepared(self) -> str:
+        """How the inputs were made from what is stored or asked, for the report."""
+
+    @property
     def sha256(self) -> Mapping[str, str]:
         """Digest of each file that was read, by file name."""
 

@@ -289,6 +289,12 @@ class CalculationDataset:
         return "alu"
 
     @property
+    def prepared(self) -> str:
+        """In words, for the report."""
+        form = "operands and operation as three vectors" if self.as_vectors else "operands and operation in one vector"
+        return f"{form} of bits, each 0 or 1"
+
+    @property
     def sha256(self) -> Mapping[str, str]:
         """Nothing: no file is read."""
         return {}

@@ -60,6 +60,11 @@ class ImageDataset:
         return self.images
 
     @property
+    def prepared(self) -> str:
+        """In words, for the report."""
+        return f"each pixel divided by {self.scale}, which gives 0 to 1"
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one image: ``(28, 28)`` for ``mnist``, ``(8, 8)`` for ``digits``."""
         return self.images.shape[1:]

@@ -81,13 +81,14 @@ def _by_module(makers: dict[str, Any], families: dict[str, str]) -> list[Row]:
     return sorted(rows)
 
 
-def markdown() -> str:
-    """The whole table as Markdown."""
-    lines = ["| file | what |", "|---|---|", *(f"| {name} | {about} |" for name, about in FILES), ""]
+def markdown(page: str) -> str:
+    """The part of the table that a page of the documents shows, as Markdown: that on Keras has the files as well."""
+    lines = [] if page == "ONNX" else ["| file | what |", "|---|---|", *(f"| {n} | {what} |" for n, what in FILES), ""]
     for title, section in SECTIONS.items():
-        lines += [f"| {title} | | |", "|---|---|---|"]
-        lines += [f"| {row.family} | {row.about} | {_joined(row.names)} |" for row in section()]
-        lines.append("")
+        if title.startswith(page):
+            lines += [f"| {title} | | |", "|---|---|---|"]
+            lines += [f"| {row.family} | {row.about} | {_joined(row.names)} |" for row in section()]
+            lines.append("")
     return "\n".join(lines)
 
 

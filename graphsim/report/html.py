@@ -15,8 +15,12 @@ from plotly.offline import get_plotlyjs
 
 from graphsim.errors import UsageError
 from graphsim.files import write_text
+from graphsim.graph import Graph
 from graphsim.report import plots
+from graphsim.report.binding import bindings, hint, in_words, why_nothing
 from graphsim.report.result import Result
+from graphsim.report.utilisation import utilisation
+from graphsim.schedule.schedule import Schedule
 
 #: At most so many wrong samples are drawn.
 WRONG = 60
@@ -56,7 +60,7 @@ def render(result: Result, record: Mapping[str, Any]) -> str:
         record=record,
         ok=comparison is None or comparison.ok,
         tiles=_tiles(record),
-        binding=_binding(record),
+        binding=_binding(result.schedule, result.graph),
         divergence=str(divergence) if divergence is not None else "",
         shown=_shown(result),
         plots={
@@ -118,10 +122,12 @@ def _tiles(record: Mapping[str, Any]) -> list[dict[str, str]]:
     return [dict(zip(("name", "value", "note", "kind"), tile, strict=True)) for tile in tiles]
 
 
-def _binding(record: Mapping[str, Any]) -> str:
-    bound = record["schedule"]["placement_bound"]
-    what = {"link": "Communication", "recurrence": "Recurrence"}.get(bound["kind"], "Compute")
-    return f"{what} binds: {bound['resource']}."
+def _binding(schedule: Schedule, graph: Graph) -> str:
+    load = utilisation(graph, schedule)
+    found = bindings(schedule, load)
+    said = f"What binds is {in_words(found)}." if found else f"Nothing binds: {why_nothing(schedule, load)}."
+    more = hint(graph, found)
+    return f"{said} {more[:1].upper()}{more[1:]}." if more else said
 
 
 def _shown(result: Result) -> dict[str, str]:

@@ -152,11 +152,13 @@ def bound_record(bound: Bound) -> dict[str, Any]:
 
 def schedule_record(graph: Graph, schedule: Schedule) -> dict[str, Any]:
     """The keys ``machine`` and ``schedule`` of a document."""
-    from graphsim.report.utilisation import utilisation
+    from graphsim.report.binding import bindings
+    from graphsim.report.utilisation import folding, utilisation
     from graphsim.schedule.schedule import latency
 
     machine = schedule.machine
     load = utilisation(graph, schedule)
+    bound_by, (actors, nodes) = bindings(schedule, load), folding(graph, schedule)
     busiest_link = int(np.argmax(load.link_frames / np.maximum(1, load.link_capacity))) if machine.links else None
     return {
         "machine": machine_record(machine),
@@ -165,13 +167,14 @@ def schedule_record(graph: Graph, schedule: Schedule) -> dict[str, Any]:
             "period_ticks": schedule.period,
             "lower_bound_ticks": schedule.bound.ticks,
             "gap": schedule.period / schedule.bound.ticks - 1 if schedule.bound.ticks else 0.0,
-            "binding_resource": schedule.placement_bound.resource,
-            "binding_kind": schedule.placement_bound.kind,
+            "binding_resource": bound_by[0].resource if bound_by else None,
+            "binding_kind": bound_by[0].kind if bound_by else None,
+            "binding": [{"kind": b.kind, "resource": b.resource} for b in bound_by],
             "bound": bound_record(schedule.bound),
             "placement_bound": bound_record(schedule.placement_bound),
             "latency_ticks": latency(graph, schedule),
             "remark": schedule.remark or None,
-            "folding_factor": graph.actor_count / len(np.unique(schedule.node)),
+            "folding_factor": actors / nodes if nodes else 0.0,
             "nodes_used": len(np.unique(schedule.node)),
             "parcels": len(schedule.parcel_node),
             "hops": len(schedule.hop_parcel),
@@ -243,7 +246,12 @@ def run_record(result: Result) -> dict[str, Any]:
             "graphsim_version": __version__,
             "command": result.command,
             "model": result.model.name,
-            "dataset": {"name": result.dataset.name, "split": result.dataset.split, "source": result.dataset.source},
+            "dataset": {
+                "name": result.dataset.name,
+                "split": result.dataset.split,
+                "source": result.dataset.source,
+                "prepared": result.dataset.prepared,
+            },
             "graph": graph_record(result.graph),
             **scheduled,
             "throughput": {

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from graphsim.analysis.equivalence import Equivalence
     from graphsim.compare.answers import Answers
     from graphsim.compare.result import Comparison
+    from graphsim.datasets import Dataset
     from graphsim.machine import Machine
     from graphsim.passes.logic import Step
     from graphsim.report.result import Result
@@ -127,6 +128,7 @@ def print_firing(console: Console, actor: Actor, schedule: Schedule) -> None:
 def print_machines(console: Console, topologies: Sequence[tuple[str, str, str]]) -> None:
     """The built-in machines."""
     table = _table("pattern", "what it is", "for example")
+    table.columns[1].max_width = 100
     for pattern, description, example in topologies:
         table.add_row(escape(pattern), escape(description), escape(example))
     console.print(table)
@@ -145,6 +147,7 @@ def print_formats(
     console.print(table)
     for title, rows in sections.items():
         table = _table("family", "names", title=title)
+        table.columns[1].max_width = 100  # many names, wrapped between them even where nothing else is
         for family, about, names in rows:
             table.add_row(escape(family), f"{escape(about)}\n{escape(', '.join(names))}" if about else ", ".join(names))
         console.print(table)
@@ -155,32 +158,31 @@ def print_machine(console: Console, machine: Machine) -> None:
     console.print(escape(machine.describe()))
 
 
-#: What binds, by the kind of a bound.
-_BINDS = {"compute": "compute", "link": "communication", "recurrence": "recurrence"}
-
-
 def print_schedule(console: Console, graph: Graph, schedule: Schedule) -> None:
     """Period, bound, latency, what binds, and how full nodes, links and memories are."""
-    from graphsim.report.utilisation import utilisation
+    from graphsim.report.binding import WORDS, bindings, hint, in_words, why_nothing
+    from graphsim.report.utilisation import folding, utilisation
     from graphsim.schedule.schedule import latency
 
     machine, load = schedule.machine, utilisation(graph, schedule)
     used = np.unique(schedule.node)
     share = load.node_ticks[used] / max(1, schedule.period)
+    actors, nodes = folding(graph, schedule)
+    per_node = f"{actors / nodes:.1f} computing actors per node" if nodes else "no actor that computes"
     console.print(
         f"[bold]{escape(machine.name)}[/]: {len(used)} of {len(machine.compute_nodes)} nodes used, "
-        f"{graph.actor_count / len(used):.1f} actors per node, placed {schedule.strategy}"
+        f"{per_node} (inputs and sinks apart), placed {schedule.strategy}"
     )
     gap = schedule.period / schedule.bound.ticks - 1 if schedule.bound.ticks else 0.0
-    proof = _BINDS[schedule.bound.kind]
+    proof = WORDS[schedule.bound.kind]
     console.print(f"  period     {schedule.period:,} ticks per sample (simulated)")
     reason = f"(proved, by {proof}: {escape(schedule.bound.reason)})"
     console.print(f"  bound      {schedule.bound.ticks:,} ticks {reason}; gap {gap:.2%}", soft_wrap=True)
-    binding = schedule.placement_bound
-    console.print(
-        f"  binds      {_BINDS[binding.kind]}: {escape(binding.resource)}",
-        soft_wrap=True,
-    )
+    found = bindings(schedule, load)
+    said = in_words(found) if found else f"nothing: {why_nothing(schedule, load)}"
+    console.print(f"  binds      {escape(said)}", soft_wrap=True)
+    if more := hint(graph, found):
+        console.print(f"  hint       {more}", soft_wrap=True)
     if schedule.remark:
         console.print(f"  remark     {escape(schedule.remark)}", soft_wrap=True)
     console.print(f"  latency    {latency(graph, schedule):,} ticks from source to sink (simulated)")
@@ -221,6 +223,7 @@ def print_run(console: Console, result: Result) -> None:
     how = "measured from the outputs' spacing" if result.measured else "from the schedule"
     period = float(result.period_ticks)
     console.print(f"[bold]{run.engine}[/] engine: {run.samples:,} samples of {escape(result.dataset.name)}")
+    print_inputs(console, result.graph, result.dataset)
     console.print(f"  period     {period:,.10g} ticks per sample, {how}")
     console.print(f"  latency    {result.latency_ticks:,} ticks")
     console.print(
@@ -229,11 +232,30 @@ def print_run(console: Console, result: Result) -> None:
         soft_wrap=True,
     )
     rate = f" = {run.samples / run.wall_seconds:,.0f} samples/s" if run.wall_seconds else ""
-    console.print(f"  wall time  {seconds(run.wall_seconds)}{rate} (measured here)")
+    console.print(f"  wall time  {seconds(run.wall_seconds)}{rate} (measured here, for simulating alone)")
     if result.comparison is not None:
         print_comparison(console, result.comparison)
     elif result.accuracy is not None:
         console.print(f"  accuracy   {result.accuracy:.2%} of {run.samples:,} labels")
+    stages = ", ".join(f"{stage} {seconds(value)}" for stage, value in result.seconds.items())
+    console.print(
+        f"  stages     {stages}; in all {seconds(sum(result.seconds.values()))} (measured here)", soft_wrap=True
+    )
+
+
+def print_warning(console: Console, warning: str) -> None:
+    """Something that the user should look at before believing the numbers."""
+    console.print(f"[yellow]warning[/]   {escape(warning)}", soft_wrap=True)
+
+
+def print_inputs(console: Console, graph: Graph, dataset: Dataset) -> None:
+    """How samples were prepared, and what values the graph's notes say that the model expects."""
+    expected = "the model states no range of its own"
+    for key, note in graph.notes.items():
+        if key.startswith("input.") and key.endswith(".range"):
+            ends, _, why = note.partition(" by ")
+            expected = f"the model expects {ends.replace('..', ' to ')} (by its {why})"
+    console.print(f"  inputs     {escape(f'{dataset.prepared}; {expected}')}", soft_wrap=True)
 
 
 def print_answers(console: Console, answers: Answers, limit: int = 12) -> None:
@@ -284,8 +306,11 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
         console.print(f"  first      {escape(str(comparison.first_divergence))}", soft_wrap=True)
     if comparison.noise is not None:
         noise = comparison.noise
+        tensors = "the 1 tensor" if noise.tensors == 1 else f"the {noise.tensors:,} tensors"
         console.print(
-            f"  noise      TensorFlow differs from itself by {noise.max_difference:.3g} (batch 1 against {noise.batch})"
+            f"  noise      {comparison.reference_name} differs from itself by up to {noise.max_difference:.3g}:"
+            f" {noise.samples:,} samples, alone against in a batch of {noise.batch:,}, in {tensors} compared",
+            soft_wrap=True,
         )
     if comparison.argmax_agreement is not None:
         console.print(f"  classes    {comparison.argmax_agreement:.2%} the same")

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from graphsim.analysis.tokens import token_bits
 from graphsim.graph import Graph
+from graphsim.graph.ops import SINKS
 from graphsim.passes import unroll
 from graphsim.schedule.schedule import Schedule, durations, placement_of
 
@@ -40,6 +41,15 @@ def hop_frames(graph: Graph, schedule: Schedule) -> IntArray:
     parcel_bits = np.add.reduceat(bits, schedule.parcel_ptr[:-1]) if len(schedule.parcel_node) else bits[:0]
     frame_bits = np.array([link.frame_bits for link in schedule.machine.links], np.int64)
     return -(-parcel_bits[schedule.hop_parcel] // frame_bits[schedule.hop_link])
+
+
+def folding(graph: Graph, schedule: Schedule) -> tuple[int, int]:
+    """How many actors compute, sources, inputs and sinks not counted, and how many nodes have any of them."""
+    apart = [number for number, group in enumerate(graph.groups) if group.op in ("source", "input", *SINKS)]
+    computes = np.ones(graph.actor_count, np.bool_)
+    for number in apart:
+        computes[graph.first[number] : graph.first[number + 1]] = False
+    return int(computes.sum()), len(np.unique(placement_of(graph, schedule)[computes]))
 
 
 def utilisation(graph: Graph, schedule: Schedule) -> Utilisation:
