@@ -54,7 +54,17 @@ FORMATS: tuple[Format, ...] = (
     Format("ISCAS", (".bench",), "netlists of the ISCAS benchmarks, and ABC's LUT", "bench"),
     Format("PLA", (".pla",), "espresso's truth tables of type f, fd, fr and fdr", "pla"),
     Format("CSV", (".csv",), "truth tables: a column per input, then one per output", "csv_table"),
-    Format("Verilog", (".v", ".sv"), "gates, assignments, flip-flops; behaviour by the extra rtl", "verilog.reader"),
+    Format(
+        "Verilog",
+        (".v", ".sv"),
+        "gates, assignments, flip-flops; behaviour by the extra rtl",
+        "verilog.reader",
+        "verilog_out",
+    ),
+    Format(
+        "DOT", (".dot",), "for Graphviz: gates by what they do, registers with their first values", writer="dot_out"
+    ),
+    Format("C", (".c",), "bit-parallel, 64 lanes a word", writer="c_out"),
     Format("Yosys JSON", (".json",), "gates, tables, flip-flops; others by the extra rtl", "yosys", claims=_is_yosys),
 )
 
