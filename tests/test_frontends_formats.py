@@ -4,32 +4,44 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from graphsim.cli.app import app
-from graphsim.frontends.formats import markdown, record
+from graphsim.frontends.formats import circuits_markdown, markdown, record
 from graphsim.frontends.keras.layers import RULES
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN = "<!-- formats: written by graphsim.frontends.formats.markdown() -->\n"
 END = "<!-- end of formats -->"
+BEGIN_CIRCUITS = "<!-- circuits: written by graphsim.frontends.formats.circuits_markdown() -->\n"
 #: Classes that Keras exports under another name.
 EXPORTED = {"GroupedQueryAttention": "GroupQueryAttention"}
 
 
-@pytest.mark.parametrize("page", ["Keras", "ONNX"])
-def test_the_documents_show_the_table(page: str, request) -> None:  # type: ignore[no-untyped-def]
-    path = ROOT / "docs" / f"{page.lower()}.md"
+@pytest.mark.parametrize(
+    ("page", "begin", "table"),
+    [
+        ("keras.md", BEGIN, partial(markdown, "Keras")),
+        ("onnx.md", BEGIN, partial(markdown, "ONNX")),
+        ("formats.md", BEGIN_CIRCUITS, circuits_markdown),
+    ],
+)
+def test_the_documents_show_the_tables(
+    page: str, begin: str, table: Callable[[], str], request: pytest.FixtureRequest
+) -> None:
+    path = ROOT / "docs" / page
     text = path.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
+    before, _, rest = text.partition(begin)
     shown, _, after = rest.partition(END)
     if request.config.getoption("--update-golden"):
-        path.write_text(f"{before}{BEGIN}{markdown(page)}{END}{after}", encoding="utf-8")
+        path.write_text(f"{before}{begin}{table()}{END}{after}", encoding="utf-8")
         return
-    assert shown == markdown(page), "run pytest --update-golden tests/test_frontends_formats.py"
+    assert shown == table(), "run pytest --update-golden tests/test_frontends_formats.py"
 
 
 def test_every_layer_of_the_table_is_in_a_test_of_lowering() -> None:
@@ -47,5 +59,5 @@ def test_the_command_prints_what_the_record_says(tmp_path: Path) -> None:
     assert done.exit_code == 0
     found = json.loads(out.read_text())
     assert found == {"schema_version": 1, **record()}
-    for word in ("Conv2D", "LSTM", "GetItem", ".onnx"):
+    for word in ("Conv2D", "LSTM", "GetItem", ".onnx", ".bench", "AIGER"):
         assert word in done.output

@@ -215,7 +215,7 @@ def show(
 
 
 def formats(json: JsonOption = None) -> None:
-    """Print what can be lowered: files, layers, operations and activations.
+    """Print what can be lowered: files, circuits, layers, operations and activations.
 
     Examples:
 
@@ -223,10 +223,10 @@ def formats(json: JsonOption = None) -> None:
 
         graphsim formats --json formats.json
     """
-    from graphsim.frontends.formats import FILES, SECTIONS, record
+    from graphsim.frontends.formats import FILES, SECTIONS, circuits, record
     from graphsim.report.terminal import print_formats
 
     console = console_for(json)
     check_outputs(json)
-    print_formats(console, FILES, {title: section() for title, section in SECTIONS.items()})
+    print_formats(console, FILES, circuits(), {title: section() for title, section in SECTIONS.items()})
     write_json(json, {"schema_version": 1, **record()})

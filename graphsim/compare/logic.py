@@ -1,4 +1,4 @@
-"""What a circuit computes, worked out level by level: the authority that runs of circuits are held to.
+"""What a circuit computes, worked out level by level or gate by gate: the authority that runs of circuits are held to.
 
 It knows nothing of graphs and engines: it follows the encoding that :class:`~graphsim.graph.circuit.Circuit` states.
 """
@@ -18,6 +18,8 @@ BitArray = npt.NDArray[np.uint8]
 
 #: Values of one level's gates that are worked out together; bounds memory, not results.
 _TOGETHER = 1 << 20
+#: Values per level below which arrays cost more than they save: choose how values are found, not what they are.
+NARROW = 64
 
 
 class Evaluation:
@@ -48,11 +50,10 @@ class Evaluation:
         for at in range(0, cycles, step):
             part = found[:, at : at + step]
             part[circuit.input_count : circuit.first_gate] = self.state[:, None]
-            for gates, fanins, truth in self._levels:
-                row = np.zeros((len(gates), part.shape[1]), np.uint64)
-                for i, fanin in enumerate(fanins):
-                    row |= part[fanin].astype(np.uint64) << np.uint64(i)
-                part[gates] = truth >> row & np.uint64(1)
+            if circuit.gate_count * part.shape[1] < NARROW * circuit.depth:
+                self._gate_by_gate(part)
+            else:
+                self._level_by_level(part)
             if circuit.register_count:
                 self.state = part[circuit.following, 0]
         return found.T
@@ -60,6 +61,35 @@ class Evaluation:
     def outputs(self, inputs: npt.NDArray[np.generic]) -> BitArray:
         """The outputs in the cycles that come next: uint8 (cycles, outputs)."""
         return self.values(inputs)[:, self._circuit.outputs]
+
+    def _level_by_level(self, value: BitArray) -> None:
+        """Fill in the gates of (signals, cycles)."""
+        for gates, fanins, truth in self._levels:
+            row = np.zeros((len(gates), value.shape[1]), np.uint64)
+            for i, fanin in enumerate(fanins):
+                row |= value[fanin].astype(np.uint64) << np.uint64(i)
+            value[gates] = truth >> row & np.uint64(1)
+
+    def _gate_by_gate(self, value: BitArray) -> None:
+        """Fill in the gates of (signals, cycles), for circuits that are deeper than wide."""
+        first = self._circuit.first_gate
+        for t in range(value.shape[1]):
+            bits = value[:first, t].tolist()
+            for fanins, truth in self._gates:
+                row = 0
+                for i, fanin in enumerate(fanins):
+                    row |= bits[fanin] << i
+                bits.append(truth >> row & 1)
+            value[:, t] = bits
+
+    @cached_property
+    def _gates(self) -> list[tuple[list[int], int]]:
+        """Fanins and truth table of each gate."""
+        index, indptr = self._circuit.index.tolist(), self._circuit.indptr.tolist()
+        return [
+            (index[a:b], truth)
+            for a, b, truth in zip(indptr[:-1], indptr[1:], self._circuit.truth.tolist(), strict=True)
+        ]
 
     @cached_property
     def _levels(self) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint64]]]:

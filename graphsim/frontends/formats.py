@@ -69,6 +69,23 @@ SECTIONS: dict[str, Callable[[], list[Row]]] = {
 }
 
 
+def circuits() -> list[tuple[str, str, str, str]]:
+    """Formats of circuits: suffixes, name, whether they are read and written, and what of them."""
+    from graphsim.frontends.circuits import FORMATS
+
+    done = {(True, True): "read, written", (True, False): "read", (False, True): "written"}
+    return [
+        (", ".join(kind.suffixes), kind.name, done[bool(kind.reader), bool(kind.writer)], kind.about)
+        for kind in FORMATS
+    ]
+
+
+def circuits_markdown() -> str:
+    """Formats of circuits as a Markdown table."""
+    lines = ["| file | format | | what |", "|---|---|---|---|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in circuits()), ""])
+
+
 def _by_module(makers: dict[str, Any], families: dict[str, str]) -> list[Row]:
     found: dict[str, list[str]] = {}
     for name, maker in makers.items():
@@ -100,6 +117,11 @@ def record() -> dict[str, Any]:
     """The table as plain JSON types."""
     return {
         "files": [{"suffix": name, "about": about} for name, about in FILES],
+        "circuits": [
+            {"suffixes": suffixes.split(", "), "name": name, "read": "read" in done, "written": "written" in done}
+            | {"about": about}
+            for suffixes, name, done, about in circuits()
+        ],
         **{
             title.lower().replace(" ", "_"): [
                 {"family": row.family, "about": row.about, "names": list(row.names)} for row in section()

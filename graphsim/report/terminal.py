@@ -138,12 +138,19 @@ def print_machines(console: Console, topologies: Sequence[tuple[str, str, str]])
 def print_formats(
     console: Console,
     files: Sequence[tuple[str, str]],
+    circuits: Sequence[tuple[str, str, str, str]],
     sections: Mapping[str, Sequence[tuple[str, str, tuple[str, ...]]]],
 ) -> None:
-    """What can be lowered: (suffix, what) of files, and by section (family, what it is, names)."""
+    """What can be lowered: (suffix, what) of files, (suffixes, name, read or written, what) of circuits, and by section
+    (family, what it is, names).
+    """
     table = _table("file", "what")
     for suffix, about in files:
         table.add_row(escape(suffix), escape(about))
+    console.print(table)
+    table = _table("circuit", "format", "", "what")
+    for row in circuits:
+        table.add_row(*(escape(cell) for cell in row))
     console.print(table)
     for title, rows in sections.items():
         table = _table("family", "names", title=title)
