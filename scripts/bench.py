@@ -3,6 +3,7 @@
     python scripts/bench.py                 all rows
     python scripts/bench.py --only lanes    rows whose name contains "lanes"
     python scripts/bench.py --json out.json
+    python scripts/bench.py --logic         circuits, on one thread, see bench_logic.py; --circuits DIR has more of them
     python scripts/bench.py --scale         cost of lowering, folding and simulating against the size of the graph
 
 A ratio is the median over the rounds of (time of the other) / (our time), or of samples per second where the two do not
@@ -59,11 +60,11 @@ class Row:
         return self.ratio <= self.target if self.at_most else self.ratio >= self.target
 
 
-def seconds(job: Callable[[], object]) -> float:
-    """Wall seconds of one call."""
-    start = time.perf_counter()
+def seconds(job: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    """Seconds of one call, wall time by default."""
+    start = clock()
     job()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def paired(
@@ -75,11 +76,12 @@ def paired(
     rounds: int = 15,
     ours_per_call: int = 1,
     other_per_call: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Row:
     """Time two jobs alternately, after one uncounted call of each; a call of each does so many samples."""
     ours()
     other()
-    pairs = [(seconds(ours) / ours_per_call, seconds(other) / other_per_call) for _ in range(rounds)]
+    pairs = [(seconds(ours, clock) / ours_per_call, seconds(other, clock) / other_per_call) for _ in range(rounds)]
     ratios = [b / a for a, b in pairs]
     mine, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
     return Row(name, _time(mine), _time(theirs), statistics.median(ratios), min(ratios), max(ratios), target)
@@ -270,6 +272,11 @@ def main(
     only: Annotated[str, typer.Option("--only", help="Rows whose name contains this.")] = "",
     json: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Also write the rows as JSON.")] = None,
     growth: Annotated[bool, typer.Option("--scale", help="Cost against size of graph instead; also a plot.")] = False,
+    logic: Annotated[bool, typer.Option("--logic", help="Rows of circuits only.")] = False,
+    circuits: Annotated[
+        Path | None,
+        typer.Option("--circuits", metavar="DIR", help="Where --logic finds c6288, multiplier and hyp."),
+    ] = None,
     plot: Annotated[Path, typer.Option("--plot", metavar="FILE", help="Where --scale draws.")] = Path("out/scale.html"),
 ) -> None:
     """Measure, print ratios, and say which reach what we ask of them."""
@@ -283,7 +290,7 @@ def main(
         return
     table = Table("benchmark", "ours", "other", "ratio (min..max)", "asked", "met")
     rows: list[Row] = []
-    groups = {
+    groups: dict[str, Callable[[], Iterator[Row]]] = {
         "lanes": lanes_rows,
         "nets": net_rows,
         "sparse": sparse_rows,
@@ -291,6 +298,10 @@ def main(
         "graphsim": process_rows,
         "period": period_rows,
     }
+    if logic:
+        from bench_logic import logic_rows
+
+        groups = {"logic": lambda: logic_rows(circuits)}
     for key, group in groups.items():
         if only and only not in key:
             continue

@@ -98,25 +98,31 @@ class PackedCircuit:
         else:
             self._compile()
 
-    def run(self, inputs: Words) -> Words:
+    def run(self, inputs: Words, outputs: Words | None = None) -> Words:
         """One cycle in every lane.
 
         Args:
             inputs: uint64 (inputs, words). Registers have their initial values.
+            outputs: uint64 (signals, words), C-contiguous: where to write; new memory by default.
 
         Returns:
             uint64 (signals, words).
+
+        Raises:
+            SimulationError: the shapes do not fit.
         """
-        found: Words = self.run_cycles(inputs[None])[0]
+        made = None if outputs is None else outputs[None]
+        found: Words = self.run_cycles(inputs[None], outputs=made)[0]
         return found
 
-    def run_cycles(self, inputs: Words, state: Words | None = None) -> Words:
+    def run_cycles(self, inputs: Words, state: Words | None = None, outputs: Words | None = None) -> Words:
         """Cycle after cycle, every lane a stream of its own.
 
         Args:
             inputs: uint64 (cycles, inputs, words).
             state: uint64 (registers, words), C-contiguous: the registers before, and, when it is done, after; their
                 initial values by default.
+            outputs: uint64 (cycles, signals, words), C-contiguous: where to write; new memory by default.
 
         Returns:
             uint64 (cycles, signals, words).
@@ -137,7 +143,11 @@ class PackedCircuit:
             raise SimulationError(
                 f"{circuit.name} has {circuit.register_count} registers; their state is {state.shape}"
             )
-        outputs = np.empty((cycles, len(self.signals), words), np.uint64)
+        shape = (cycles, len(self.signals), words)
+        if outputs is None:
+            outputs = np.empty(shape, np.uint64)
+        elif outputs.shape != shape or outputs.dtype != np.uint64 or not outputs.flags.c_contiguous:
+            raise SimulationError(f"{circuit.name} gives uint64 words {shape}; room is for {outputs.shape}")
         if not outputs.size:
             return outputs
         vectors = cycles * -(-words // code.WORDS)
