@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from bench import Row
@@ -356,7 +356,7 @@ def logic_rows(circuits: Path | None) -> Iterator[Row]:
             job()
             assert np.array_equal(ready.run(inputs, ours), theirs)
             title = f"logic, {circuit.name}, {circuit.gate_count:,} gates, patterns/s: against exported C, gcc {level}"
-            yield paired(title, lambda r=ready, x=inputs, y=ours: r.run(x, y), job, asked, rounds=9)
+            yield paired(title, partial(ready.run, inputs, ours), job, asked, rounds=9)
         yield ready_row(circuit, 3.0)
         yield from _interpreter_rows(circuit, rng)
         yield ready_row(multiplier(101), 10.0)
@@ -398,13 +398,14 @@ def _interpreter_rows(circuit: Circuit, rng: np.random.Generator) -> Iterator[Ro
     job, values = table_job(circuit, inputs)
     outputs = np.zeros((len(circuit.outputs), words), np.uint64)
     size = circuit.gate_count * words * 64
-    for way in ("compiled", "interpreted"):
-        ready = PackedCircuit(circuit, way=way)  # type: ignore[arg-type]
+    ways: tuple[Literal["compiled", "interpreted"], ...] = ("compiled", "interpreted")
+    for way in ways:
+        ready = PackedCircuit(circuit, way=way)
         ready.run(inputs, outputs)
         job()
         assert np.array_equal(outputs[:, -64:], values[circuit.outputs])
         title = f"logic, {circuit.name}, {circuit.gate_count:,} gates, {way}: against a plain Numba table interpreter"
-        row = paired(title, lambda r=ready: r.run(inputs, outputs), job, 1.0, rounds=5)
+        row = paired(title, partial(ready.run, inputs, outputs), job, 1.0, rounds=5)
         yield row
         began = time.thread_time()
         ready.run(inputs, outputs)

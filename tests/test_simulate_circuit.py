@@ -91,12 +91,13 @@ def test_samples_are_those_of_the_reference(circuit: Circuit, seed: int, n: int)
 
 
 @ways
-@pytest.mark.parametrize("many", [0, 1, 7, 8, 9, 130])
-def test_any_number_of_words(way: Way, many: int) -> None:
-    circuit = made(3, [[0, 1, 2], [0, 1], [3, 4]], [0x96, 0x8, 0x6], [5, 3, 0])
+@pytest.mark.parametrize("many", [0, 1, 7, 8, 9, 16, 130])
+def test_any_number_of_words(way: Way, many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed, "_STAGE", 3 * 7 * code.BYTES)  # three vectors of the seven signals at a time
+    circuit = made(3, [[0, 1, 2], [0, 1], [3, 4]], [0x96, 0x8, 0x6], [5, 3, 0, 3])
     a, b, c = inputs = words(np.random.default_rng(many), 3, many)
     found = PackedCircuit(circuit, way=way).run(inputs)
-    assert np.array_equal(found, np.array([a ^ b ^ c ^ (a & b), a ^ b ^ c, a]).reshape(3, many))
+    assert np.array_equal(found, np.array([a ^ b ^ c ^ (a & b), a ^ b ^ c, a, a ^ b ^ c]).reshape(4, many))
 
 
 @ways
@@ -186,10 +187,15 @@ def test_tables_without_ternary_instructions(monkeypatch: pytest.MonkeyPatch) ->
     assert PackedCircuit(circuit, way="compiled").run(inputs)[:, 0].astype(np.uint8).tolist() == list(range(256))
     monkeypatch.setattr(code, "_TERNARY", False)
     net = ternary.network(circuit, circuit.outputs)
-    translated = packed._translated(net, 256)
+    translated = packed._translated(net, 256, 3)
     linked = code.Linked(translated["code"].tobytes(), "block")
     ready = packed._Ready(
-        linked.address["block"], int(translated["slots"]), 1, translated["shown"], translated["following"]
+        linked.address["block"],
+        int(translated["slots"]),
+        1,
+        translated["shown"],
+        translated["following"],
+        int(translated["split"]),
     )
     found = np.zeros((1, 256, 1), np.uint64)
     ready.run(inputs[None], found, np.zeros((0, 1), np.uint64), 0, 1)

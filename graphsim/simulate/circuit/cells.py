@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.errors import SimulationError
-from graphsim.graph.circuit import Circuit, Words
+from graphsim.graph.circuit import Circuit
 from graphsim.native import entry
 from graphsim.simulate.circuit import code, kept
 from graphsim.simulate.circuit.code import BYTES, VECTOR, WORDS
 from graphsim.simulate.circuit.drive import call
+from graphsim.simulate.circuit.packed import aligned
 from graphsim.simulate.circuit.stencil import COLUMNS, ROW_BY_ROW, Shifted, Stencil, stencil
 
 Board = npt.NDArray[np.bool_]
@@ -83,12 +84,12 @@ class CellularAutomaton:
         self._columns = int(columns)
         self._left = 0 if self._whole else WORDS
         width = vectors * WORDS + (0 if self._whole else 2 * WORDS)
-        self._memory = _aligned(_ABOVE + self._rows + _BELOW, width)
+        self._memory = aligned(_ABOVE + self._rows + _BELOW, width)
         packed = np.zeros((self._rows, self._used * 8), np.uint8)
         packed[:, : -(-columns // 8)] = np.packbits(board, axis=1, bitorder="little")
         own = self._memory[_ABOVE : _ABOVE + self._rows, self._left : self._left + self._used]
         own[:] = packed.view("<u8")
-        self._other = None if self._whole else _aligned(*self._memory.shape)
+        self._other = None if self._whole else aligned(*self._memory.shape)
 
     def step(self, generations: int = 1) -> None:
         """Go on by so many generations."""
@@ -113,12 +114,6 @@ class CellularAutomaton:
             found = {"code": np.frombuffer(code.compiled(text, opt=2), np.uint8)}
             kept.keep(key, found)
         return code.Linked(found["code"].tobytes(), "rows")
-
-
-def _aligned(rows: int, width: int) -> Words:
-    memory = np.zeros(rows * width + 8, np.uint64)
-    skip = -memory.ctypes.data // 8 % 8
-    return memory[skip : skip + rows * width].reshape(rows, width)
 
 
 @entry("void(int64, uint64[:,::1], int64, int64, int64)")

@@ -26,28 +26,32 @@ _TERNARY = has("avx512f")
 REGISTERS = 30 if _TERNARY else 11
 _INTRINSIC = f"declare {VECTOR} @llvm.x86.avx512.pternlog.q.512({VECTOR}, {VECTOR}, {VECTOR}, i32)"
 _ONES = f"<{', '.join(['i64 -1'] * WORDS)}>"
+#: Tables of two inputs that any CPU has an instruction for.
+_PLAIN = {0x88: "and", 0xEE: "or", 0x66: "xor"}
 #: Numbers libraries in the process.
 _SERIAL = itertools.count()
 
 
-def load(name: str, slot: int) -> str:
-    """``%name``: what is in a slot of the frame ``%m``."""
+def load(name: str, base: str, number: int) -> str:
+    """``%name``: a vector, by its number from an address ``%base`` on."""
     return (
-        f"%{name}.p = getelementptr i8, ptr %m, i64 {slot * BYTES}\n"
+        f"%{name}.p = getelementptr i8, ptr %{base}, i64 {number * BYTES}\n"
         f"%{name} = load {VECTOR}, ptr %{name}.p, align {BYTES}\n"
     )
 
 
-def store(name: str, slot: int) -> str:
-    """``%name`` into a slot of the frame ``%m``."""
+def store(name: str, base: str, number: int) -> str:
+    """``%name`` to where a vector is, by its number from an address ``%base`` on."""
     return (
-        f"%{name}.q = getelementptr i8, ptr %m, i64 {slot * BYTES}\n"
+        f"%{name}.q = getelementptr i8, ptr %{base}, i64 {number * BYTES}\n"
         f"store {VECTOR} %{name}, ptr %{name}.q, align {BYTES}\n"
     )
 
 
 def operation(name: str, table: int, reads: list[str]) -> str:
     """``%name``: the table of up to three values, named without %."""
+    if len(reads) == 2 and (kind := _PLAIN.get(table)):  # three operands: what is read stays in its register
+        return f"%{name} = {kind} {VECTOR} %{reads[0]}, %{reads[1]}\n"
     if _TERNARY:
         x, y, z = (*reads, *[reads[0] if reads else ""] * (3 - len(reads)))
         if not reads:

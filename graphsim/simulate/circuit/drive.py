@@ -51,7 +51,7 @@ def _move(context: Any, to: Any, source: Any) -> Any:
 
 @entry(
     "void(int64, int64, uint64[:,::1], int64, uint64[:,:,::1], uint64[:,:,::1], uint64[:,::1], int32[::1], int32[::1], "
-    "int64, int64)"
+    "int64, int64, int64)"
 )
 def drive(
     code: int,
@@ -63,13 +63,14 @@ def drive(
     state: Any,
     shown: Any,
     following: Any,
+    split: int,
     first: int,
     last: int,
 ) -> None:
     """Run all cycles of words ``first`` .. ``last - 1`` of all signals.
 
     Args:
-        code, argument: address of a function (frame, argument).
+        code, argument: address of a function (frame, argument, inputs, outputs); its inputs are where the frame begins.
         frame: uint64 (slots, words of a block): inputs first, then registers; behind all else once more the registers.
         frame_at: its address.
         inputs: uint64 (cycles, inputs, words).
@@ -77,6 +78,7 @@ def drive(
         state: uint64 (registers, words): of the registers, before and after.
         shown: int32 (outputs,): slot of each output.
         following: int32 (registers,): slot of what each register becomes.
+        split: the slot from which on the code has its outputs.
     """
     cycles, ins = inputs.shape[0], inputs.shape[1]
     outs, registers, size = len(shown), len(following), frame.shape[1]
@@ -91,19 +93,25 @@ def drive(
             for k in range(many):
                 frame[ins + r, k] = state[r, word + k]
         for t in range(cycles):
-            if whole:
+            if row == BYTES and whole:
+                for i in range(ins):
+                    _move(frame_at + i * BYTES, in_at + t * in_cycle + 8 * word + i * in_row)
+            elif whole:
                 for i in range(ins):
                     for k in range(0, row, BYTES):
-                        _move(frame_at + i * row + k, in_at + t * in_cycle + i * in_row + 8 * word + k)
+                        _move(frame_at + i * row + k, in_at + t * in_cycle + 8 * word + i * in_row + k)
             else:
                 for i in range(ins):
                     for k in range(many):
                         frame[i, k] = inputs[t, i, word + k]
-            call(code, frame_at, argument)
-            if whole:
+            call(code, frame_at, argument, frame_at, frame_at + split * row)
+            if row == BYTES and whole:
+                for j in range(outs):
+                    _move(out_at + t * out_cycle + 8 * word + j * out_row, frame_at + shown[j] * BYTES)
+            elif whole:
                 for j in range(outs):
                     for k in range(0, row, BYTES):
-                        _move(out_at + t * out_cycle + j * out_row + 8 * word + k, frame_at + shown[j] * row + k)
+                        _move(out_at + t * out_cycle + 8 * word + j * out_row + k, frame_at + shown[j] * row + k)
             else:
                 for j in range(outs):
                     for k in range(many):
@@ -117,3 +125,45 @@ def drive(
         for r in range(registers):
             for k in range(many):
                 state[r, word + k] = frame[ins + r, k]
+
+
+@entry("void(int64, int64, int64, int64, int64, uint64[:,:,::1], uint64[:,:,::1], int32[::1], int64, int64, int64)")
+def drive_staged(
+    code: int,
+    frame_at: int,
+    ins_at: int,
+    outs_at: int,
+    many: int,
+    inputs: Any,
+    outputs: Any,
+    shown: Any,
+    split: int,
+    first: int,
+    last: int,
+) -> None:
+    """As :func:`drive`, for whole vectors of a circuit without registers, ``many`` of them at a time.
+
+    Rows of signals are read and written several vectors on end, as rows that lie a power of two apart fall on the same
+    few places of the caches. Inputs and outputs of the ``many`` vectors are at ``ins_at`` and ``outs_at``, one vector's
+    behind the other's. Shown slots are inputs, or from ``split`` on.
+    """
+    ins, outs = inputs.shape[1], len(shown)
+    in_at, in_row, in_cycle = np.int64(inputs.ctypes.data), inputs.strides[1], inputs.strides[0]
+    out_at, out_row, out_cycle = np.int64(outputs.ctypes.data), outputs.strides[1], outputs.strides[0]
+    for t in range(inputs.shape[0]):
+        for word in range(first, last, many * WORDS):
+            here = min(many, (last - word) // WORDS)
+            source, target = in_at + t * in_cycle + 8 * word, out_at + t * out_cycle + 8 * word
+            for i in range(ins):
+                for k in range(here):
+                    _move(ins_at + (k * ins + i) * BYTES, source + i * in_row + k * BYTES)
+            for k in range(here):
+                call(code, frame_at, 0, ins_at + k * ins * BYTES, outs_at + k * outs * BYTES)
+            for j in range(outs):
+                slot = shown[j]
+                if slot < ins:
+                    at, step = ins_at + slot * BYTES, ins * BYTES
+                else:
+                    at, step = outs_at + (slot - split) * BYTES, outs * BYTES
+                for k in range(here):
+                    _move(target + j * out_row + k * BYTES, at + k * step)

@@ -53,14 +53,14 @@ def records(
 
 
 def text() -> str:
-    """``interpret(frame, arguments)``: of operations.
+    """``interpret(frame, arguments, inputs, outputs)``: all in the frame.
 
     Arguments are int64: address of the records, address of their end, bytes of a slot.
     """
     shift = BYTES.bit_length() - 1
     lines = [declarations()]
     line = lines.append
-    line("define void @interpret(ptr %m, ptr %arguments) {\nentry:\n")
+    line("define void @interpret(ptr %m, ptr %arguments, ptr %x, ptr %y) {\nentry:\n")
     line("%begin = load ptr, ptr %arguments\n")
     for name, at in (("end", 8), ("bytes", 16)):
         line(f"%{name}.at = getelementptr i8, ptr %arguments, i64 {at}\n")

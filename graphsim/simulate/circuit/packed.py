@@ -14,7 +14,7 @@ from graphsim.errors import SimulationError
 from graphsim.graph.circuit import Circuit, Int32Array, Words
 from graphsim.passes.logic.ternary import Network, network
 from graphsim.simulate.circuit import code, interpreter, kept, order
-from graphsim.simulate.circuit.drive import drive
+from graphsim.simulate.circuit.drive import drive, drive_staged
 
 #: How a circuit is run: code of its own, the interpreter, or what promises to be done first.
 Way = Literal["auto", "compiled", "interpreted"]
@@ -27,6 +27,8 @@ _MOST = 150_000
 _COMPILING, _INTERPRETING = 50e-6, 1.5e-9
 #: Bytes that the frame of the interpreter should not exceed, and vectors of a slot.
 _FRAME, _VECTORS = 512 << 10, (16, 8, 4, 2, 1)
+#: Bytes of inputs and outputs of several vectors that are taken at a time.
+_STAGE = 16 << 10
 #: Operations on vectors that are worth a second thread.
 _WORTH_A_THREAD = 1_000_000
 
@@ -35,25 +37,54 @@ class _Ready:
     """Code that runs a block of lanes, and where it has what.
 
     Attributes:
-        address: of a function (frame, argument).
+        address: of a function (frame, argument, inputs, outputs).
         argument: its second argument.
         slots, vectors: of the frame: its slots, and vectors in each.
         shown, following: slots of the outputs, and of what registers become.
+        split: the slot from which on outputs have places of their own; 0 where they have none.
     """
 
-    def __init__(self, address: int, slots: int, vectors: int, shown: Int32Array, following: Int32Array) -> None:
+    def __init__(
+        self, address: int, slots: int, vectors: int, shown: Int32Array, following: Int32Array, split: int = 0
+    ) -> None:
         self.address, self.slots, self.vectors, self.shown, self.following = address, slots, vectors, shown, following
-        self.argument = 0
+        self.argument, self.split = 0, split
         self.alive: list[object] = []
 
     def run(self, inputs: Words, outputs: Words, state: Words, first: int, last: int) -> None:
         """Run a range of words."""
         width = self.vectors * code.WORDS
-        memory = np.empty((self.slots + len(self.following)) * width + 8, np.uint64)
-        skip = -memory.ctypes.data // 8 % 8
-        frame = memory[skip : len(memory) - 8 + skip].reshape(-1, width)
-        at = frame.ctypes.data
-        drive(self.address, self.argument, frame, at, inputs, outputs, state, self.shown, self.following, first, last)
+        frame = aligned(self.slots + len(self.following), width)
+        at, whole = frame.ctypes.data, (last - first) // code.WORDS
+        many = min(whole, _STAGE // (code.BYTES * max(1, inputs.shape[1] + len(self.shown))))
+        if many > 1 and self.split and not len(self.following):
+            ins, outs = aligned(many * inputs.shape[1], width), aligned(many * len(self.shown), width)
+            end = first + whole * code.WORDS
+            places = ins.ctypes.data, outs.ctypes.data
+            drive_staged(self.address, at, *places, many, inputs, outputs, self.shown, self.split, first, end)
+            first = end
+        if first < last:
+            drive(
+                self.address,
+                self.argument,
+                frame,
+                at,
+                inputs,
+                outputs,
+                state,
+                self.shown,
+                self.following,
+                self.split,
+                first,
+                last,
+            )
+
+
+def aligned(rows: int, width: int) -> Words:
+    """Memory for rows of words, zeros, at an address that is a multiple of 64."""
+    memory = np.zeros(rows * width + 8, np.uint64)
+    skip = -memory.ctypes.data // 8 % 8
+    return memory[skip : skip + rows * width].reshape(rows, width)
 
 
 class PackedCircuit:
@@ -224,10 +255,11 @@ class PackedCircuit:
             found = self._kept
             self.was_kept = found is not None
             if found is None:
-                found = _translated(self._network, len(self.signals))
+                found = _translated(self._network, len(self.signals), self.circuit.input_count)
                 kept.keep(self._key, found)
             linked = code.Linked(found["code"].tobytes(), "block")
-            ready = _Ready(linked.address["block"], int(found["slots"]), 1, found["shown"], found["following"])
+            slots, split = int(found["slots"]), int(found["split"])
+            ready = _Ready(linked.address["block"], slots, 1, found["shown"], found["following"], split)
             ready.alive = [linked]
             self._compiled = ready
             self.compile_seconds = time.perf_counter() - began
@@ -242,8 +274,8 @@ def _orders(net: Network) -> list[Int32Array]:
     return [given, deep]
 
 
-def _translated(net: Network, count: int) -> kept.Arrays:
-    """Code of the operations; slots of the frame, of the first ``count`` roots and of the others."""
+def _translated(net: Network, count: int, inputs: int) -> kept.Arrays:
+    """Code of the operations, and where its frame has the first ``count`` roots, which are shown, and the others."""
     best: tuple[int, Int32Array, Int32Array, int] | None = None
     for each in _orders(net):
         slots = np.zeros(net.base + len(net.tables), np.int32)
@@ -256,38 +288,51 @@ def _translated(net: Network, count: int) -> kept.Arrays:
         if best is None or many < best[0]:
             best = many, slots, steps[:many], int(counts[1])
     assert best is not None
-    _, slots, steps, size = best
+    _, slots, steps, split = best
+    # What is shown has its place among the outputs, even if it is read again.
+    shown, places = np.unique(net.roots[:count], return_index=True)
+    made = shown >= net.base
+    slots[shown[made]] = split + places[made]
     return {
-        "code": np.frombuffer(code.compiled(_text(net, slots, steps)), np.uint8),
-        "slots": np.array(size),
+        "code": np.frombuffer(code.compiled(_text(net, slots, steps, split, inputs)), np.uint8),
+        "slots": np.array(split + count),
+        "split": np.array(split),
         "shown": slots[net.roots[:count]],
         "following": slots[net.roots[count:]],
     }
 
 
-def _text(net: Network, slots: Int32Array, steps: Int32Array) -> str:
-    """Functions of so many operations each, and ``block(frame, argument)``, which calls them."""
+def _text(net: Network, slots: Int32Array, steps: Int32Array, split: int, inputs: int) -> str:
+    """Functions of so many operations each, and ``block(frame, argument, inputs, outputs)``, which calls them."""
     lines, functions, done = [code.declarations()], 0, 0
     slot, reads, tables, fan_in = slots.tolist(), net.reads.tolist(), net.tables.tolist(), net.fan_in.tolist()
     name: dict[int, str] = {}
+    arguments = "ptr %m, ptr %x, ptr %y"
+
+    def place(value: int) -> tuple[str, int]:
+        """Where a value is: from which address on, and in the how-many-th vector."""
+        number = slot[value]
+        return ("x", number) if number < inputs else ("y", number - split) if number >= split else ("m", number)
+
     for at, (kind, value) in enumerate(steps.tolist()):
-        if done % _PART == 0 and kind != order.STORE and done == functions * _PART:
-            lines.append(("ret void\n}\n" if functions else "") + f"define internal void @part{functions}(ptr %m) {{\n")
+        if done == functions * _PART and kind != order.STORE:
+            lines.append("ret void\n}\n" if functions else "")
+            lines.append(f"define internal void @part{functions}({arguments}) {{\n")
             functions += 1
             name.clear()
         if kind == order.STORE:
-            lines.append(code.store(name[value], slot[value]))
+            lines.append(code.store(name[value], *place(value)))
             continue
         name[value] = f"v{at}"
         if kind == order.LOAD:
-            lines.append(code.load(f"v{at}", slot[value]))
+            lines.append(code.load(f"v{at}", *place(value)))
         else:
             g = value - net.base
             lines.append(code.operation(f"v{at}", tables[g], [name[r] for r in reads[g][: fan_in[g]]]))
             done += 1
     lines.append("ret void\n}\n" if functions else "")
-    calls = "".join(f"call void @part{n}(ptr %m)\n" for n in range(functions))
-    lines.append(f"define void @block(ptr %m, ptr %argument) {{\n{calls}ret void\n}}\n")
+    calls = "".join(f"call void @part{n}({arguments})\n" for n in range(functions))
+    lines.append(f"define void @block(ptr %m, ptr %argument, ptr %x, ptr %y) {{\n{calls}ret void\n}}\n")
     return "".join(lines)
 
 
