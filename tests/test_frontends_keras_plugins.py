@@ -126,9 +126,29 @@ def test_installed_plugins_are_found_by_their_entry_point(tmp_path: Path, monkey
     assert "scale" in lower(model(tmp_path)).number
 
 
+#: The body of a rule whose weight is derived so.
+DERIVED = """
+    def build(to, x):
+        y = to.group("sum", x.shape, params={{"bias": Ref(to.derive("b", lambda of: {}))}})
+        to.one_to_one(x, y)
+        return y
+    return build
+"""
+
+
 @pytest.mark.parametrize(
     ("code", "reason"),
-    [("import nowhere_at_all", "ModuleNotFoundError"), ("1 / 0", "ZeroDivisionError"), ("def", "SyntaxError")],
+    [
+        ("import nowhere_at_all", "ModuleNotFoundError"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("def", "SyntaxError"),
+        ("raise SystemExit(0)", "SystemExit"),
+        ("from graphsim.frontends.keras import lowers\nlowers(3)(len)", "TypeError: a rule is registered under"),
+        (
+            "from graphsim.frontends.keras import lowers\nlowers('A')(3)",
+            "TypeError: the rule of A is 3, not a function",
+        ),
+    ],
 )
 def test_plugins_that_fail_are_named(tmp_path: Path, code: str, reason: str) -> None:
     with pytest.raises(UsageError, match=f"own.py: the plugin cannot be loaded: {reason}"):
@@ -146,10 +166,20 @@ def test_what_is_no_plugin(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("body", "reason"),
-    [("return fields.data['no such key']", "KeyError"), ("return lambda to, x: 1 / 0", "ZeroDivisionError")],
+    [
+        ("return fields.data['no such key']", "KeyError"),
+        ("return lambda to, x: 1 / 0", "ZeroDivisionError"),
+        ("raise SystemExit(1)", "SystemExit"),
+        ("return lambda to, x: None", "TypeError: it returns None"),
+        ("return lambda to, x: [x, 3]", "TypeError: it returns 3"),
+        ("return lambda to, x: x.reshaped((7,))", "TypeError: it returns Tensor"),
+        (DERIVED.format("1 / 0"), "ZeroDivisionError"),
+        (DERIVED.format("None"), "TypeError: it derives None"),
+    ],
 )
 def test_rules_that_fail_name_the_layer(tmp_path: Path, body: str, reason: str) -> None:
-    head = "from graphsim.frontends.keras import lowers\n@lowers('Scale')\ndef scale(fields, semantics):\n    "
+    head = "from graphsim.frontends.keras import lowers\nfrom graphsim.graph import Ref\n"
+    head += "@lowers('Scale')\ndef scale(fields, semantics):\n    "
     plugins.load(plugin(tmp_path, f"{head}{body}\n"))
     with pytest.raises(ModelError, match=f"layer 'scale': the rule of a plugin fails: {reason}"):
         lower(model(tmp_path))

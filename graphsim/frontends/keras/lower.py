@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from graphsim.errors import GraphError, GraphsimError, ModelError, UnsupportedLayerError
 from graphsim.frontends.blocks.recurrent import for_every_step
-from graphsim.frontends.builder import Array, Builder, FloatArray, RefusedError, Tensor, Weight
+from graphsim.frontends.builder import Array, Builder, Derivation, FloatArray, RefusedError, Tensor, Weight
 from graphsim.frontends.keras.archive import Archive, open_archive
 from graphsim.frontends.keras.config import (
     FUNCTIONAL,
@@ -166,9 +168,16 @@ class _Lowerer:
         with self._guarded(layer):
             made = calling(layer.class_name, layer.fields, self.semantics, rule)
 
-        def build(to: Builder, given: Given) -> Tensor | Sequence[Tensor]:
+        def build(to: Builder, given: Given) -> Sequence[Tensor]:
+            known = set(to.derived)
             with self._guarded(layer):
-                return made(to, given)
+                outputs: Any = made(to, given)
+                found: list[Any] = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+                if wrong := [x for x in found if not _is_made(to, x)]:
+                    raise TypeError(f"it returns {wrong[0]!r:.200}, which is not a tensor of the graph")
+            for name in to.derived.keys() - known:
+                to.derived[name] = to.derived[name][0], self._guarded_derivation(layer, to.derived[name][1])
+            return found
 
         self._made[layer.path] = build
         if rule.steps:
@@ -179,12 +188,22 @@ class _Lowerer:
         """Whatever a plugin's rule raises ends as a ModelError that names the layer."""
         try:
             yield
-        except (RefusedError, GraphsimError):
+        except (RefusedError, GraphsimError, KeyboardInterrupt):
             raise
-        except Exception as error:
+        except BaseException as error:  # SystemExit too
             raise ModelError(
                 f"{self.file}: layer {layer.path!r}: the rule of a plugin fails: {type(error).__name__}: {error}"
             ) from error
+
+    def _guarded_derivation(self, layer: Layer, derivation: Derivation) -> Derivation:
+        def derived(of: Callable[[Weight], FloatArray]) -> Array:
+            with self._guarded(layer):
+                found: Any = derivation(of)
+                if not isinstance(found, np.ndarray) or found.dtype not in (np.float32, np.int32, np.int64):
+                    raise TypeError(f"it derives {found!r:.200}, which is no array of float32 or int32")
+                return found
+
+        return derived
 
     def raise_refusals(self, model: Model) -> None:
         """Raise UnsupportedLayerError if a layer was refused."""
@@ -310,6 +329,13 @@ class _Lowerer:
     def finish(self, outputs: list[tuple[TensorId, Tensor | None]]) -> None:
         """Add a sink for every output: the answer of a classifier, or all values. Drop what leads to no sink."""
         self.builder.finish([(tensor.layer, x) for tensor, x in outputs if x is not None])
+
+
+def _is_made(to: Builder, x: Any) -> bool:
+    """Whether it is a tensor of the graph under construction, in a shape that its group has elements for."""
+    if not isinstance(x, Tensor) or not isinstance(x.group, int) or not 0 <= x.group < len(to.groups):
+        return False
+    return min(x.shape, default=1) > 0 and x.size == to.groups[x.group].size * max(x.steps, 1)
 
 
 def _is_bare_operation(layer: Layer, semantics: Semantics) -> bool:

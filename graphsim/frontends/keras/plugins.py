@@ -64,7 +64,9 @@ def _run(place: str, make: Callable[[], Any]) -> None:
     try:
         with registering_own():
             module = make()
-    except Exception as error:  # code of the user's may raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # code of the user's may raise anything, or leave
         raise UsageError(f"{place}: the plugin cannot be loaded: {type(error).__name__}: {error}") from error
     if isinstance(module, ModuleType) and callable(objects := getattr(module, "keras_objects", None)):
         _objects.append((place, objects))
@@ -80,6 +82,8 @@ def keras_objects() -> dict[str, Any]:
     for place, objects in _objects:
         try:
             found |= objects()
-        except Exception as error:  # code of the user's may raise anything
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise UsageError(f"{place}: its keras_objects() fails: {type(error).__name__}: {error}") from error
     return found

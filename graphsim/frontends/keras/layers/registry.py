@@ -151,7 +151,12 @@ def calling(class_name: str, fields: Fields, semantics: Semantics, rule: Rule | 
 
 
 def _register(names: Sequence[str], made: Callable[[Any], Rule]) -> Callable[[_R], _R]:
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise TypeError(f"a rule is registered under the names of classes, not {names}")
+
     def register(rule: _R) -> _R:
+        if not callable(rule):
+            raise TypeError(f"the rule of {', '.join(names)} is {rule!r}, not a function")
         (OWN if _registering_own.get() else RULES).update(dict.fromkeys(names, made(rule)))
         return rule
 
