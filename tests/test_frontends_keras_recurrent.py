@@ -476,15 +476,21 @@ def test_what_cannot_be_lowered_is_refused(tmp_path: Path, entry: Json, reason: 
         lower(file_of(tmp_path, entry, {}, version="2.4.0"))
 
 
+#: What a hand-written config of Keras 2 has to say.
+INNER = {"recurrent_activation": "sigmoid"}
+GRU = layer("GRU", "r", units=2, **INNER)
+
+
 @pytest.mark.parametrize(
     ("entry", "arrays", "reason"),
     [
         (layer("LSTM", "r", units=0), {}, "'units' is 0"),
-        (layer("LSTM", "r", units=2), {}, "weights of 1 layers are missing"),
+        (layer("LSTM", "r", units=2, **INNER), {}, "weights of 1 layers are missing"),
         (layer("SimpleRNN", "r", units=2), {"kernel": (4, 2), "recurrent_kernel": (2, 2)}, "needs 3"),
         (layer("SimpleRNN", "r", units=2), {"kernel": (4, 2), "recurrent_kernel": (2, 3), "bias": (2,)}, "\\(2, 2\\)"),
-        (layer("GRU", "r", units=2), {"kernel": (4, 6), "recurrent_kernel": (2, 6), "bias": (2, 6)}, "needs \\(6,\\)"),
-        (layer("Bidirectional", "r", layer=layer("LSTM", "lstm", units=2), merge_mode="max"), {}, "merge_mode"),
+        (layer("LSTM", "r", units=2), {}, "'recurrent_activation' is missing"),
+        (GRU, {"kernel": (4, 6), "recurrent_kernel": (2, 6), "bias": (2, 6)}, "needs \\(6,\\)"),
+        (layer("Bidirectional", "r", layer=layer("LSTM", "l", units=2, **INNER), merge_mode="max"), {}, "merge_mode"),
         (layer("RNN", "r", cell={"class_name": "StackedRNNCells", "config": {"cells": []}}), {}, "'cells' is empty"),
     ],
 )  # fmt: skip
@@ -497,7 +503,7 @@ def test_what_contradicts_itself_is_an_error(
 
 
 def test_recurrent_layers_take_steps_of_features(tmp_path: Path) -> None:
-    config = sequential(layer("InputLayer", "x", batch_input_shape=[None, 4]), layer("LSTM", "lstm", units=2))
+    config = sequential(layer("InputLayer", "x", batch_input_shape=[None, 4]), layer("LSTM", "lstm", units=2, **INNER))
     path = write_legacy(tmp_path / "model.h5", json.dumps(config), {"x": {}})
     with pytest.raises(ModelError, match="takes steps of features; its input has shape"):
         lower(path)
@@ -538,7 +544,7 @@ def test_time_distributed_layers_agree(keras: Any, tmp_path: Path, suffix: str) 
 
 
 def test_a_recurrent_layer_for_every_step_is_refused(tmp_path: Path) -> None:
-    inner = layer("LSTM", "lstm", units=2)
+    inner = layer("LSTM", "lstm", units=2, **INNER)
     config = sequential(
         layer("InputLayer", "x", batch_input_shape=[None, 2, 3, 4]), layer("TimeDistributed", "each", layer=inner)
     )

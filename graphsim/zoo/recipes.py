@@ -304,6 +304,27 @@ RECIPES: dict[str, Recipe] = {
 """Every recipe of a shipped model, by name."""
 
 
+#: Weights of one block of a net that calculates, in squares of its width.
+_PER_BLOCK = {"residual-wide": 4, "large": 3, "attention": 8}
+MAX_WEIGHTS = 1 << 28
+"""In the blocks of a net to be trained: the published large one has 12 million; training keeps each four times."""
+MAX_BLOCKS = 256
+
+
+def _check_size(variant: str, units: int, depth: int) -> None:
+    """Raise UsageError for a net that is too small to be one, or too large to be trained."""
+    if variant == "attention" and units < 4:
+        raise UsageError(f"--units {units}: the attention net has four heads, and needs at least 4 units")
+    if depth > MAX_BLOCKS:
+        raise UsageError(f"--depth {depth}: nets of at most {MAX_BLOCKS} blocks are trained")
+    weights = max(depth, 1) * _PER_BLOCK.get(variant, 1) * units**2
+    if weights > MAX_WEIGHTS:
+        raise UsageError(
+            f"--units {units} --depth {depth}: the net would have more than {weights:,} weights; up to"
+            f" {MAX_WEIGHTS:,} are trained"
+        )
+
+
 def alu_recipe(
     bits: int = 15,
     variant: str = "residual",
@@ -332,6 +353,8 @@ def alu_recipe(
     shares, width, blocks = base.shares, base.units, base.depth
     if variant != base.variant:
         width, blocks = VARIANTS[variant]
+    width, blocks = (width if units is None else units), (blocks if depth is None else depth)
+    _check_size(variant, width, blocks)
     if valid_ops is not None:
         chosen = operation_codes(valid_ops)
         shares = tuple((share or 1.0) if code in chosen else 0.0 for code, share in enumerate(shares))
@@ -339,8 +362,8 @@ def alu_recipe(
         base,
         bits=bits,
         variant=variant,
-        units=width if units is None else units,
-        depth=blocks if depth is None else depth,
+        units=width,
+        depth=blocks,
         shares=shares,
         tuning_epochs=base.tuning_epochs if tuning is None else tuning,
     )

@@ -125,8 +125,14 @@ def _puts_out_states(semantics: Semantics) -> bool:
 
 
 def _function(fields: Fields, semantics: Semantics, *keys: str) -> Function:
-    """The activation under the first of ``keys`` that is there."""
-    key = next((key for key in keys if fields.find(key) is not None), keys[0])
+    """The activation under the first of ``keys`` that is there; where none is, Keras's default, if there is one."""
+    key = next((key for key in keys if key in fields.data), None)
+    if key is None and keys[0] == "activation":
+        return activations.UNARY["tanh"]
+    if key is None and semantics.major == 3:
+        return activations.UNARY["sigmoid"]
+    if key is None:  # hard_sigmoid or sigmoid, by the version of Keras 2
+        raise fields.error(f"{keys[0]!r} is missing; it should be an activation, or null")
     activation = activations.read(fields, semantics, key)
     if isinstance(activation, Unary):
         return activation
@@ -260,7 +266,7 @@ def _lstm_of(units: int, arrays: _Arrays, activation: Function, inner: Function)
 
 
 def _gru(fields: Fields, semantics: Semantics) -> CellRule:
-    after = fields.flag("reset_after", default=False)
+    after = fields.flag("reset_after", default=semantics.major == 3)
     biases = (2 if after else 1) if fields.flag("use_bias", default=True) else 0
     arrays = _Arrays("zrh", _is_apart(fields, semantics), False, biases)
     inner = _function(fields, semantics, "recurrent_activation", "inner_activation")
