@@ -45,6 +45,14 @@ _HELD = 1 << 27
 Bar = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
 
 
+#: Tells the user something that stops nothing.
+Warn = Callable[[str], None]
+
+
+def _ignored(warning: str) -> None:
+    pass
+
+
 def existing(path: Path, what: str) -> Path:
     """The path, if it is a file.
 
@@ -267,6 +275,12 @@ def _check_verdict(verdict: Verdict) -> None:
         )
 
 
+def _check_samples(graph: Graph, dataset: Dataset, warn: Warn) -> None:
+    check_dataset(graph, dataset)
+    if (remark := remark_on_range(graph, dataset)) is not None:
+        warn(remark)
+
+
 def remark_on_range(graph: Graph, dataset: Dataset) -> str | None:
     """One line where samples lie far outside of the range that the graph's notes state for its input, or fill almost
     none of a range that the model itself brings to the size of 1; else None.
@@ -303,9 +317,11 @@ def run(
     exhaustive: bool = False,
     command: str = "",
     bar: Bar | None = None,
+    warn: Warn = _ignored,
 ) -> Result:
     """Lower ``model``, fold it onto ``machine``, verify the schedule, run ``dataset`` and compare with the reference.
 
+    ``warn`` is called with what :func:`remark_on_range` says, before anything is run.
     ``exhaustive`` is for calculations: ``dataset`` is run and compared neuron by neuron, and then all calculations
     there are go through the same graph in the lanes engine, and through the reference, for their results alone.
 
@@ -323,7 +339,7 @@ def run(
     seconds: dict[str, float] = {}
     with _timed(seconds, "lower"):
         graph = load_graph(model, weights)
-    check_dataset(graph, dataset)
+    _check_samples(graph, dataset, warn)
     calculations = _calculations(dataset, exhaustive)
     if calculations is not None:
         result_group(graph, calculations)
@@ -382,9 +398,16 @@ def _every_answer(
 
 
 def compare(
-    model: Path, dataset: Dataset, *, weights: Path | None = None, bar: Bar | None = None
+    model: Path,
+    dataset: Dataset,
+    *,
+    weights: Path | None = None,
+    bar: Bar | None = None,
+    warn: Warn = _ignored,
 ) -> tuple[Graph, Comparison]:
     """Compare every neuron with the reference, values only: no machine, the lanes engine. The graph comes with it.
+
+    ``warn``: see :func:`run`.
 
     Raises:
         GraphsimError: whatever input is unusable.
@@ -395,7 +418,7 @@ def compare(
     bars = bar or _no_bar
     check_comparable(model)
     graph = load_graph(model, weights)
-    check_dataset(graph, dataset)
+    _check_samples(graph, dataset, warn)
     with bars("preparing the engine (compiles native code the first time)", None):
         engine = LanesEngine(graph)
     ran = engine.run(dataset.inputs, keep="all")

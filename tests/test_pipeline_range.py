@@ -16,6 +16,7 @@ from graphsim.cli.app import app
 from graphsim.frontends.keras import lower
 from graphsim.graph import Graph
 from graphsim.pipeline import remark_on_range
+from graphsim.zoo.quiet import import_tensorflow
 
 
 @dataclass
@@ -98,12 +99,14 @@ def test_few_classes_of_many_are_no_matter(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_run_warns(tmp_path: Path) -> None:
-    first = layer("InputLayer", "pixels", batch_shape=[None, 8, 8], dtype="float32")
-    rest = [layer("Rescaling", "r", scale=1 / 255), layer("Flatten", "f"), layer("Dense", "d", units=2)]
-    weights = {"layers/dense/vars/0": np.ones((64, 2), np.float32), "layers/dense/vars/1": np.zeros(2, np.float32)}
-    path = write_keras(tmp_path / "m.keras", sequential(first, *rest), weights)
-    done = CliRunner().invoke(app, ["run", str(path), "-n", "2", "--no-reference"])
+@pytest.mark.parametrize("command", ["run", "compare"])
+def test_run_and_compare_warn(tmp_path: Path, command: str) -> None:
+    keras = import_tensorflow()[1]
+    layers = keras.layers
+    net = [keras.Input((8, 8), name="pixels"), layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(2)]
+    path = tmp_path / "m.keras"
+    keras.Sequential(net).save(path)
+    done = CliRunner().invoke(app, [command, str(path), "-n", "2"])
     assert done.exit_code == 0, done.output
     said = " ".join(done.output.split())
     values = "digits has values from 0 to 1 (each pixel divided by 16, which gives 0 to 1)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -183,10 +184,9 @@ def run(
         exhaustive=exhaustive,
         command=shlex.join(["graphsim", *sys.argv[1:]]),
         bar=progress_bar,
+        warn=partial(terminal.print_warning, console),
     )
     terminal.print_graph(console, result.graph)
-    if (remark := pipeline.remark_on_range(result.graph, chosen_samples)) is not None:
-        terminal.print_warning(console, remark)
     terminal.print_schedule(console, result.graph, result.schedule)
     terminal.print_verdict(console, result.verdict)
     terminal.print_run(console, result)
@@ -233,9 +233,8 @@ def compare(
     check_outputs(json)
     pipeline.existing(model, "a model (.h5, .keras, .onnx, .json with --weights)")
     chosen, _ = _samples(dataset, samples, bits, ops, vectors, 0, model)
-    graph, comparison = pipeline.compare(model, chosen, weights=weights, bar=progress_bar)
-    if (remark := pipeline.remark_on_range(graph, chosen)) is not None:
-        terminal.print_warning(console, remark)
+    warn = partial(terminal.print_warning, console)
+    graph, comparison = pipeline.compare(model, chosen, weights=weights, bar=progress_bar, warn=warn)
     console.print(f"{comparison.samples:,} samples of {escape(chosen.name)}")
     terminal.print_inputs(console, graph, chosen)
     terminal.print_comparison(console, comparison)
