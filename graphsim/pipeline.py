@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from graphsim.compare.result import Comparison
     from graphsim.datasets import Dataset
     from graphsim.datasets.arithmetic import CalculationDataset
+    from graphsim.frontends.builder import Memory
     from graphsim.frontends.circuits.stimulus import Stimulus
     from graphsim.graph import Graph
     from graphsim.machine import Machine
@@ -67,8 +68,8 @@ def existing(path: Path, what: str) -> Path:
     return path
 
 
-def load_graph(path: Path, weights: Path | None = None, top: str | None = None) -> Graph:
-    """A graph from a .gsim file, or lowered from a model or circuit file; for ``top`` see :func:`lower`.
+def load_graph(path: Path, weights: Path | None = None, top: str | None = None, warn: Warn = _ignored) -> Graph:
+    """A graph from a .gsim file, or lowered from a model or circuit file as :func:`lower` does.
 
     Raises:
         GraphError, ModelError, UsageError: the file cannot be used.
@@ -80,7 +81,7 @@ def load_graph(path: Path, weights: Path | None = None, top: str | None = None) 
         from graphsim.graph.store import load
 
         return load(path)
-    return lower(path, weights, top=top)
+    return lower(path, weights, top=top, warn=warn)
 
 
 def save_graph(graph: Graph, path: Path) -> None:
@@ -101,10 +102,19 @@ def save_graph(graph: Graph, path: Path) -> None:
         raise UsageError(f"{path}: {graph.name} is not a circuit; a graph of neurons is written as .gsim")
 
 
-def lower(path: Path, weights: Path | None = None, max_memory: int | None = None, top: str | None = None) -> Graph:
-    """A graph lowered from a model file: Keras, or ONNX (``.onnx``), in at most so many bytes (half of the memory).
+def lower(
+    path: Path,
+    weights: Path | None = None,
+    max_memory: int | None = None,
+    top: str | None = None,
+    warn: Warn = _ignored,
+) -> Graph:
+    """A graph lowered from a model file: Keras, or ONNX (``.onnx``).
 
     Or from a circuit file, of which ``top`` is the model or module that is meant, where it has several.
+
+    What would take more than ``max_memory`` bytes is refused before it is built. Where that is None, ``warn`` is told
+    what would take more than half of this machine's memory, and what would take more than all of it is refused.
 
     Raises:
         ModelError, UsageError: the file cannot be used.
@@ -121,10 +131,10 @@ def lower(path: Path, weights: Path | None = None, max_memory: int | None = None
 
         if weights is not None:
             raise UsageError(f"{path}: an ONNX file has its weights in it; leave out --weights")
-        return lower_onnx(path, max_memory=max_memory or half_of_memory())
+        return lower_onnx(path, memory=_memory(max_memory, warn))
     from graphsim.frontends.keras import lower as lower_keras
 
-    return lower_keras(path, weights, max_memory=max_memory or half_of_memory())
+    return lower_keras(path, weights, memory=_memory(max_memory, warn))
 
 
 def is_circuit_file(path: Path) -> bool:
@@ -141,12 +151,16 @@ def own_classes() -> dict[str, Any]:
     return keras_objects()
 
 
-def half_of_memory() -> int | None:
-    """Half of what memory this machine has, in bytes; None where it does not say."""
+def _memory(most: int | None, warn: Warn) -> Memory:
+    from graphsim.frontends.builder import ANY_MEMORY, Memory
+
+    if most is not None:
+        return Memory(most)
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (AttributeError, OSError, ValueError):
-        return None
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # a machine that does not say
+        return ANY_MEMORY
+    return Memory(there, there // 2, warn)
 
 
 def default_engine(graph: Graph) -> str:
@@ -321,7 +335,7 @@ def run(
 ) -> Result:
     """Lower ``model``, fold it onto ``machine``, verify the schedule, run ``dataset`` and compare with the reference.
 
-    ``warn`` is called with what :func:`remark_on_range` says, before anything is run.
+    ``warn`` is called with what :func:`lower` and :func:`remark_on_range` say, before anything is run.
     ``exhaustive`` is for calculations: ``dataset`` is run and compared neuron by neuron, and then all calculations
     there are go through the same graph in the lanes engine, and through the reference, for their results alone.
 
@@ -338,7 +352,7 @@ def run(
         check_comparable(model)
     seconds: dict[str, float] = {}
     with _timed(seconds, "lower"):
-        graph = load_graph(model, weights)
+        graph = load_graph(model, weights, warn=warn)
     _check_samples(graph, dataset, warn)
     calculations = _calculations(dataset, exhaustive)
     if calculations is not None:
@@ -417,7 +431,7 @@ def compare(
 
     bars = bar or _no_bar
     check_comparable(model)
-    graph = load_graph(model, weights)
+    graph = load_graph(model, weights, warn=warn)
     _check_samples(graph, dataset, warn)
     with bars("preparing the engine (compiles native code the first time)", None):
         engine = LanesEngine(graph)

@@ -439,10 +439,28 @@ def test_a_model_beyond_the_memory_allowed_is_refused_before_its_weights_are_rea
     target = tmp_path / "d.gsim"
     assert main(["lower", DIGITS, "-o", str(target), "--max-memory", "1K"]) == 2
     assert re.search(
-        r"takes some [0-9,]+ bytes \(weights [0-9,]+, .* and 1,024 are allowed; raise --max-memory",
+        r"takes some [0-9,]+ bytes \(weights [0-9,]+, .* and 1,024 are allowed; nothing was built. Raise --max-memory",
         " ".join(capsys.readouterr().err.split()),
     )
     assert not target.exists()
     assert main(["lower", DIGITS, "-o", str(target), "--max-memory", "64MiB"]) == 0
     assert main(["lower", DIGITS, "-o", str(target), "--max-memory", "much"]) == 2
     assert "512M or 4G" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(("pages", "code", "said"), [(4, 0, "warning"), (2, 2, "error"), (1 << 20, 0, "")])
+def test_without_a_limit_much_memory_is_warned_of_and_more_than_all_refused(
+    here: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    pages: int,
+    code: int,
+    said: str,
+) -> None:
+    monkeypatch.setattr("os.sysconf", lambda name: {"SC_PAGE_SIZE": 8192, "SC_PHYS_PAGES": pages}[name])
+    assert main(["lower", DIGITS, "-o", "d.gsim"]) == code
+    captured = capsys.readouterr()
+    found = " ".join((captured.out + captured.err).split())
+    assert ("takes some" in found) == bool(said)
+    assert said in found
+    assert (here / "d.gsim").exists() == (code == 0)

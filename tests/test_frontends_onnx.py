@@ -13,6 +13,7 @@ import pytest
 from needed import needed
 
 from graphsim.errors import ModelError, UnsupportedLayerError
+from graphsim.frontends.builder import Memory
 from graphsim.frontends.onnx import folding, lower
 from graphsim.frontends.onnx.operators import RULES
 from graphsim.graph import Graph
@@ -402,7 +403,7 @@ def test_odd_models_are_lowered_or_refused(tmp_path: Path) -> None:
             _change(proto, rng)
         path = saved(proto, tmp_path)
         try:
-            lower(path, max_memory=1 << 30)
+            lower(path, memory=Memory(1 << 30))
             verdicts["lowered"] += 1
         except ModelError as error:
             verdicts["refused"] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,7 +50,11 @@ def lower(
     plugin: PluginOption = None,
     max_memory: Annotated[
         str | None,
-        typer.Option("--max-memory", metavar="BYTES", help="Refuse what takes more, e.g. 512M or 4G. (half of all)"),
+        typer.Option(
+            "--max-memory",
+            metavar="BYTES",
+            help="Refuse what takes more, e.g. 4G. (default: warn from half of the machine's)",
+        ),
     ] = None,
     prune_zeros: Annotated[
         bool,
@@ -81,7 +86,7 @@ def lower(
     """
     from graphsim.pipeline import lower as lower_model
     from graphsim.report.record import graph_record
-    from graphsim.report.terminal import print_graph
+    from graphsim.report.terminal import print_graph, print_warning
 
     console = console_for(json)
     load_plugins(plugin)
@@ -93,7 +98,8 @@ def lower(
     if check and passes is None:
         raise UsageError("--check: only with --passes, whose circuit it compares with the one before")
     limit = None if max_memory is None else bytes_of("--max-memory", max_memory)
-    graph = load_graph(model) if model.suffix == ".gsim" else lower_model(model, weights, limit, top)
+    warn = partial(print_warning, console)
+    graph = load_graph(model) if model.suffix == ".gsim" else lower_model(model, weights, limit, top, warn)
     record: dict[str, Any] = {"schema_version": 1}
     if prune_zeros:
         from graphsim.passes.prune import PruneZeros

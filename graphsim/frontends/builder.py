@@ -105,15 +105,32 @@ class Unary:
 LINEAR = Unary("linear")
 
 
+@dataclass(frozen=True)
+class Memory:
+    """What lowering may take, in bytes; None is any number.
+
+    Attributes:
+        most: beyond it nothing is built: a ModelError says what would be needed.
+        usual: beyond it ``warn`` is told what will be needed, before it is built.
+    """
+
+    most: int | None = None
+    usual: int | None = None
+    warn: Callable[[str], None] = lambda warning: None
+
+
+ANY_MEMORY = Memory()
+
+
 @dataclass
 class Builder:
     """The graph under construction, and the layer call whose rule runs.
 
-    ``max_memory`` bytes (None: any number) may be taken by what it makes and what the frontend ``held`` before.
+    ``memory`` says how much may be taken by what it makes and by what the frontend ``held`` before.
     """
 
     file: str
-    max_memory: int | None = None
+    memory: Memory = ANY_MEMORY
     held: int = 0
     groups: list[Group] = field(default_factory=list)
     channels: list[Channel] = field(default_factory=list)
@@ -418,7 +435,7 @@ class Builder:
         """Every param that groups and channels refer to, by name. ``of`` reads a weight.
 
         Raises:
-            ModelError: a derived param leaves the range of float32, or all take more than ``max_memory``.
+            ModelError: a derived param leaves the range of float32, or all take more than ``memory`` allows.
         """
         self._check_memory()
         wanted = {ref.name for group in self.groups for ref in group.params.values()}
@@ -439,17 +456,23 @@ class Builder:
         return params
 
     def _check_memory(self) -> None:
-        """Raise ModelError where the graph would take more memory than it may; groups and rules take next to none."""
+        """Refuse, or warn, where the graph would take much memory; groups and rules take next to none of it."""
         sizes = [4 * math.prod(weight.shape) for weights in self.weights.values() for weight in weights]
         # Lists take 4 bytes per entry, and 8 while they are made; the largest weight is converted from what was read.
         weights, lists, passing = sum(sizes) + self.held, 8 * self._edges, 2 * max(sizes, default=0)
         needed = weights + lists + passing
-        if self.max_memory is not None and needed > self.max_memory:
+        takes = (
+            f"{self.file}: lowering it takes some {needed:,} bytes (weights {weights:,}, lists of edges {lists:,}, the"
+            f" largest weight while it is read {passing:,})"
+        )
+        memory = self.memory
+        if memory.most is not None and needed > memory.most:
             raise ModelError(
-                f"{self.file}: lowering it takes some {needed:,} bytes (weights {weights:,}, lists of edges {lists:,},"
-                f" the largest weight while it is read {passing:,}), and {self.max_memory:,} are allowed;"
-                " raise --max-memory, or lower it on a machine with more"
+                f"{takes}, and {memory.most:,} are allowed; nothing was built. Raise --max-memory, or lower it on a"
+                " machine with more"
             )
+        if memory.usual is not None and needed > memory.usual:
+            memory.warn(f"{takes}, more than half of this machine's memory; --max-memory would set a limit")
 
     def constant(self, name: str, array: Array) -> Stored:
         """A param of the current layer that is known already, float32 or int32."""

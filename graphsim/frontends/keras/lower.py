@@ -12,7 +12,17 @@ import numpy as np
 
 from graphsim.errors import GraphError, GraphsimError, ModelError, UnsupportedLayerError
 from graphsim.frontends.blocks.recurrent import for_every_step
-from graphsim.frontends.builder import Array, Builder, Derivation, FloatArray, RefusedError, Tensor, Weight
+from graphsim.frontends.builder import (
+    ANY_MEMORY,
+    Array,
+    Builder,
+    Derivation,
+    FloatArray,
+    Memory,
+    RefusedError,
+    Tensor,
+    Weight,
+)
 from graphsim.frontends.keras.archive import Archive, open_archive
 from graphsim.frontends.keras.config import (
     FUNCTIONAL,
@@ -54,7 +64,7 @@ def lower(
     weights: Path | str | None = None,
     *,
     name: str | None = None,
-    max_memory: int | None = None,
+    memory: Memory = ANY_MEMORY,
 ) -> Graph:
     """Lower a Keras model file to a graph of one actor per neuron. Neither Keras nor TensorFlow is imported.
 
@@ -62,25 +72,25 @@ def lower(
         path: a full model (``.h5``, ``.keras``), or an architecture (``.json``).
         weights: a file to take the weights from instead; needed where ``path`` has none.
         name: of the graph; the file's name without its suffix when None.
-        max_memory: bytes that weights and lists of edges may take; no limit when None.
+        memory: what weights and lists of edges may take.
 
     Raises:
         UnsupportedLayerError: some layers cannot be lowered; lists all of them. No weight has been read.
         ModelError: a file cannot be read, is damaged, or contradicts itself; names file and place. Or it takes more
-            than ``max_memory``; says how much.
+            than ``memory`` allows; says how much.
     """
     path = Path(path)
     archive = open_archive(path)
     second = open_archive(Path(weights)) if weights is not None else None
     try:
-        return _lower(archive, second, name or path.stem, max_memory)
+        return _lower(archive, second, name or path.stem, memory)
     finally:
         for opened in (archive, second):
             if opened is not None and opened.weights is not None:
                 opened.weights.close()
 
 
-def _lower(archive: Archive, second: Archive | None, name: str, max_memory: int | None) -> Graph:
+def _lower(archive: Archive, second: Archive | None, name: str, memory: Memory) -> Graph:
     file, entry = archive.file, archive.config
     if entry is None:
         raise ModelError(
@@ -95,7 +105,7 @@ def _lower(archive: Archive, second: Archive | None, name: str, max_memory: int 
     model = read_model(entry)
     semantics = replace(semantics, backend=(archive if second is None else second).backend or archive.backend)
     lowerer = _Lowerer(file, semantics)
-    lowerer.builder.max_memory = max_memory
+    lowerer.builder.memory = memory
     lowerer.check(model)
     outputs = lowerer.build(model)
     lowerer.raise_refusals(model)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from graphsim.errors import GraphError, ModelError, UnsupportedLayerError
-from graphsim.frontends.builder import Builder, FloatArray, RefusedError, Tensor, Weight
+from graphsim.frontends.builder import ANY_MEMORY, Builder, FloatArray, Memory, RefusedError, Tensor, Weight
 from graphsim.frontends.onnx import folding
 from graphsim.frontends.onnx import recurrent as _recurrent  # noqa: F401 - registers its rules
 from graphsim.frontends.onnx.operators import RULES, Call, Value, sample_shape
@@ -22,21 +22,21 @@ from graphsim.graph.verify import verify
 MAX_NODES = 100_000
 
 
-def lower(path: Path | str, *, name: str | None = None, max_memory: int | None = None) -> Graph:
+def lower(path: Path | str, *, name: str | None = None, memory: Memory = ANY_MEMORY) -> Graph:
     """Lower an ONNX file to a graph of one actor per neuron; nothing in the file is run.
 
     Args:
         name: of the graph; the file's name without its suffix when None.
-        max_memory: bytes that constants and lists of edges may take; no limit when None.
+        memory: what constants and lists of edges may take.
 
     Raises:
         UnsupportedLayerError: some operators cannot be lowered; lists all of them.
-        ModelError: the file cannot be read, is damaged, or contradicts itself.
+        ModelError: the file cannot be read, is damaged, or contradicts itself; or takes more than ``memory`` allows.
     """
     path = Path(path)
     model = read(path)
     lowerer = _Lowerer(model)
-    lowerer.builder.max_memory, lowerer.builder.held = max_memory, path.stat().st_size
+    lowerer.builder.memory, lowerer.builder.held = memory, path.stat().st_size
     lowerer.build()
     graph = lowerer.graph(name or path.stem)
     try:
