@@ -78,7 +78,7 @@ def test_a_faulty_neuron_ends_with_status_1_and_is_named(
 
     sound = pipeline.load_graph(Path(DIGITS))
     broken = inject(sound.actor("dense[7]"), "bias dropped", np.random.default_rng(0)).graph
-    monkeypatch.setattr(pipeline, "load_graph", lambda *_: broken)
+    monkeypatch.setattr(pipeline, "load_graph", lambda *_, **options: broken)
     assert main(["compare", DIGITS, "--samples", "20"]) == 1
     captured = capsys.readouterr()
     assert "first      dense[7], sample" in captured.out
