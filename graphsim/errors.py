@@ -7,6 +7,8 @@
     │   ├── UnsupportedLayerError  readable, but with layers that cannot be lowered (lists all of them)
     │   └── CircuitError           a circuit file: names line and net
     ├── GraphError                 a graph that breaks its own rules, or a file that holds no graph
+    │   ├── InconsistentError      rates that no number of firings balances
+    │   └── DeadlockError          an iteration that cannot be completed: names the cycle of waiting actors
     ├── MachineError               a machine description that is wrong (key and line named)
     ├── PlacementError             a placement file or strategy that does not fit graph and machine
     ├── ScheduleError              a schedule file that cannot be read, or is for another graph or machine
@@ -57,6 +59,18 @@ class CircuitError(ModelError):
 
 class GraphError(GraphsimError):
     """A graph that breaks its own rules, or a ``.gsim`` or text file that does not hold a graph."""
+
+
+class InconsistentError(GraphError):
+    """No number of firings of every actor leaves all channels as they were."""
+
+
+class DeadlockError(GraphError):
+    """An iteration cannot be completed. ``cycle``: names of actors, each waiting for tokens of the next."""
+
+    def __init__(self, message: str, cycle: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.cycle = cycle
 
 
 class MachineError(GraphsimError):

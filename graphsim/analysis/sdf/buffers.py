@@ -1,0 +1,184 @@
+"""Minimal buffers: for every throughput that can be had, the least total capacity of channels that gives it.
+
+A channel of bounded capacity is a channel and one that leads back with the free space: space is claimed when a firing
+of the producer starts, and freed when one of the consumer ends. Capacities are searched in order of their total; where
+a distribution is not fast enough, at least one of the channels whose space lies on its critical cycle has to grow, and
+only those are tried. So nothing is missed, and the points found are exact (Stuijk, Geilen and Basten,
+"Throughput-buffering trade-off exploration for cyclo-static and synchronous dataflow graphs", IEEE Trans. Computers
+57(10), 2008).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import gcd
+
+import numpy as np
+
+from graphsim.analysis.sdf.cycles import Cycle, CycleWithoutTokens, maximum_cycle_ratio
+from graphsim.analysis.sdf.expansion import Expansion, expand, expand_channel
+from graphsim.analysis.sdf.rates import repetition_vector
+from graphsim.errors import GraphError
+from graphsim.graph.sdf import IntArray, TimedGraph
+
+#: Distributions that are tried, unless told otherwise.
+MOST_TRIED = 200_000
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Capacities of channels, and the period that they allow.
+
+    Attributes:
+        capacity: tokens that each channel can hold, int64 (channels,); 0 for channels from an actor to itself, which
+            hold what they must.
+        total: sum of the capacities.
+        period: ticks per iteration.
+    """
+
+    capacity: IntArray
+    total: int
+    period: Fraction
+
+
+@dataclass(frozen=True)
+class Tradeoff:
+    """The Pareto front of total capacity against period.
+
+    Attributes:
+        points: ascending by total; every one is faster than all before it.
+        tried: distributions whose period was worked out.
+        complete: whether the last point is as fast as unbounded buffers; if not, the search was cut off, and the points
+            are exact as far as they go.
+    """
+
+    points: tuple[Distribution, ...]
+    tried: int
+    complete: bool
+
+
+def smallest_capacity(graph: TimedGraph, channel: int) -> tuple[int, int]:
+    """(capacity, step): no schedule ever runs with less, and only this plus multiples of the step differ.
+
+    Of SDF channels: p + c - g + d mod g, or d if that is more, where g is the greatest common divisor of p and c (Ade,
+    Lauwereins and Peperstraete, "Data memory minimisation for synchronous data flow graphs", DAC 1997). Of CSDF
+    channels, what one firing needs.
+    """
+    made, taken, tokens = graph.produced(channel), graph.consumed(channel), int(graph.tokens[channel])
+    step = gcd(*made, *taken)
+    least = made[0] + taken[0] - step + tokens % step if len(made) == len(taken) == 1 else max(*made, *taken)
+    return max(least, tokens), step
+
+
+def tradeoff(graph: TimedGraph, *, most: int = MOST_TRIED, progress: Callable[[int], None] | None = None) -> Tradeoff:
+    """Every throughput with the least total capacity that gives it, from the smallest live one to the greatest.
+
+    Raises:
+        InconsistentError, DeadlockError, GraphError: the graph itself cannot run, or is too large.
+    """
+    search = _Search(graph)
+    bounded = [c for c in range(graph.channel_count) if graph.src[c] != graph.dst[c]]
+    limits = dict(zip(bounded, (smallest_capacity(graph, c) for c in bounded), strict=True))
+    goal = search.unbounded()
+    if not goal:
+        raise GraphError(f"{graph.name}: nothing limits its throughput, so no buffers are enough; limit concurrency")
+    start = tuple(limits[c][0] for c in bounded)
+    queue = [(sum(start), start)]
+    seen = {start}
+    points: list[Distribution] = []
+    tried = 0
+    while queue and tried < most:
+        total, sizes = heapq.heappop(queue)
+        tried += 1
+        if progress is not None:
+            progress(tried)
+        found = search.bounded(dict(zip(bounded, sizes, strict=True)))
+        if found.period is not None and (not points or found.period < points[-1].period):
+            capacity = np.zeros(graph.channel_count, np.int64)
+            capacity[bounded] = sizes
+            if points and points[-1].total == total:
+                points.pop()
+            points.append(Distribution(capacity, total, found.period))
+            if found.period <= goal:
+                # Others of this total cannot be faster.
+                return Tradeoff(tuple(points), tried, True)
+        for c in found.waiting:
+            at = bounded.index(c)
+            grown = (*sizes[:at], sizes[at] + limits[c][1], *sizes[at + 1 :])
+            if grown not in seen:
+                seen.add(grown)
+                heapq.heappush(queue, (sum(grown), grown))
+    return Tradeoff(tuple(points), tried, False)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A period, or None for a deadlock; and the channels whose space lies on the critical cycle."""
+
+    period: Fraction | None
+    waiting: tuple[int, ...]
+
+
+class _Search:
+    """A graph's expansion, to which the space of its channels is added."""
+
+    def __init__(self, graph: TimedGraph) -> None:
+        self.graph = graph
+        self.repetition = repetition_vector(graph)
+        self.base = expand(graph, self.repetition)
+        self._space: dict[tuple[int, int], tuple[IntArray, IntArray, IntArray]] = {}
+
+    def unbounded(self) -> Fraction:
+        """The period without any bounds on channels."""
+        return self._solve([self.base.src], [self.base.dst], [self.base.tokens])[0].ratio
+
+    def bounded(self, capacity: dict[int, int]) -> _Found:
+        """The period with these capacities by channel."""
+        src, dst, tokens = [self.base.src], [self.base.dst], [self.base.tokens]
+        channel = [np.full(len(self.base.src), -1)]
+        for c, size in capacity.items():
+            a, b, t = self._back(c, size)
+            src.append(a)
+            dst.append(b)
+            tokens.append(t)
+            channel.append(np.full(len(a), c))
+        of = np.concatenate(channel)
+        try:
+            cycle, period = self._solve(src, dst, tokens)[0], True
+        except CycleWithoutTokens as stuck:
+            cycle, period = stuck.cycle, False
+        waiting = sorted({int(c) for c in of[list(cycle.edges)] if c >= 0})
+        if not period and not waiting:
+            raise GraphError(f"{self.graph.name}: deadlock, whatever the buffers")
+        return _Found(cycle.ratio if period else None, tuple(waiting))
+
+    def _solve(self, src: list[IntArray], dst: list[IntArray], tokens: list[IntArray]) -> tuple[Cycle]:
+        a, b, t = (np.concatenate(parts) for parts in (src, dst, tokens))
+        found = maximum_cycle_ratio(int(self.base.first[-1]), a, b, self.base.ticks[a], t)
+        return (found if found is not None else Cycle(Fraction(0), (), ()),)
+
+    def _back(self, c: int, size: int) -> tuple[IntArray, IntArray, IntArray]:
+        """(src, dst, tokens) of the edges of the space of a channel."""
+        if (c, size) not in self._space:
+            graph = self.graph
+            one = slice(c, c + 1)
+            space = replace(
+                graph,
+                src=graph.dst[one],
+                dst=graph.src[one],
+                tokens=size - graph.tokens[one],
+                produce=np.array(graph.consumed(c), np.int64),
+                produce_ptr=np.array([0, len(graph.consumed(c))], np.int64),
+                consume=np.array(graph.produced(c), np.int64),
+                consume_ptr=np.array([0, len(graph.produced(c))], np.int64),
+                channel_names=(),
+                token_bits=graph.token_bits[one],
+            )
+            self._space[c, size] = expand_channel(space, self.repetition, self.base.first, 0)[:3]
+        return self._space[c, size]
+
+
+__all__ = ["Distribution", "Expansion", "Tradeoff", "smallest_capacity", "tradeoff"]

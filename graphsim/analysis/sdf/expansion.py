@@ -1,0 +1,123 @@
+"""The homogeneous expansion: every firing of an iteration a node, and what each waits for.
+
+Sriram and Bhattacharyya, "Embedded Multiprocessors", ch. 3. Tokens are counted, not listed: firing n of a consumer
+takes tokens up to a number that its rates say, and waits for the firing of the producer that makes the last of them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from graphsim.errors import GraphError
+from graphsim.graph.sdf import IntArray, TimedGraph
+
+#: Edges of an expansion, at most.
+MOST_EDGES = 100_000_000
+
+
+class Expansion(NamedTuple):
+    """Firings, and what they wait for.
+
+    Attributes:
+        first: number of each actor's firing 0, int64 (actors + 1,); the last is the number of firings.
+        ticks: of each firing, int64 (firings,).
+        src, dst: firings; dst waits for the end of src, ``tokens`` iterations earlier. int64 (edges,).
+        tokens: int64 (edges,).
+        channel: that the edge is of, int64 (edges,); of limits of concurrency: the number of channels, plus the actor.
+    """
+
+    first: IntArray
+    ticks: IntArray
+    src: IntArray
+    dst: IntArray
+    tokens: IntArray
+    channel: IntArray
+
+    def actor(self, firing: int) -> int:
+        """Whose firing it is."""
+        return int(np.searchsorted(self.first, firing, side="right")) - 1
+
+
+def expand(graph: TimedGraph, repetition: IntArray) -> Expansion:
+    """The expansion of an iteration.
+
+    Raises:
+        GraphError: it has more than ``MOST_EDGES`` edges.
+    """
+    edges = int(repetition[graph.dst].sum()) + int(repetition[graph.concurrency > 0].sum())
+    if edges > MOST_EDGES or int(repetition.sum()) > MOST_EDGES:
+        raise GraphError(f"{graph.name}: an iteration has {edges:,} dependences; at most {MOST_EDGES:,} are followed")
+    first = np.concatenate([[0], np.cumsum(repetition)]).astype(np.int64)
+    turns = repetition // graph.phases
+    if (graph.phases == 1).all():
+        ticks = np.repeat(graph.ticks, repetition)
+    else:
+        parts = [np.tile(graph.firing_ticks(a), int(many)) for a, many in enumerate(turns)]
+        ticks = np.concatenate(parts)
+    if graph.homogeneous:
+        limited = np.flatnonzero(graph.concurrency)
+        return Expansion(
+            first,
+            ticks,
+            np.concatenate([graph.src.astype(np.int64), limited]),
+            np.concatenate([graph.dst.astype(np.int64), limited]),
+            np.concatenate([graph.tokens, graph.concurrency[limited]]),
+            np.concatenate([np.arange(graph.channel_count), graph.channel_count + limited]),
+        )
+    found = [expand_channel(graph, repetition, first, c) for c in range(graph.channel_count)]
+    for actor in np.flatnonzero(graph.concurrency).tolist():
+        count, limit = int(repetition[actor]), int(graph.concurrency[actor])
+        firing = np.arange(count, dtype=np.int64) - limit
+        found.append(
+            (
+                first[actor] + firing % count,
+                first[actor] + np.arange(count),
+                -(firing // count),
+                np.full(count, graph.channel_count + actor),
+            )
+        )
+    src, dst, tokens, channel = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return Expansion(first, ticks, src, dst, tokens, channel)
+
+
+def expand_channel(
+    graph: TimedGraph, repetition: IntArray, first: IntArray, c: int
+) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """(src, dst, tokens, channel) of the edges of one channel."""
+    producer, consumer = int(graph.src[c]), int(graph.dst[c])
+    made = np.cumsum(graph.produce[graph.produce_ptr[c] : graph.produce_ptr[c + 1]])
+    taken = np.cumsum(graph.consume[graph.consume_ptr[c] : graph.consume_ptr[c + 1]])
+    n = np.arange(repetition[consumer], dtype=np.int64)
+    turn, phase = np.divmod(n, len(taken))
+    last = turn * taken[-1] + taken[phase] - int(graph.tokens[c])  # how many the producer must have made, or fewer
+    if len(taken) > 1:
+        takes = np.diff(taken, prepend=0)[phase] > 0
+        n, last = n[takes], last[takes]
+    m = _maker(made, last)
+    if len(made) == 1 or graph.concurrency[producer] == 1:  # firings end in their order
+        src, dst = m, n
+    else:  # a later firing may end earlier: wait for all that make tokens which this one takes
+        before = _maker(made, last - np.diff(taken, prepend=0)[n % len(taken)] + 1)
+        many = m - before + 1
+        dst = np.repeat(n, many)
+        src = np.repeat(before, many) + np.arange(len(dst)) - np.repeat(np.cumsum(many) - many, many)
+    count = int(repetition[producer])
+    return (
+        first[producer] + src % count,
+        first[consumer] + dst,
+        -(src // count),
+        np.full(len(dst), c, np.int64),
+    )
+
+
+def _maker(made: IntArray, number: IntArray) -> IntArray:
+    """The firing that makes token ``number``, counted from 1; negative before the first iteration.
+
+    Args:
+        made: tokens made up to each phase of a turn.
+    """
+    turn, within = np.divmod(number - 1, int(made[-1]))
+    found: IntArray = turn * len(made) + np.searchsorted(made, within, side="right")
+    return found

@@ -1,0 +1,133 @@
+"""Repetition vector, consistency, and deadlock."""
+
+from __future__ import annotations
+
+from collections import deque
+from fractions import Fraction
+from math import gcd, lcm
+
+import numpy as np
+
+from graphsim.errors import DeadlockError, GraphError, InconsistentError
+from graphsim.graph.sdf import IntArray, TimedGraph
+
+#: Firings of an iteration, at most, for what follows them one by one.
+MOST_FIRINGS = 20_000_000
+
+
+def repetition_vector(graph: TimedGraph) -> IntArray:
+    """Firings of each actor in an iteration, int64 (actors,): the fewest, at least a full turn of phases, that leave
+    every channel with as many tokens as before. Parts of the graph that no channel joins have iterations of their own.
+
+    Raises:
+        InconsistentError: there are none; names the channel on which tokens would pile up or run out.
+        GraphError: there are too many to count in 64 bits.
+    """
+    if graph.homogeneous:
+        return np.ones(graph.actor_count, np.int64)
+    made = np.add.reduceat(graph.produce, graph.produce_ptr[:-1]).tolist() if graph.channel_count else []
+    taken = np.add.reduceat(graph.consume, graph.consume_ptr[:-1]).tolist() if graph.channel_count else []
+    src, dst = graph.src.tolist(), graph.dst.tolist()
+    around: list[list[int]] = [[] for _ in range(graph.actor_count)]
+    for c in range(graph.channel_count):
+        around[src[c]].append(c)
+        around[dst[c]].append(c)
+    turns: list[Fraction | None] = [None] * graph.actor_count
+    result = [0] * graph.actor_count
+    for root in range(graph.actor_count):
+        if turns[root] is not None:
+            continue
+        turns[root] = Fraction(1)
+        part, queue = [root], deque([root])
+        while queue:
+            actor = queue.popleft()
+            here = turns[actor]
+            assert here is not None
+            for c in around[actor]:
+                other, ratio = (
+                    (dst[c], Fraction(made[c], taken[c])) if src[c] == actor else (src[c], Fraction(taken[c], made[c]))
+                )
+                there = here * ratio
+                if turns[other] is None:
+                    turns[other] = there
+                    part.append(other)
+                    queue.append(other)
+                elif turns[other] != there:
+                    raise InconsistentError(
+                        f"{graph.name}: inconsistent rates: channel {graph.channel_name(c)} asks for "
+                        f"{there} turns of {graph.actor_name(other)} for every turn of {graph.actor_name(root)}, other "
+                        f"channels for {turns[other]}"
+                    )
+        found = [turns[a] for a in part]
+        scale = lcm(*(f.denominator for f in found if f is not None))
+        whole = [int(f * scale) for f in found if f is not None]
+        divisor = gcd(*whole)
+        for actor, many in zip(part, whole, strict=True):
+            result[actor] = many // divisor * int(graph.phases[actor])
+    if max(result, default=0) >= 1 << 62:
+        raise GraphError(f"{graph.name}: an iteration has {max(result):.3g} firings of one actor: too many to count")
+    return np.array(result, np.int64)
+
+
+def check_alive(graph: TimedGraph, repetition: IntArray) -> None:
+    """Check that an iteration can be completed, by completing one, whatever time it takes.
+
+    Raises:
+        DeadlockError: it cannot; names a cycle of actors that wait for each other.
+        GraphError: it has too many firings to try.
+    """
+    if int(repetition.sum()) > MOST_FIRINGS:
+        raise GraphError(
+            f"{graph.name}: an iteration has {int(repetition.sum()):,} firings; at most {MOST_FIRINGS:,} are followed"
+        )
+    tokens, left = graph.tokens.tolist(), repetition.tolist()
+    fired = [0] * graph.actor_count
+    src, dst = graph.src.tolist(), graph.dst.tolist()
+    into: list[list[int]] = [[] for _ in left]
+    out: list[list[int]] = [[] for _ in left]
+    for c in range(graph.channel_count):
+        into[dst[c]].append(c)
+        out[src[c]].append(c)
+    made = [graph.produced(c) for c in range(graph.channel_count)]
+    taken = [graph.consumed(c) for c in range(graph.channel_count)]
+
+    def lacking(actor: int) -> int | None:
+        """A channel that has too few tokens for the next firing."""
+        return next((c for c in into[actor] if tokens[c] < taken[c][fired[actor] % len(taken[c])]), None)
+
+    queue = deque(range(graph.actor_count))
+    waiting = [True] * graph.actor_count
+    while queue:
+        actor = queue.popleft()
+        waiting[actor] = False
+        while left[actor] and lacking(actor) is None:
+            for c in into[actor]:
+                tokens[c] -= taken[c][fired[actor] % len(taken[c])]
+            for c in out[actor]:
+                tokens[c] += made[c][fired[actor] % len(made[c])]
+            fired[actor] += 1
+            left[actor] -= 1
+        for c in out[actor]:
+            if not waiting[dst[c]] and left[dst[c]]:
+                waiting[dst[c]] = True
+                queue.append(dst[c])
+    stuck = next((a for a, many in enumerate(left) if many), None)
+    if stuck is None:
+        return
+    at: dict[int, int] = {}
+    path: list[int] = []
+    while stuck not in at:
+        at[stuck] = len(path)
+        path.append(stuck)
+        channel = lacking(stuck)
+        assert channel is not None  # whatever can fire has fired
+        stuck = src[channel]
+    cycle = tuple(graph.actor_name(a) for a in path[at[stuck] :])
+    channel = lacking(path[at[stuck]])
+    assert channel is not None
+    need = taken[channel][fired[dst[channel]] % len(taken[channel])]
+    raise DeadlockError(
+        f"{graph.name}: deadlock: {' waits for '.join((*cycle, cycle[0]))}; channel {graph.channel_name(channel)} "
+        f"holds {tokens[channel]} of {need} tokens; it needs more initial tokens",
+        cycle,
+    )
