@@ -1,8 +1,9 @@
 """SDF3 files: timed dataflow graphs in XML, as the tools of TU Eindhoven read and write them (sdf and csdf).
 
 Stuijk, Geilen and Basten, "SDF3: SDF for free", ACSD 2006. Read are actors, ports with rates, channels with initial
-tokens, execution times of the default processor (of several marked so, the last), token sizes, and whether an actor may
-overlap itself (``auto_concurrency``, ours: SDF3 says that by self-loops). What else stands in a file is left alone.
+tokens, execution times of the default processor (of several marked so, the last), and token sizes. As in SDF3, firings
+of an actor may overlap unless a channel from the actor to itself says otherwise; an attribute of ours, ``concurrency``
+of ``actorProperties``, limits them without one. What else stands in a file is left alone.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _RUN = re.compile(r"\s*(?:([0-9]{1,15})\s*\*\s*)?([0-9]{1,15})\s*", re.ASCII)
 
 
 def read(path: Path) -> TimedGraph:
-    """The graph of an SDF3 file; actors do not overlap themselves.
+    """The graph of an SDF3 file.
 
     Raises:
         ModelError: it is not such a file, or what it says cannot be; the message names file, actor and channel.
@@ -88,7 +89,9 @@ class _Reader:
             raise self.fail(f"actors without an execution time: {', '.join(untimed[:8])}")
         name = application.get("name") or "sdf"
         try:
-            return timed_graph(name, {a: times[a] for a in actors}, flows, concurrency=limits)
+            return timed_graph(
+                name, {a: times[a] for a in actors}, flows, concurrency={a: limits.get(a, 0) for a in actors}
+            )
         except GraphError as error:
             raise self.fail(str(error)) from error
 
@@ -108,8 +111,8 @@ class _Reader:
             found = chosen[-1].find("executionTime") if chosen else None
             if found is not None:
                 times[name] = self.numbers(found, "time", f"actor {name!r}: executionTime")
-            if (limit := one.get("auto_concurrency")) is not None:
-                limits[name] = self.number(limit, f"actor {name!r}: auto_concurrency")
+            if (limit := one.get("concurrency")) is not None:
+                limits[name] = self.number(limit, f"actor {name!r}: concurrency")
         for one in properties.findall("channelProperties") if properties is not None else ():
             size = one.find("tokenSize")
             if size is not None:
@@ -181,7 +184,7 @@ def write(graph: TimedGraph) -> bytes:
     properties = SubElement(application, f"{kind}Properties")
     for a, name in enumerate(graph.actor_names):
         limit = int(graph.concurrency[a])
-        more = {} if limit == 1 else {"auto_concurrency": str(limit)}
+        more = {"concurrency": str(limit)} if limit else {}
         one = SubElement(properties, "actorProperties", {"actor": name, **more})
         processor = SubElement(one, "processor", {"type": "p", "default": "true"})
         SubElement(processor, "executionTime", {"time": ",".join(str(t) for t in graph.firing_ticks(a))})

@@ -29,7 +29,8 @@ class TimedGraph:
     Encoding. Firing n of actor a is in phase ``n mod phases(a)``, where actor a has ``phase_ptr[a + 1] -
     phase_ptr[a]`` phases, and takes ``ticks[phase_ptr[a] + phase]``. Channel c leads from actor ``src[c]`` to actor
     ``dst[c]`` and holds ``tokens[c]`` at the start; a firing of its producer in phase p puts ``produce[produce_ptr[c] +
-    p]`` tokens on it when it ends, one of its consumer takes ``consume[consume_ptr[c] + p]`` when it starts.
+    p]`` tokens on it when it ends, and all firings before it have; one of its consumer takes ``consume[consume_ptr[c] +
+    p]`` when it starts. Tokens so keep their order, even where firings overlap and later ones take less time.
 
     Attributes (all arrays read-only):
         name: of the graph.

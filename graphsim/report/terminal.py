@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from graphsim.schedule.verify import Verdict
 
 
-def _table(*columns: str, title: str | None = None, right: Sequence[str] = ()) -> Table:
+def new_table(*columns: str, title: str | None = None, right: Sequence[str] = ()) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
@@ -42,7 +42,7 @@ def print_graph(console: Console, graph: Graph) -> None:
         return
     often = any(group.firings > 1 for group in graph.groups)
     last = ("actors", *(["firings"] if often else []), "edges in")
-    table = _table("group", "op", "activation", "shape", *last, right=last)
+    table = new_table("group", "op", "activation", "shape", *last, right=last)
     for number, group in enumerate(graph.groups):
         edges = sum(graph.edges_of(c) for c in graph.channels_into(number))
         shape = "x".join(str(n) for n in group.shape) or "-"
@@ -59,7 +59,7 @@ def print_graph(console: Console, graph: Graph) -> None:
 def print_steps(console: Console, steps: Sequence[Step]) -> None:
     """Passes over a circuit, with counts after each; the first line is what they began with."""
     numbers = ("gates", "registers", "depth", "literals")
-    table = _table("pass", *numbers, "ms", right=(*numbers, "ms"))
+    table = new_table("pass", *numbers, "ms", right=(*numbers, "ms"))
     for at, step in enumerate(steps):
         if at == 0:
             table.add_row("-", *(f"{getattr(step.before, number):,}" for number in numbers), "")
@@ -127,7 +127,7 @@ def print_firing(console: Console, actor: Actor, schedule: Schedule) -> None:
 
 def print_machines(console: Console, topologies: Sequence[tuple[str, str, str]]) -> None:
     """The built-in machines."""
-    table = _table("pattern", "what it is", "for example")
+    table = new_table("pattern", "what it is", "for example")
     table.columns[1].max_width = 100
     for pattern, description, example in topologies:
         table.add_row(escape(pattern), escape(description), escape(example))
@@ -144,16 +144,16 @@ def print_formats(
     """What can be lowered: (suffix, what) of files, (suffixes, name, read or written, what) of circuits, and by section
     (family, what it is, names).
     """
-    table = _table("file", "what")
+    table = new_table("file", "what")
     for suffix, about in files:
         table.add_row(escape(suffix), escape(about))
     console.print(table)
-    table = _table("circuit", "format", "", "what")
+    table = new_table("circuit", "format", "", "what")
     for row in circuits:
         table.add_row(*(escape(cell) for cell in row))
     console.print(table)
     for title, rows in sections.items():
-        table = _table("family", "names", title=title)
+        table = new_table("family", "names", title=title)
         table.columns[1].max_width = 100  # many names, wrapped between them even where nothing else is
         for family, about, names in rows:
             table.add_row(escape(family), f"{escape(about)}\n{escape(', '.join(names))}" if about else ", ".join(names))
@@ -211,7 +211,7 @@ def print_schedule(console: Console, graph: Graph, schedule: Schedule) -> None:
 def print_verdict(console: Console, verdict: Verdict, *, full: bool = False) -> None:
     """What the verifier found; ``full`` lists what it checked, with counts."""
     if full:
-        table = _table("count", "checked", right=("count",))
+        table = new_table("count", "checked", right=("count",))
         for name, count in verdict.checks:
             table.add_row(f"{count:,}", escape(name))
         console.print(table)
@@ -292,7 +292,7 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     reference = f"{comparison.reference_name} {comparison.reference_version}"
     console.print(f"[bold]against {escape(reference)}[/], each neuron judged by its own rounding bound", soft_wrap=True)
     numbers = ("reference", "own", "outside", "max |diff|", "error/bound")
-    table = _table("group", *numbers, right=numbers)
+    table = new_table("group", *numbers, right=numbers)
     for layer in comparison.layers:
         difference = "-" if layer.max_difference is None else f"{layer.max_difference:.3g}"
         table.add_row(

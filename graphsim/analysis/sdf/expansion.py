@@ -68,16 +68,11 @@ def expand(graph: TimedGraph, repetition: IntArray) -> Expansion:
         )
     found = [expand_channel(graph, repetition, first, c) for c in range(graph.channel_count)]
     for actor in np.flatnonzero(graph.concurrency).tolist():
-        count, limit = int(repetition[actor]), int(graph.concurrency[actor])
-        firing = np.arange(count, dtype=np.int64) - limit
-        found.append(
-            (
-                first[actor] + firing % count,
-                first[actor] + np.arange(count),
-                -(firing // count),
-                np.full(count, graph.channel_count + actor),
-            )
-        )
+        count = int(repetition[actor])
+        numbers = np.arange(count, dtype=np.int64)
+        src, dst = _lasting(graph, actor, numbers - int(graph.concurrency[actor]), numbers)
+        channel = np.full(len(src), graph.channel_count + actor)
+        found.append((first[actor] + src % count, first[actor] + dst, -(src // count), channel))
     src, dst, tokens, channel = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return Expansion(first, ticks, src, dst, tokens, channel)
 
@@ -91,18 +86,9 @@ def expand_channel(
     taken = np.cumsum(graph.consume[graph.consume_ptr[c] : graph.consume_ptr[c + 1]])
     n = np.arange(repetition[consumer], dtype=np.int64)
     turn, phase = np.divmod(n, len(taken))
-    last = turn * taken[-1] + taken[phase] - int(graph.tokens[c])  # how many the producer must have made, or fewer
-    if len(taken) > 1:
-        takes = np.diff(taken, prepend=0)[phase] > 0
-        n, last = n[takes], last[takes]
-    m = _maker(made, last)
-    if len(made) == 1 or graph.concurrency[producer] == 1:  # firings end in their order
-        src, dst = m, n
-    else:  # a later firing may end earlier: wait for all that make tokens which this one takes
-        before = _maker(made, last - np.diff(taken, prepend=0)[n % len(taken)] + 1)
-        many = m - before + 1
-        dst = np.repeat(n, many)
-        src = np.repeat(before, many) + np.arange(len(dst)) - np.repeat(np.cumsum(many) - many, many)
+    # How many the producer must have made. A firing that takes none waits all the same: for those before it to start.
+    last = turn * taken[-1] + taken[phase] - int(graph.tokens[c])
+    src, dst = _lasting(graph, producer, _maker(made, last), n)
     count = int(repetition[producer])
     return (
         first[producer] + src % count,
@@ -121,3 +107,23 @@ def _maker(made: IntArray, number: IntArray) -> IntArray:
     turn, within = np.divmod(number - 1, int(made[-1]))
     found: IntArray = turn * len(made) + np.searchsorted(made, within, side="right")
     return found
+
+
+def _lasting(graph: TimedGraph, actor: int, until: IntArray, waiting: IntArray) -> tuple[IntArray, IntArray]:
+    """(firing, who waits for it), where ``waiting`` wait until all firings of an actor up to ``until`` have ended.
+
+    Firings start in their order. So of those in the last turn of phases one matters only if it takes longer than all
+    behind it, and of those before that turn none does: the next one in the same phase ends later.
+    """
+    ticks = np.array(graph.firing_ticks(actor), np.int64)
+    if graph.concurrency[actor] == 1 or (ticks == ticks[0]).all():
+        return until, waiting
+    firings, waits = [until], [waiting]
+    longest = ticks[until % len(ticks)]
+    for back in range(1, len(ticks)):
+        here = ticks[(until - back) % len(ticks)]
+        longer = here > longest
+        firings.append(until[longer] - back)
+        waits.append(waiting[longer])
+        longest = np.maximum(longest, here)
+    return np.concatenate(firings), np.concatenate(waits)

@@ -100,6 +100,7 @@ def check_alive(graph: TimedGraph, repetition: IntArray) -> None:
     while queue:
         actor = queue.popleft()
         waiting[actor] = False
+        before = fired[actor]
         while left[actor] and lacking(actor) is None:
             for c in into[actor]:
                 tokens[c] -= taken[c][fired[actor] % len(taken[c])]
@@ -107,7 +108,7 @@ def check_alive(graph: TimedGraph, repetition: IntArray) -> None:
                 tokens[c] += made[c][fired[actor] % len(made[c])]
             fired[actor] += 1
             left[actor] -= 1
-        for c in out[actor]:
+        for c in out[actor] if fired[actor] > before else ():
             if not waiting[dst[c]] and left[dst[c]]:
                 waiting[dst[c]] = True
                 queue.append(dst[c])

@@ -35,25 +35,25 @@ class Blocked:
     end: IntArray
 
 
+def latency(graph: TimedGraph) -> int:
+    """Ticks from the first start to the last end of the firings of the first iteration, each as soon as it can be.
+
+    Raises:
+        InconsistentError, DeadlockError, GraphError: the graph cannot run, or is too large.
+    """
+    begin, after, waiting, ticks, _ = _iteration(graph)
+    return max(_ranks(begin, after, waiting, ticks), default=0)
+
+
 def schedule(graph: TimedGraph, processors: int) -> Blocked:
     """A schedule of one iteration on so many processors (at least 1).
 
     Raises:
         InconsistentError, DeadlockError, GraphError: the graph cannot run, or is too large.
     """
-    repetition = repetition_vector(graph)
-    check_alive(graph, repetition)
-    found = expand(graph, repetition)
-    firings = len(found.ticks)
-    within = np.flatnonzero(found.tokens == 0)
-    order = np.argsort(found.src[within], kind="stable")
-    src, dst = found.src[within][order], found.dst[within][order]
-    begin = np.searchsorted(src, np.arange(firings + 1)).tolist()
-    after = dst.tolist()
-    waiting = np.bincount(dst, minlength=firings).tolist()
-    ticks = found.ticks.tolist()
+    begin, after, waiting, ticks, first = _iteration(graph)
     rank = _ranks(begin, after, list(waiting), ticks)
-    ready = [(-rank[v], v) for v in range(firings) if not waiting[v]]
+    ready = [(-rank[v], v) for v in range(len(ticks)) if not waiting[v]]
     heapq.heapify(ready)
     idle = list(range(processors))
     busy: list[tuple[int, int, int]] = []
@@ -74,8 +74,23 @@ def schedule(graph: TimedGraph, processors: int) -> Blocked:
                 if not waiting[w]:
                     heapq.heappush(ready, (-rank[w], w))
     start, firing, on, end = (np.array(column, np.int64) for column in zip(*rows, strict=True))
-    actor = np.searchsorted(found.first, firing, side="right") - 1
-    return Blocked(int(end.max()), actor, firing - found.first[actor], on, start, end)
+    actor = np.searchsorted(first, firing, side="right") - 1
+    return Blocked(int(end.max()), actor, firing - first[actor], on, start, end)
+
+
+def _iteration(graph: TimedGraph) -> tuple[list[int], list[int], list[int], list[int], IntArray]:
+    """Firings of one iteration: where each one's followers begin in a list, the list, how many firings each waits for,
+    ticks, and each actor's first firing.
+    """
+    repetition = repetition_vector(graph)
+    check_alive(graph, repetition)
+    found = expand(graph, repetition)
+    firings = len(found.ticks)
+    within = np.flatnonzero(found.tokens == 0)
+    order = np.argsort(found.src[within], kind="stable")
+    src, dst = found.src[within][order], found.dst[within][order]
+    begin = np.searchsorted(src, np.arange(firings + 1)).tolist()
+    return begin, dst.tolist(), np.bincount(dst, minlength=firings).tolist(), found.ticks.tolist(), found.first
 
 
 def _ranks(begin: list[int], after: list[int], waiting: list[int], ticks: list[int]) -> list[int]:

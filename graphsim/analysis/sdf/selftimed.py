@@ -42,6 +42,7 @@ class SelfTimed:
         self.tokens = graph.tokens.tolist()
         self.started = [0] * graph.actor_count
         self.ended = [0] * graph.actor_count
+        self._last = [0] * graph.actor_count
         self._ends: list[tuple[int, int, int]] = []
         self._into: list[list[int]] = [[] for _ in range(graph.actor_count)]
         self._out: list[list[int]] = [[] for _ in range(graph.actor_count)]
@@ -93,7 +94,8 @@ class SelfTimed:
         for c in self._into[actor]:
             self.tokens[c] -= self._taken[c][n % len(self._taken[c])]
         self.started[actor] += 1
-        end = self.now + self._ticks[actor][n % len(self._ticks[actor])]
+        end = max(self.now + self._ticks[actor][n % len(self._ticks[actor])], self._last[actor])
+        self._last[actor] = end
         heapq.heappush(self._ends, (end, n, actor))
         return Firing(actor, n, self.now, end)
 
@@ -128,21 +130,3 @@ def period_by_states(graph: TimedGraph, most: int = MOST_STATES) -> Fraction:
             break
         seen[state] = iterations, run.now
     raise GraphError(f"{graph.name}: no state came back in {len(seen):,}: tokens pile up before a slower actor")
-
-
-def latency(graph: TimedGraph) -> int:
-    """Ticks from the first start to the last end of the firings of the first iteration.
-
-    Raises:
-        InconsistentError, DeadlockError, GraphError: as above.
-    """
-    repetition = repetition_vector(graph)
-    check_alive(graph, repetition)
-    left, last = int(repetition.sum()), 0
-    for firing in SelfTimed(graph).firings():
-        if firing.number < repetition[firing.actor]:
-            last = max(last, firing.end)
-            left -= 1
-            if not left:
-                break
-    return last

@@ -1,0 +1,142 @@
+"""What an analysis of a timed dataflow graph found, as JSON and for people at a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+
+from graphsim.report.terminal import new_table
+
+if TYPE_CHECKING:
+    from graphsim.analysis.sdf.buffers import Tradeoff
+    from graphsim.analysis.sdf.schedules import Blocked
+    from graphsim.analysis.sdf.throughput import Throughput
+    from graphsim.graph.sdf import TimedGraph
+
+#: Actors that a table lists, those that are busy most first.
+SHOWN = 24
+#: Actors whose repetitions JSON lists one by one.
+LISTED = 100_000
+
+
+def exact(value: Fraction) -> int | str:
+    """A number as JSON has it: whole, or a fraction as text (``7/2``)."""
+    return value.numerator if value.denominator == 1 else str(value)
+
+
+def around(graph: TimedGraph, cycle: Sequence[tuple[int, int]]) -> Iterator[tuple[str, int]]:
+    """(actor, firings in a row) around a cycle of waiting firings."""
+    for actor, firings in groupby(actor for actor, _ in cycle):
+        yield graph.actor_name(actor), sum(1 for _ in firings)
+
+
+def analysis_record(graph: TimedGraph, found: Throughput, latency: int | None) -> dict[str, Any]:
+    """Consistency, repetition vector, deadlock, throughput, as JSON. Times are in ticks."""
+    rate = found.iterations_per_tick
+    few = graph.actor_count <= LISTED and bool(graph.actor_names)
+    names = dict(zip(graph.actor_names, found.repetition.tolist(), strict=True)) if few else None
+    return {
+        "graph": {
+            "name": graph.name,
+            "actors": graph.actor_count,
+            "channels": graph.channel_count,
+            "firings_per_iteration": int(found.repetition.sum()),
+        },
+        "consistent": True,
+        "repetition_vector": names,
+        "deadlock_free": True,
+        "throughput": None if rate is None else f"{rate.numerator}/{rate.denominator}",
+        "period": exact(found.period),
+        "latency": latency,
+        "critical_cycle": [{"actor": name, "firings": many} for name, many in around(graph, found.cycle)],
+    }
+
+
+def tradeoff_record(graph: TimedGraph, found: Tradeoff) -> dict[str, Any]:
+    """Total capacities in tokens, periods in ticks."""
+    return {
+        "complete": found.complete,
+        "tried": found.tried,
+        "points": [
+            {
+                "total": point.total,
+                "period": exact(point.period),
+                "throughput": f"{point.period.denominator}/{point.period.numerator}",
+                "capacity": {
+                    name: int(size)
+                    for name, size, src, dst in zip(
+                        graph.channel_names, point.capacity, graph.src, graph.dst, strict=True
+                    )
+                    if src != dst
+                },
+            }
+            for point in found.points
+        ],
+    }
+
+
+def blocked_record(graph: TimedGraph, found: Blocked) -> dict[str, Any]:
+    """Firings of one iteration on processors, in ticks."""
+    columns = (found.actor, found.number, found.processor, found.start, found.end)
+    return {
+        "processors": int(found.processor.max()) + 1,
+        "period": found.period,
+        "firings": [
+            {"actor": graph.actor_name(a), "firing": n, "processor": p, "start": s, "end": e}
+            for a, n, p, s, e in zip(*(column.tolist() for column in columns), strict=True)
+        ],
+    }
+
+
+def print_analysis(console: Console, graph: TimedGraph, found: Throughput, latency: int | None) -> None:
+    """Throughput and what limits it, and the busiest actors."""
+    console.print(
+        f"[bold]{escape(graph.name)}[/]: {graph.actor_count:,} actors, {graph.channel_count:,} channels, "
+        f"{int(found.repetition.sum()):,} firings per iteration"
+    )
+    console.print("consistent, free of deadlock [dim](proved)[/]")
+    if not found.period:
+        console.print("throughput  [bold]unlimited[/]: no firing waits for an earlier one of its own, in any cycle")
+        return
+    rate = 1 / found.period
+    console.print(
+        f"throughput  [bold]{rate.numerator}/{rate.denominator}[/] iterations per tick: a period of "
+        f"[bold]{found.period}[/] ticks [dim](proved, exact)[/]"
+    )
+    if latency is not None:
+        console.print(f"latency     {latency:,} ticks, first iteration [dim](exact)[/]")
+    steps = list(around(graph, found.cycle))
+    shown = " -> ".join(f"{escape(name)}{f' x {many:,}' if many > 1 else ''}" for name, many in steps[:SHOWN])
+    more = f" -> ... ({len(steps) - SHOWN:,} more)" if len(steps) > SHOWN else ""
+    console.print(f"limited by  {shown}{more}", soft_wrap=True)
+    work = np.add.reduceat(graph.ticks, graph.phase_ptr[:-1]) * (found.repetition // graph.phases)
+    busiest = np.argsort(-work, kind="stable")[:SHOWN]
+    rows = new_table("actor", "firings", "ticks each", "busy", right=("firings", "ticks each", "busy"))
+    for actor in busiest.tolist():
+        times = graph.firing_ticks(actor)
+        each = f"{times[0]:,}" if len(set(times)) == 1 else f"{min(times):,} to {max(times):,}"
+        busy = float(work[actor] / found.period)
+        rows.add_row(escape(graph.actor_name(actor)), f"{found.repetition[actor]:,}", each, f"{busy:.1%}")
+    console.print(rows)
+    if graph.actor_count > SHOWN:
+        console.print(f"[dim]the {SHOWN} that are busy most of {graph.actor_count:,}[/]")
+
+
+def print_tradeoff(console: Console, found: Tradeoff) -> None:
+    """The Pareto front."""
+    rows = new_table("tokens in all", "period", "throughput", right=("tokens in all", "period", "throughput"))
+    points = found.points
+    for point in points if len(points) <= 2 * SHOWN else (*points[:SHOWN], *points[-SHOWN:]):
+        rows.add_row(f"{point.total:,}", str(point.period), f"{point.period.denominator}/{point.period.numerator}")
+    console.print(rows)
+    tried = f"{len(points):,} Pareto points of {found.tried:,} distributions tried"
+    if found.complete:
+        console.print(f"{tried}; the last is as fast as buffers without bounds [dim](exact)[/]")
+    else:
+        console.print(f"{tried}; [bold]cut off[/]: faster ones may need more (--most)")
