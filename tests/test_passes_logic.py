@@ -13,6 +13,7 @@ from graphs import mlp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from graphsim.analysis.equivalence import compare
 from graphsim.cli import main
 from graphsim.errors import GraphError, UsageError
 from graphsim.graph import store
@@ -27,6 +28,9 @@ from graphsim.passes.logic import (
     Inverters,
     LogicPass,
     Passes,
+    Strong,
+    Tables,
+    Two,
     counts,
     passes_of,
 )
@@ -73,8 +77,12 @@ def cycles(circuit: Circuit, seed: int, count: int = 12) -> list[list[int]]:
 AND, OR, XOR, NAND, NOT, COPY, ZERO, ONE = 0b1000, 0b1110, 0b0110, 0b0111, 0b01, 0b10, 0, 1
 
 
-@pytest.mark.parametrize("step", PASSES.values(), ids=PASSES)
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=40)
+#: All passes, with as little search as there can be.
+QUICK = {**PASSES, "strong": Strong(effort=0.001)}
+
+
+@pytest.mark.parametrize("step", QUICK.values(), ids=QUICK)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=25)
 @given(circuit=circuits(gates=25), seed=st.integers(0, 99))
 def test_a_pass_keeps_what_is_computed(step: LogicPass, circuit: Circuit, seed: int) -> None:
     after = step.rewrite(circuit)
@@ -246,3 +254,115 @@ def test_lower_writes_nothing_that_is_not_proved(
     assert "i0=0 i1=0: output o0 was 0 and is 1" in capsys.readouterr().err
     assert json.loads((tmp_path / "r.json").read_text())["check"]["verdict"] == "different"
     assert not (tmp_path / "d.gsim").exists()
+
+
+def life() -> Circuit:
+    """The rule of Life, counting neighbours one by one, in unary up to four; cell 8 is the one in the middle."""
+    gates: list[tuple[tuple[int, ...], int]] = []
+
+    def gate(a: int, b: int, truth: int) -> int:
+        gates.append(((a, b) if a < b else (b, a), truth))
+        return 8 + len(gates)
+
+    counted = [0]  # at least 1, 2, 3, 4 of the cells so far
+    for cell in range(1, 8):
+        for k in range(min(len(counted), 3), 0, -1):
+            more = gate(counted[k - 1], cell, AND)
+            if k == len(counted):
+                counted.append(more)
+            else:
+                counted[k] = gate(counted[k], more, OR)
+        counted[0] = gate(counted[0], cell, OR)
+    _, two, three, four = counted
+    return made(9, gates, [gate(gate(two, four, XOR), gate(8, three, OR), AND)])
+
+
+def every(cells: int) -> list[list[int]]:
+    return [[n >> i & 1 for i in range(cells)] for n in range(1 << cells)]
+
+
+def alive(cells: list[int]) -> list[int]:
+    around = sum(cells[:8])
+    return [int(around == 3 or (around == 2 and cells[8] == 1))]
+
+
+@pytest.mark.slow
+def test_the_rule_of_life_comes_down_to_the_size_of_an_adder() -> None:
+    rule = life()
+    assert evaluate(rule, every(9)) == [alive(cells) for cells in every(9)]
+    gates = Strong().rewrite(rule)
+    tables = Tables(3).rewrite(gates)
+    for smaller in (gates, tables):
+        assert evaluate(smaller, every(9)) == [alive(cells) for cells in every(9)]
+    assert gates.fan_in.max() <= 2
+    assert gates.gate_count <= 40
+    assert tables.fan_in.max() <= 3
+    assert tables.gate_count <= 25
+
+
+def ripple(bits: int) -> Circuit:
+    """An adder of two-input gates: five a bit, but for the first."""
+    gates: list[tuple[tuple[int, ...], int]] = [((0, bits), XOR), ((0, bits), AND)]
+    outputs, carry = [2 * bits], 2 * bits + 1
+    for i in range(1, bits):
+        at = 2 * bits + len(gates)
+        gates += [((i, bits + i), XOR), ((i, bits + i), AND), ((carry, at), XOR), ((carry, at), AND)]
+        gates.append(((at + 1, at + 3), OR))
+        outputs.append(at + 2)
+        carry = at + 4
+    return made(2 * bits, gates, [*outputs, carry])
+
+
+def test_an_adder_takes_two_tables_of_three_inputs_a_bit() -> None:
+    covered = Tables(3).rewrite(ripple(32))
+    assert counts(covered).gates == 2 * 32
+    assert counts(covered).depth == 32
+
+
+def test_tables_of_six_inputs_take_the_least_depth_where_it_is_asked_for() -> None:
+    """A conjunction of 36, in a chain: two levels of six-input tables do; in the chain's order it takes seven."""
+    chain = made(36, [((0, 1), AND)] + [((i, 36 + i - 2), AND) for i in range(2, 36)], [70])
+    assert counts(Tables(6, shallow=True).rewrite(chain)).gates == 7
+    wide = made(4, [((0, 1), AND), ((2, 3), AND), ((4, 5), AND)], [6])
+    assert counts(Tables(4, shallow=True).rewrite(wide)) == counts(Tables(4).rewrite(wide))
+    assert counts(Tables(4).rewrite(wide)).gates == 1
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
+@given(circuits(gates=30, registers=0), st.integers(2, 6), st.booleans())
+def test_tables_have_so_many_inputs_and_are_never_more_than_the_gates(
+    circuit: Circuit, inputs: int, shallow: bool
+) -> None:
+    two = Two().rewrite(circuit)
+    assert two.gate_count == 0 or two.fan_in.max() <= 2
+    covered = Tables(inputs, shallow).rewrite(circuit)
+    assert covered.gate_count == 0 or covered.fan_in.max() <= inputs
+    assert covered.gate_count <= two.gate_count or shallow
+    assert covered.depth <= two.depth
+    small = passes_of("default").rewrite(circuit)
+    if small.gate_count == 0 or small.fan_in.max() <= inputs:
+        assert covered.gate_count <= small.gate_count or shallow
+
+
+def test_windows_of_big_circuits_get_smaller_and_stay_equal() -> None:
+    """Sixteen inputs are too many for whole tables."""
+    adder = ripple(8)
+    smaller = Strong(effort=0.2).rewrite(twisted(adder))
+    assert smaller.gate_count <= adder.gate_count
+    assert compare(adder, smaller).equal is True
+
+
+def twisted(circuit: Circuit) -> Circuit:
+    """Every exclusive or written with three gates: (a or b) and not (a and b)."""
+    first, gates = circuit.first_gate, []
+    place = list(range(first))
+    for g in range(circuit.gate_count):
+        row = tuple(sorted(place[s] for s in circuit.fanins(g)))
+        if int(circuit.truth[g]) == XOR:
+            gates += [(row, OR), (row, NAND)]
+            row = (first + len(gates) - 2, first + len(gates) - 1)
+            gates.append((row, AND))
+        else:
+            gates.append((row, int(circuit.truth[g])))
+        place.append(first + len(gates) - 1)
+    return made(first, gates, [place[s] for s in circuit.outputs.tolist()])

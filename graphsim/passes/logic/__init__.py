@@ -9,6 +9,9 @@ from graphsim.passes.logic.copies import Copies
 from graphsim.passes.logic.dead import Dead
 from graphsim.passes.logic.equals import Equals
 from graphsim.passes.logic.inverters import Inverters
+from graphsim.passes.logic.strong import Strong
+from graphsim.passes.logic.tables import Tables
+from graphsim.passes.logic.two import Two
 
 __all__ = [
     "DEFAULT",
@@ -22,13 +25,28 @@ __all__ = [
     "LogicPass",
     "Passes",
     "Step",
+    "Strong",
+    "Tables",
+    "Two",
     "counts",
     "passes_of",
 ]
 
 #: Passes by name.
 PASSES: dict[str, LogicPass] = {
-    step.label(): step for step in (Constants(), Copies(), Inverters(), Equals(), Dead(), Dead(registers=False))
+    step.label(): step
+    for step in (
+        Constants(),
+        Copies(),
+        Inverters(),
+        Equals(),
+        Dead(),
+        Dead(registers=False),
+        Two(),
+        *(Tables(inputs) for inputs in range(2, 7)),
+        *(Tables(inputs, shallow=True) for inputs in range(2, 7)),
+        Strong(),
+    )
 }
 #: What ``default`` stands for: in near-linear time, never more gates and registers than before, gates of any size.
 DEFAULT = ("dead", "constants", "copies", "inverters", "equals", "dead")
