@@ -64,7 +64,7 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "DOT", (".dot",), "for Graphviz: gates by what they do, registers with their first values", writer="dot_out"
     ),
-    Format("C", (".c",), "bit-parallel, 64 lanes a word", writer="c_out"),
+    Format("C", (".c",), "straight-line code of & | ^ ~; written bit-parallel, 64 lanes a word", "c_code", "c_out"),
     Format("Yosys JSON", (".json",), "gates, tables, flip-flops; others by the extra rtl", "yosys", claims=_is_yosys),
 )
 
