@@ -21,6 +21,7 @@ from graphsim.graph.circuit import Circuit, of_graph, pack, to_graph
 from graphsim.passes.logic import (
     DEFAULT,
     PASSES,
+    Balance,
     Constants,
     Copies,
     Dead,
@@ -366,3 +367,26 @@ def twisted(circuit: Circuit) -> Circuit:
             gates.append((row, int(circuit.truth[g])))
         place.append(first + len(gates) - 1)
     return made(first, gates, [place[s] for s in circuit.outputs.tolist()])
+
+
+@pytest.mark.parametrize("op", [AND, OR, XOR, 0b1001])
+def test_a_chain_of_a_hundred_thousand_becomes_a_tree(op: int) -> None:
+    n = 100_000
+    chain = made(n, [((0, 1), op)] + [((i, n + i - 2), op) for i in range(2, n)], [2 * n - 2])
+    tree = counts(Balance().rewrite(chain))
+    assert (tree.gates, tree.depth) == (n - 1, 17)
+
+
+def test_late_signals_are_joined_last() -> None:
+    # i3 and i4 take two gates to be there: ((late and i0) and i1) and i2 is of depth 5, late and (i0 i1 i2) of depth 3.
+    late = [((3, 4), XOR), ((4, 5), OR)]
+    before = made(5, [*late, ((0, 6), AND), ((1, 7), AND), ((2, 8), AND)], [9])
+    assert (counts(before).depth, counts(Balance().rewrite(before)).depth) == (5, 3)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=100)
+@given(circuits(gates=40, fan_in=2))
+def test_balancing_makes_neither_more_gates_nor_more_depth(circuit: Circuit) -> None:
+    two, balanced = Two().rewrite(circuit), Balance().rewrite(circuit)
+    assert balanced.gate_count <= two.gate_count
+    assert balanced.depth <= two.depth

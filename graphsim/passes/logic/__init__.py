@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from graphsim.errors import UsageError
+from graphsim.passes.logic.balance import Balance
 from graphsim.passes.logic.base import Counts, LogicPass, Passes, Step, counts
 from graphsim.passes.logic.constants import Constants
 from graphsim.passes.logic.copies import Copies
@@ -16,6 +17,7 @@ from graphsim.passes.logic.two import Two
 __all__ = [
     "DEFAULT",
     "PASSES",
+    "Balance",
     "Constants",
     "Copies",
     "Counts",
@@ -43,6 +45,7 @@ PASSES: dict[str, LogicPass] = {
         Dead(),
         Dead(registers=False),
         Two(),
+        Balance(),
         *(Tables(inputs) for inputs in range(2, 7)),
         *(Tables(inputs, shallow=True) for inputs in range(2, 7)),
         Strong(),
