@@ -28,6 +28,10 @@ def _is_yosys(head: bytes) -> bool:
     return b'"modules"' in head
 
 
+def _is_torchlogix(head: bytes) -> bool:
+    return b'"n_inputs"' in head
+
+
 class Format(NamedTuple):
     """A kind of circuit file.
 
@@ -61,11 +65,10 @@ FORMATS: tuple[Format, ...] = (
         "verilog.reader",
         "verilog_out",
     ),
-    Format(
-        "DOT", (".dot",), "for Graphviz: gates by what they do, registers with their first values", writer="dot_out"
-    ),
     Format("C", (".c",), "straight-line code of & | ^ ~; written bit-parallel, 64 lanes a word", "c_code", "c_out"),
     Format("Yosys JSON", (".json",), "gates, tables, flip-flops; others by the extra rtl", "yosys", claims=_is_yosys),
+    Format("torchlogix", (".json",), "gates and sums of a learnt circuit", "torchlogix", claims=_is_torchlogix),
+    Format("DOT", (".dot",), "for Graphviz: gates by what they do, registers", writer="dot_out"),
 )
 
 
