@@ -106,7 +106,7 @@ class GateImageCourse:
         words = Words(
             about=(
                 f"A classifier for {plan.dataset} made of gates: {widths} gates of two inputs each, over pixels that"
-                f" exceed {' or '.join(f'{level:g}' for level in plan.levels)};\\nthe greatest of {CLASSES} counts of"
+                f" exceed {' or '.join(f'{level:g}' for level in plan.levels)};\nthe greatest of {CLASSES} counts of"
                 " ones wins. Every number of the recipe was chosen by the accuracy on the held-out training samples,"
                 " never by the test accuracy."
             ),

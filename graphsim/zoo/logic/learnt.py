@@ -37,8 +37,12 @@ class Learnt:
 
     @classmethod
     def of_model(cls, model: Any) -> Learnt:
-        """The chosen gates of a Keras model of :class:`graphsim.zoo.logic.layers.Gates` layers, one net in each."""
-        found = [layer for layer in model.layers if hasattr(layer, "logits")]
+        """The chosen gates of a Keras model whose layers of gates follow one another."""
+        return cls.of_layers([layer for layer in model.layers if hasattr(layer, "logits")])
+
+    @classmethod
+    def of_layers(cls, found: Sequence[Any]) -> Learnt:
+        """The chosen gates of Keras layers (:class:`graphsim.zoo.logic.layers.Gates`), each fed by the one before."""
         chosen = [np.asarray(layer.logits).argmax(axis=1).astype(np.uint8) for layer in found]
         return cls(found[0].inputs, tuple(map(Layer, (layer.wires for layer in found), chosen)))
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from graphsim.errors import UsageError
 from graphsim.frontends.circuits.netlist import Net, Netlist
 from graphsim.graph.circuit import Circuit
+from graphsim.zoo.logic.parts import placed
 
 _XOR2, _AND2 = 0b0110, 0b1000
 _XOR3, _MAJORITY = 0b1001_0110, 0b1110_1000
@@ -34,18 +35,15 @@ def voting(circuit: Circuit, classes: int, name: str = "class") -> Circuit:
     Raises:
         UsageError: the outputs cannot be dealt out, or there are registers.
     """
-    votes = circuit.outputs.tolist()
-    if classes < 2 or len(votes) % classes or circuit.register_count:
-        raise UsageError(f"{circuit.name}: {len(votes)} votes cannot be dealt to {classes} classes")
+    if classes < 2 or len(circuit.outputs) % classes or circuit.register_count:
+        raise UsageError(f"{circuit.name}: {len(circuit.outputs)} votes cannot be dealt to {classes} classes")
     net = Netlist(circuit.name, circuit.name)
-    signals = [net.net(name) for name in circuit.input_names]
-    for signal in signals:
+    inputs = [net.net(name) for name in circuit.input_names]
+    for signal in inputs:
         net.input(signal)
-    for gate in range(circuit.gate_count):
-        fanins = [signals[fanin] for fanin in circuit.fanins(gate)]
-        signals.append(net.gate(net.new(), fanins, int(circuit.truth[gate])))
+    votes = placed(net, circuit, inputs)
     share = len(votes) // classes
-    counts = [_count(net, [signals[vote] for vote in votes[at * share : (at + 1) * share]]) for at in range(classes)]
+    counts = [_count(net, votes[at * share : (at + 1) * share]) for at in range(classes)]
     width = max(1, (classes - 1).bit_length())
     numbers = [[net.constant(net.new(), bool(at >> bit & 1)) for bit in range(width)] for at in range(classes)]
     rivals = list(map(_Rival, counts, numbers))
