@@ -297,7 +297,12 @@ RECIPES: dict[str, Recipe] = {
         ),
         _MNIST_GATES,
         replace(
-            _MNIST_GATES, name="mnist-gates-full", model="mnist_gates_full", widths=(8000,) * 6, epochs=30, shift=1
+            _MNIST_GATES,
+            name="mnist-gates-full",
+            model="mnist_gates_full",
+            widths=(8000,) * 6,
+            temperature=10.0,
+            epochs=10,
         ),
     )
 }
