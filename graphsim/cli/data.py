@@ -53,7 +53,8 @@ def fetch(
 
 def train(
     recipe: Annotated[
-        str, typer.Argument(help="mnist, mnist-cnn, digits, alu8, alu15, or alu with the options below.")
+        str,
+        typer.Argument(help="mnist, mnist-cnn, mnist-gates, digits, life, alu8, alu15, or alu with the options below."),
     ],
     output: Annotated[
         Path | None,
@@ -90,6 +91,9 @@ def train(
         typer.Option("--log-dir", metavar="DIR", help="TensorBoard logs and checkpoints. (default: DIR/log)"),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="mnist-gates: the large net, which takes longer and errs less.")
+    ] = False,
     json: JsonOption = None,
 ) -> None:
     """Train a shipped model again by its recipe, or a net that calculates: seeded, with TensorBoard logs, checkpoints
@@ -103,13 +107,17 @@ def train(
 
         graphsim train alu --bits 8 --variant residual --ops '+,-' --minutes 5
     """
-    from graphsim.zoo.recipes import Recipe, alu_recipe
+    from graphsim.zoo.recipes import RECIPES, Recipe, alu_recipe
     from graphsim.zoo.train import Epoch
     from graphsim.zoo.train import train as train_recipe
 
     console = console_for(json)
     check_outputs(json, export_weights)
     chosen: str | Recipe = recipe
+    if full:
+        chosen = f"{recipe}-full"
+        if chosen not in RECIPES:
+            raise UsageError(f"--full: only for `graphsim train mnist-gates`, not for the recipe {recipe}")
     if recipe == "alu":
         chosen = alu_recipe(
             15 if bits is None else bits,
