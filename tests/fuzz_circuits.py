@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from graphsim.errors import CircuitError, GraphError
 from graphsim.frontends.circuits import read
-from graphsim.graph.circuit import to_graph
+from graphsim.graph.circuit import Circuit, to_graph
 
 #: Words that mean something in one format or another.
 _WORDS = (
@@ -16,8 +17,8 @@ _WORDS = (
 ).split(b" ")
 
 
-def damaged(data: bytes, seed: int) -> bytes:
-    """The bytes, changed in one to four places: bits, bytes, lines, words, ends."""
+def damaged(data: bytes, seed: int, known: Sequence[bytes] = _WORDS) -> bytes:
+    """The bytes, changed in one to four places: bits, bytes, lines, words (to ones that are known), ends."""
     dice = random.Random(seed)
     changed = bytearray(data)
     for _ in range(dice.randint(1, 4)):
@@ -45,16 +46,16 @@ def damaged(data: bytes, seed: int) -> bytes:
                 changed[:] = b"\n".join(lines)
             case 7:
                 words = bytes(changed).split(b" ")
-                words[dice.randrange(len(words))] = dice.choice(_WORDS)
+                words[dice.randrange(len(words))] = dice.choice(known)
                 changed[:] = b" ".join(words)
     return bytes(changed)
 
 
-def judge(path: Path, data: bytes) -> str:
+def judge(path: Path, data: bytes, reader: Callable[[Path], Circuit] = read) -> str:
     """``read`` or ``refused``; whatever else happens is raised."""
     path.write_bytes(data)
     try:
-        circuit = read(path)
+        circuit = reader(path)
     except CircuitError as error:
         assert str(error).startswith(str(path))
         return "refused"

@@ -31,7 +31,11 @@ def done(step: Step[T]) -> T:
 
 
 def on_stack(size: int, work: Callable[[], T]) -> T:
-    """What ``work`` returns or raises, done on a stack of so many bytes (of addresses; memory is taken as used)."""
+    """What ``work`` returns or raises, done on a stack of so many bytes (of addresses; memory is taken as used).
+
+    Raises:
+        MemoryError: there are not so many addresses.
+    """
     found: list[T] = []
     errors: list[BaseException] = []
 
@@ -45,6 +49,8 @@ def on_stack(size: int, work: Callable[[], T]) -> T:
     try:
         thread = threading.Thread(target=run, name="graphsim-deep")
         thread.start()
+    except RuntimeError as error:
+        raise MemoryError from error
     finally:
         threading.stack_size(before)
     thread.join()

@@ -18,6 +18,8 @@ from graphsim.frontends.circuits.depth import on_stack
 #: How deep a text may be nested, and the stack that slang needs for it: at most 1,100 bytes a level were seen.
 _DEPTH = 250_000
 _STACK = 1 << 30
+#: How deep it may be where there is no such stack.
+_SHALLOW = 1000
 #: Words that begin what slang nests without counting.
 _NESTING = re.compile(
     r"\b(?:module|macromodule|begin|if|for|case[xz]?|generate|class|struct|union|interface|package|program|checker|fork"
@@ -138,19 +140,14 @@ def parse(path: Path, text: str) -> Text:
                 raise BehaviourError(f"the directive `{found[1]}", found.start())
     if sum(1 for _ in _NESTING.finditer(text)) > 2 * _DEPTH:
         raise CircuitError(str(path), None, f"has more than {2 * _DEPTH:,} modules, blocks and conditions")
-    manager, options = SourceManager(), Bag()
-    limits, lexing, including = ParserOptions(), LexerOptions(), PreprocessorOptions()
-    limits.maxRecursionDepth = _DEPTH
-    including.maxIncludeDepth = 0
-    if path.suffix.lower() != ".sv":
-        for part in (limits, lexing, including):
-            if hasattr(part, "languageVersion"):
-                part.languageVersion = LanguageVersion.v1364_2005
-    options.parserOptions, options.lexerOptions, options.preprocessorOptions = limits, lexing, including
+    manager = SourceManager()
     try:
-        tree = on_stack(_STACK, lambda: SyntaxTree.fromText(text, manager, str(path), "", options))
+        try:
+            tree = on_stack(_STACK, lambda: _tree(path, text, manager, _DEPTH))
+        except MemoryError:
+            tree = _tree(path, text, manager, _SHALLOW)
     except RuntimeError:
-        raise CircuitError(str(path), None, f"is nested more than {_DEPTH:,} levels deep") from None
+        raise CircuitError(str(path), None, "is nested too deep") from None
     engine = DiagnosticEngine(manager)
     for problem in tree.diagnostics:
         if problem.isError():
@@ -164,6 +161,17 @@ def parse(path: Path, text: str) -> Text:
             raise BehaviourError("what stands outside of modules", offset_of(member))
         modules.append(member)
     return Text(modules, (tree, manager))
+
+
+def _tree(path: Path, text: str, manager: SourceManager, depth: int) -> SyntaxTree:
+    options, limits, lexing, including = Bag(), ParserOptions(), LexerOptions(), PreprocessorOptions()
+    limits.maxRecursionDepth = depth
+    including.maxIncludeDepth = 0
+    if path.suffix.lower() != ".sv":
+        for part in (limits, lexing, including):
+            part.languageVersion = LanguageVersion.v1364_2005
+    options.parserOptions, options.lexerOptions, options.preprocessorOptions = limits, lexing, including
+    return SyntaxTree.fromText(text, manager, str(path), "", options)
 
 
 def line_of(text: str, offset: int) -> int:
