@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -27,8 +28,8 @@ from graphsim.native import entry
 
 paired = partial(paired_on_the_wall, clock=time.thread_time)
 
-#: Gates per function of C, and words of 64 patterns per run: what is read and written stays in a core's caches.
-PART, WORDS = 500, 2048
+#: Words of 64 patterns per run: what is read and written stays in a core's caches.
+WORDS = 1024
 #: Patterns times gates of a run of a large circuit.
 WORK = 1 << 31
 
@@ -146,60 +147,22 @@ def hypotenuse(bits: int) -> Circuit:
     return gates.circuit(f"hypotenuse of {bits} bits", root[::-1])
 
 
-def rule_of_life() -> Circuit:
-    """Conway's rule with nothing clever in it: whether so many of the first n neighbours live, for every n."""
-    gates = Gates(9)
-    exactly = [gates.gate(0b01, 0), 0]
-    for cell in (1, 2, 3, 5, 6, 7, 8):
-        stay = [gates.gate(0b0010, e, cell) for e in exactly]
-        more = [gates.both(e, cell) for e in exactly]
-        exactly = [stay[0], *(gates.either(a, b) for a, b in zip(stay[1:], more[:-1], strict=True)), more[-1]]
-    return gates.circuit("Life, counted", [gates.either(exactly[3], gates.both(4, exactly[2]))])
-
-
 def in_c(circuit: Circuit) -> str:
-    """C of a circuit without registers: ``circuit(values)``, values being the inputs, then the gates, of 64 lanes."""
-    lines = ["#include <stdint.h>"]
-    first = circuit.first_gate
-    parts = range(0, circuit.gate_count, PART)
-    words = {0b1000: "{a} & {b}", 0b1110: "{a} | {b}", 0b0010: "{a} & ~{b}", 0b0100: "{b} & ~{a}", 0b0110: "{a} ^ {b}"}
-    words |= {0b0001: "~({a} | {b})", 0b0111: "~({a} & {b})", 0b1001: "~({a} ^ {b})", 0b1101: "~{a} | {b}"}
-    words |= {0b1011: "{a} | ~{b}"}
-    read_later = np.zeros(circuit.signal_count, np.int64)
-    owner = np.repeat(np.arange(circuit.gate_count), circuit.fan_in)
-    np.maximum.at(read_later, circuit.index, owner // PART)
-    read_later[circuit.outputs] = len(parts)
-    for number, begin in enumerate(parts):
-        lines.append(f"static void part{number}(uint64_t *v) {{")
-        for g in range(begin, min(begin + PART, circuit.gate_count)):
-            names = [f"g{f - first}" if f - first >= begin else f"v[{f}]" for f in circuit.fanins(g)]
-            truth = int(circuit.truth[g])
-            if len(names) == 2:
-                said = words[truth].format(a=names[0], b=names[1])
-            else:
-                said = {0: "(uint64_t)0", 3: "~(uint64_t)0", 1: f"~{names[0]}" if names else "~(uint64_t)0"}.get(
-                    truth, names[0] if names else ""
-                )
-            lines.append(f"  const uint64_t g{g} = {said};")
-            if read_later[first + g] > number:
-                lines.append(f"  v[{first + g}] = g{g};")
-        lines.append("}")
-    calls = " ".join(f"part{number}(v);" for number in range(len(parts)))
-    lines.append(f"static void circuit(uint64_t *v) {{ {calls} }}")
-    return "\n".join(lines) + "\n"
+    """C as it is exported: ``void circuit_c(const cell *in, cell *out)``."""
+    from graphsim.frontends.circuits.c_out import write
+
+    return write(replace(circuit, name="circuit_c"), ".c").decode("ascii")
 
 
 def patterns_in_c(circuit: Circuit) -> str:
     """C that runs words of patterns: ``run(inputs, outputs, words)``, both signal by signal."""
-    outputs = ", ".join(map(str, circuit.outputs.tolist()))
     return f"""{in_c(circuit)}
-static const int shown[] = {{{outputs}}};
-static uint64_t v[{circuit.signal_count}];
-void run(const uint64_t *inputs, uint64_t *outputs, long words) {{
+void run(const cell *inputs, cell *outputs, long words) {{
+  cell in[{max(1, circuit.input_count)}], out[{len(circuit.outputs)}];
   for (long w = 0; w < words; w++) {{
-    for (int i = 0; i < {circuit.input_count}; i++) v[i] = inputs[i * words + w];
-    circuit(v);
-    for (int j = 0; j < {len(circuit.outputs)}; j++) outputs[j * words + w] = v[shown[j]];
+    for (int i = 0; i < {circuit.input_count}; i++) in[i] = inputs[i * words + w];
+    circuit_c(in, out);
+    for (int j = 0; j < {len(circuit.outputs)}; j++) outputs[j * words + w] = out[j];
   }}
 }}
 """
@@ -207,26 +170,26 @@ void run(const uint64_t *inputs, uint64_t *outputs, long words) {{
 
 def life_in_c(circuit: Circuit) -> str:
     """C that plays on a board of 512 x 512, a word at a time: ``play(board, other, generations)``."""
+    from graphsim.life import places
+
+    shifts = {-1: "row[x] << 1 | row[(x + WIDE - 1) % WIDE] >> 63", 0: "row[x]"}
+    shifts[1] = "row[x] >> 1 | row[(x + 1) % WIDE] << 63"
+    gather = "\n".join(
+        f"      row = from + WIDE * ((y + ROWS + {down}) % ROWS); in[{i}] = {shifts[right]};"
+        for i, (down, right) in enumerate(places(circuit))
+    )
     return f"""{in_c(circuit)}
 enum {{ ROWS = 512, WIDE = 8 }};
-static void step(const uint64_t *from, uint64_t *to) {{
-  for (int y = 0; y < ROWS; y++) {{
-    const uint64_t *rows[3];
-    for (int k = 0; k < 3; k++) rows[k] = from + WIDE * ((y + k + ROWS - 1) % ROWS);
+static void step(const cell *from, cell *to) {{
+  cell in[9];
+  const cell *row;
+  for (int y = 0; y < ROWS; y++)
     for (int x = 0; x < WIDE; x++) {{
-      uint64_t v[{circuit.signal_count}];
-      for (int k = 0; k < 3; k++) {{
-        const uint64_t left = rows[k][(x + WIDE - 1) % WIDE], here = rows[k][x], right = rows[k][(x + 1) % WIDE];
-        v[3 * k] = here << 1 | left >> 63;
-        v[3 * k + 1] = here;
-        v[3 * k + 2] = here >> 1 | right << 63;
-      }}
-      circuit(v);
-      to[WIDE * y + x] = v[{int(circuit.outputs[0])}];
+{gather}
+      circuit_c(in, to + WIDE * y + x);
     }}
-  }}
 }}
-void play(uint64_t *board, uint64_t *other, long generations) {{
+void play(cell *board, cell *other, long generations) {{
   for (long g = 0; g < generations; g += 2) {{ step(board, other); step(other, board); }}
 }}
 """
@@ -339,12 +302,12 @@ def ready_row(circuit: Circuit, least: float) -> Row:
 
 def logic_rows(circuits: Path | None) -> Iterator[Row]:
     """All rows."""
-    from graphsim.simulate.circuit import CellularAutomaton, PackedCircuit
+    from graphsim.simulate.circuit import PackedCircuit
 
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        yield from _life_rows(rng, folder, CellularAutomaton)
+        yield from _life_rows(rng, folder)
         for circuit, level, asked in (
             (found(circuits, "c6288", lambda: multiplier(16)), "-O3", 5.0),
             (found(circuits, "multiplier", lambda: multiplier(53)), "-O1", 4.0),
@@ -365,22 +328,26 @@ def logic_rows(circuits: Path | None) -> Iterator[Row]:
         yield from _interpreter_rows(large, rng)
 
 
-def _life_rows(rng: np.random.Generator, folder: Path, automaton_of: Any) -> Iterator[Row]:
-    """Life by the circuit engine's kernel and by C, both of one circuit."""
-    rule = rule_of_life()
+def _life_rows(rng: np.random.Generator, folder: Path) -> Iterator[Row]:
+    """The learnt Life against C of what was learnt, before it was optimised."""
+    from graphsim import zoo
+    from graphsim.frontends.circuits import read
+    from graphsim.life import automaton, life_circuit
+
+    learnt = read(zoo.models_folder() / "life_pruned.blif")
     board = rng.random((512, 512)) < 0.35
-    automaton = automaton_of(rule, board)
+    ours = automaton(life_circuit(), board)
     packed = np.packbits(board, axis=1, bitorder="little").view(np.uint64).copy()
     other = np.zeros_like(packed)
-    play = built(life_in_c(rule), "-O3", folder).play
+    play = built(life_in_c(learnt), "-O3", folder).play
     addresses = ctypes.c_void_p(packed.ctypes.data), ctypes.c_void_p(other.ctypes.data)
     play(*addresses, ctypes.c_long(100))
-    automaton.step(100)
-    assert np.array_equal(np.packbits(automaton.board, axis=1, bitorder="little").view(np.uint64), packed)
-    many, few = 20_000, 1_000
+    ours.step(100)
+    assert np.array_equal(np.packbits(ours.board, axis=1, bitorder="little").view(np.uint64), packed)
+    many, few = 100_000, 1_000
     yield paired(
-        f"logic, Life, 512x512, a rule of {rule.gate_count} gates, generations/s: against exported C, gcc -O3",
-        lambda: automaton.step(many),
+        f"logic, Life, 512x512, generations: against exported C of the {learnt.gate_count} gates learnt, gcc -O3",
+        lambda: ours.step(many),
         lambda: play(*addresses, ctypes.c_long(few)),
         20.0,
         rounds=9,

@@ -29,6 +29,8 @@ _COMPILING, _INTERPRETING = 50e-6, 1.5e-9
 _FRAME, _VECTORS = 512 << 10, (16, 8, 4, 2, 1)
 #: Bytes of inputs and outputs of several vectors that are taken at a time.
 _STAGE = 16 << 10
+#: The state of no registers.
+_STATELESS = np.zeros((0, 0), np.uint64)
 #: Operations on vectors that are worth a second thread.
 _WORTH_A_THREAD = 1_000_000
 
@@ -50,34 +52,43 @@ class _Ready:
         self.address, self.slots, self.vectors, self.shown, self.following = address, slots, vectors, shown, following
         self.argument, self.split = 0, split
         self.alive: list[object] = []
+        self._idle: list[_Room] = []
 
     def run(self, inputs: Words, outputs: Words, state: Words, first: int, last: int) -> None:
         """Run a range of words."""
-        width = self.vectors * code.WORDS
-        frame = aligned(self.slots + len(self.following), width)
-        at, whole = frame.ctypes.data, (last - first) // code.WORDS
-        many = min(whole, _STAGE // (code.BYTES * max(1, inputs.shape[1] + len(self.shown))))
-        if many > 1 and self.split and not len(self.following):
-            ins, outs = aligned(many * inputs.shape[1], width), aligned(many * len(self.shown), width)
-            end = first + whole * code.WORDS
-            places = ins.ctypes.data, outs.ctypes.data
-            drive_staged(self.address, at, *places, many, inputs, outputs, self.shown, self.split, first, end)
+        try:
+            room = self._idle.pop()
+        except IndexError:
+            room = _Room(self, inputs.shape[1])
+        whole = (last - first) // code.WORDS * code.WORDS
+        if room.many > 1 and whole > code.WORDS:
+            to, ins, outs = room.at
+            end = first + whole
+            drive_staged(self.address, to, ins, outs, room.many, inputs, outputs, self.shown, self.split, first, end)
             first = end
         if first < last:
-            drive(
-                self.address,
-                self.argument,
-                frame,
-                at,
-                inputs,
-                outputs,
-                state,
-                self.shown,
-                self.following,
-                self.split,
-                first,
-                last,
-            )
+            frame, to = room.frame, room.at[0]
+            slots = self.shown, self.following, self.split
+            drive(self.address, self.argument, frame, to, inputs, outputs, state, *slots, first, last)
+        self._idle.append(room)
+
+
+class _Room:
+    """Memory that a run needs.
+
+    Attributes:
+        frame: uint64 (slots, words of a block).
+        many: vectors whose inputs and outputs are taken at a time.
+        at: addresses of the frame, and of their inputs and outputs.
+    """
+
+    def __init__(self, of: _Ready, inputs: int) -> None:
+        width = of.vectors * code.WORDS
+        self.frame = aligned(of.slots + len(of.following), width)
+        staged = of.split and not len(of.following)
+        self.many = _STAGE // (code.BYTES * max(1, inputs + len(of.shown))) if staged else 1
+        self._stage = aligned(self.many * inputs, width), aligned(self.many * len(of.shown), width)
+        self.at = self.frame.ctypes.data, self._stage[0].ctypes.data, self._stage[1].ctypes.data
 
 
 def aligned(rows: int, width: int) -> Words:
@@ -169,12 +180,12 @@ class PackedCircuit:
         inputs = np.ascontiguousarray(inputs)
         cycles, words = inputs.shape[0], inputs.shape[2]
         if state is None:
-            state = self.initial(words)
+            state = self.initial(words) if circuit.register_count else _STATELESS
         elif state.shape != (circuit.register_count, words) or state.dtype != np.uint64 or not state.flags.c_contiguous:
             raise SimulationError(
                 f"{circuit.name} has {circuit.register_count} registers; their state is {state.shape}"
             )
-        shape = (cycles, len(self.signals), words)
+        shape = cycles, len(self.signals), words
         if outputs is None:
             outputs = np.empty(shape, np.uint64)
         elif outputs.shape != shape or outputs.dtype != np.uint64 or not outputs.flags.c_contiguous:
