@@ -18,6 +18,8 @@ cgutils: Any = _cgutils
 types: Any = _types
 intrinsic: Callable[[Callable[..., Any]], Any] = _intrinsic
 
+#: Vectors that :func:`drive_staged` takes at a time.
+STAGE = 4
 _VECTOR = ir.VectorType(ir.IntType(64), WORDS)
 
 
@@ -127,13 +129,12 @@ def drive(
                 state[r, word + k] = frame[ins + r, k]
 
 
-@entry("void(int64, int64, int64, int64, int64, uint64[:,:,::1], uint64[:,:,::1], int32[::1], int64, int64, int64)")
+@entry("void(int64, int64, int64, int64, uint64[:,:,::1], uint64[:,:,::1], int32[::1], int64, int64, int64)")
 def drive_staged(
     code: int,
     frame_at: int,
     ins_at: int,
     outs_at: int,
-    many: int,
     inputs: Any,
     outputs: Any,
     shown: Any,
@@ -141,29 +142,28 @@ def drive_staged(
     first: int,
     last: int,
 ) -> None:
-    """As :func:`drive`, for whole vectors of a circuit without registers, ``many`` of them at a time.
+    """As :func:`drive`, for STAGE vectors at a time of a circuit without registers.
 
     Rows of signals are read and written several vectors on end, as rows that lie a power of two apart fall on the same
-    few places of the caches. Inputs and outputs of the ``many`` vectors are at ``ins_at`` and ``outs_at``, one vector's
-    behind the other's. Shown slots are inputs, or from ``split`` on.
+    few places of the caches. Inputs and outputs of the vectors are at ``ins_at`` and ``outs_at``, one vector's behind
+    the other's. Shown slots are inputs, or from ``split`` on.
     """
-    ins, outs = inputs.shape[1], len(shown)
+    ins, outs = inputs.shape[1] * BYTES, len(shown) * BYTES
     in_at, in_row, in_cycle = np.int64(inputs.ctypes.data), inputs.strides[1], inputs.strides[0]
     out_at, out_row, out_cycle = np.int64(outputs.ctypes.data), outputs.strides[1], outputs.strides[0]
     for t in range(inputs.shape[0]):
-        for word in range(first, last, many * WORDS):
-            here = min(many, (last - word) // WORDS)
+        for word in range(first, last, STAGE * WORDS):
             source, target = in_at + t * in_cycle + 8 * word, out_at + t * out_cycle + 8 * word
-            for i in range(ins):
-                for k in range(here):
-                    _move(ins_at + (k * ins + i) * BYTES, source + i * in_row + k * BYTES)
-            for k in range(here):
-                call(code, frame_at, 0, ins_at + k * ins * BYTES, outs_at + k * outs * BYTES)
-            for j in range(outs):
-                slot = shown[j]
-                if slot < ins:
-                    at, step = ins_at + slot * BYTES, ins * BYTES
-                else:
-                    at, step = outs_at + (slot - split) * BYTES, outs * BYTES
-                for k in range(here):
-                    _move(target + j * out_row + k * BYTES, at + k * step)
+            for at in range(ins_at, ins_at + ins, BYTES):
+                for k in range(STAGE):
+                    _move(at + k * ins, source + k * BYTES)
+                source += in_row
+            for k in range(STAGE):
+                call(code, frame_at, 0, ins_at + k * ins, outs_at + k * outs)
+            for j in range(len(shown)):
+                at, step = outs_at + (shown[j] - split) * BYTES, outs
+                if shown[j] < split:
+                    at, step = ins_at + shown[j] * BYTES, ins
+                for k in range(STAGE):
+                    _move(target + k * BYTES, at + k * step)
+                target += out_row

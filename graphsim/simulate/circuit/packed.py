@@ -14,7 +14,7 @@ from graphsim.errors import SimulationError
 from graphsim.graph.circuit import Circuit, Int32Array, Words
 from graphsim.passes.logic.ternary import Network, network
 from graphsim.simulate.circuit import code, interpreter, kept, order
-from graphsim.simulate.circuit.drive import drive, drive_staged
+from graphsim.simulate.circuit.drive import STAGE, drive, drive_staged
 
 #: How a circuit is run: code of its own, the interpreter, or what promises to be done first.
 Way = Literal["auto", "compiled", "interpreted"]
@@ -27,8 +27,6 @@ _MOST = 150_000
 _COMPILING, _INTERPRETING = 50e-6, 1.5e-9
 #: Bytes that the frame of the interpreter should not exceed, and vectors of a slot.
 _FRAME, _VECTORS = 512 << 10, (16, 8, 4, 2, 1)
-#: Bytes of inputs and outputs of several vectors that are taken at a time.
-_STAGE = 16 << 10
 #: The state of no registers.
 _STATELESS = np.zeros((0, 0), np.uint64)
 #: Operations on vectors that are worth a second thread.
@@ -60,11 +58,9 @@ class _Ready:
             room = self._idle.pop()
         except IndexError:
             room = _Room(self, inputs.shape[1])
-        whole = (last - first) // code.WORDS * code.WORDS
-        if room.many > 1 and whole > code.WORDS:
-            to, ins, outs = room.at
-            end = first + whole
-            drive_staged(self.address, to, ins, outs, room.many, inputs, outputs, self.shown, self.split, first, end)
+        if self.split and not len(self.following):
+            end = last - (last - first) % (STAGE * code.WORDS)
+            drive_staged(self.address, *room.at, inputs, outputs, self.shown, self.split, first, end)
             first = end
         if first < last:
             frame, to = room.frame, room.at[0]
@@ -78,16 +74,13 @@ class _Room:
 
     Attributes:
         frame: uint64 (slots, words of a block).
-        many: vectors whose inputs and outputs are taken at a time.
-        at: addresses of the frame, and of their inputs and outputs.
+        at: addresses of the frame, and of inputs and outputs of several blocks.
     """
 
     def __init__(self, of: _Ready, inputs: int) -> None:
         width = of.vectors * code.WORDS
         self.frame = aligned(of.slots + len(of.following), width)
-        staged = of.split and not len(of.following)
-        self.many = _STAGE // (code.BYTES * max(1, inputs + len(of.shown))) if staged else 1
-        self._stage = aligned(self.many * inputs, width), aligned(self.many * len(of.shown), width)
+        self._stage = aligned(STAGE * inputs, width), aligned(STAGE * len(of.shown), width)
         self.at = self.frame.ctypes.data, self._stage[0].ctypes.data, self._stage[1].ctypes.data
 
 
