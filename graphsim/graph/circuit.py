@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -217,7 +218,7 @@ class Circuit:
             raise GraphError(f"{self.name}: {len(self.gate_names)} names of {gates} gates")
         for names in (self.input_names + self.register_names, self.output_names):
             if len(set(names)) != len(names):
-                twice = next(name for name in names if names.count(name) > 1)
+                twice = next(name for name, count in Counter(names).items() if count > 1)
                 raise GraphError(f"{self.name}: two signals are called {twice!r}")
 
 

@@ -55,8 +55,8 @@ _REFUSED = {
     ".mlatch": "is a latch of a library; write it as .latch",
 }
 _TYPES = ("fe", "re", "ah", "al", "as")
-#: Gates, latches and instances that a file may have, flattened.
-_MOST = 1 << 22
+#: Gates, latches and instances that models may have, put together: so many, or so many times those of the file.
+_MOST, _TIMES = 1 << 20, 16
 #: Characters of an instance's path, from which on instances within it are numbered: paths would add up.
 _LONGEST = 200
 _SHOWN = 12
@@ -287,6 +287,7 @@ class _Flattened:
 
     def _check_sizes(self) -> None:
         """Refuse unknown models, models within themselves, and more than can be put together."""
+        most = max(_MOST, _TIMES * sum(model.own_size for model in self._models.values()))
         size: dict[str, int] = {}
         begun: dict[str, None] = {}  # models that are open, the outermost first
         stack = [self._top]
@@ -304,8 +305,8 @@ class _Flattened:
                 stack += (self._models[i.model] for i in model.instances if i.model not in size)
             else:
                 size[model.name] = model.own_size + sum(size[i.model] for i in model.instances)
-                if size[model.name] > _MOST:
-                    message = f"model {model.name!r} has {size[model.name]:,} parts, put together; {_MOST:,} can be"
+                if size[model.name] > most:
+                    message = f"model {model.name!r} has {size[model.name]:,} parts, put together; {most:,} can be"
                     raise self._netlist.fail(message, model.line)
                 del begun[model.name]
                 stack.pop()

@@ -8,6 +8,7 @@ register, the order of the gates, gates with many inputs.
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -235,7 +236,7 @@ class Netlist:
             following.append(signal[self._driven(how.following, how.line, net)])
         names = [name for name, _ in self._outputs]
         if len(set(names)) != len(names):
-            twice = next(name for at, name in enumerate(names) if name in names[:at])
+            twice = next(name for name, count in Counter(names).items() if count > 1)
             raise self.fail(f"output {twice!r} is there twice; names of outputs are unique")
         input_names, register_names = self._distinct(inputs, registers)
         circuit = Circuit(

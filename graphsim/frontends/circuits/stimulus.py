@@ -13,6 +13,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -165,7 +166,8 @@ def _of_csv(path: Path, circuit: Circuit) -> _Columns:
     if not rows:
         raise DatasetError(f"{path}: is empty; the first line has the names of inputs")
     names = [name.strip() for name in rows[0]]
-    if twice := next((name for at, name in enumerate(names) if name in names[:at]), None):
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
         raise DatasetError(f"{path}: column {twice!r} is there twice")
     known = _places(circuit.input_names) | _places(circuit.output_names)
     columns: dict[str, _Values] = {}

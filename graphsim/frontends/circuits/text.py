@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 #: Inputs or outputs that a file may have without a byte for each: they take no room in it, but names here.
-FREE_NAMES = 1 << 20
+FREE_NAMES = 1 << 16
 
 
 def decoded(data: bytes) -> str:
