@@ -11,10 +11,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from graphsim.datasets import load
 from graphsim.datasets.files import CACHE_VARIABLE, MIRROR_VARIABLE
 from graphsim.errors import DatasetError
+
+# Nothing is timed in a test: a machine that is busy with something else proves nothing.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 SHARED_MNIST = SHARED / "datasets" / "mnist"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from circuits import circuits
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from needed import needed
 
@@ -50,6 +50,7 @@ def again(circuit: Circuit, path: Path) -> Circuit:
 
 
 @pytest.mark.parametrize("suffix", ROUND)
+@settings(max_examples=60)
 @given(circuit=circuits())
 def test_what_is_written_computes_the_same(
     suffix: str, circuit: Circuit, tmp_path_factory: pytest.TempPathFactory
