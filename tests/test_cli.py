@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -184,6 +185,12 @@ def test_a_schedule_of_another_graph_is_unusable(here: Path, capsys: pytest.Capt
         (["run", DIGITS, "--dataset", "alu", "--bits", "25"], "an output of 10 bits"),
         (["alu", "22 x 33"], "'22 x 33' is not a calculation"),
         (["alu", "5 - 6"], "5 - 6 is negative"),
+        (["alu", "-3 + 4"], "-3 is not an unsigned integer"),
+        (["alu", "-3+4", "--bits", "8"], "-3 is not an unsigned integer of 8 bits"),
+        (["alu", "4 + -3"], "-3 is not an unsigned integer"),
+        (["alu", "--bit", "8"], "No such option: --bit"),
+        (["show", DIGITS, "--text", "--actor", "sink"], "--text prints the whole graph and --actor one of its actors"),
+        (["show", DIGITS, "--fold", "x.fold"], "name the actor with --actor"),
         (["alu", "5 / 0"], "undefined"),
         (["alu", "--bits", "8", "256 + 1"], "256 is not an unsigned integer of 8 bits"),
         (["alu", "--model", DIGITS, "1 + 1"], "is no net that calculates"),
@@ -464,3 +471,26 @@ def test_without_a_limit_much_memory_is_warned_of_and_more_than_all_refused(
     assert ("takes some" in found) == bool(said)
     assert said in found
     assert (here / "d.gsim").exists() == (code == 0)
+
+
+def test_a_pipe_gets_names_whole(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from graphsim.graph import Graph
+
+    graph = rnn(3, 2, 2)
+    name = "encoder/" + "a_long_name_of_a_layer/" * 8 + "rnn"
+    groups = [dataclasses.replace(g, name=name) if g.name == "rnn" else g for g in graph.groups]
+    store.save(Graph("long", groups, graph.channels, graph.params), here / "long.gsim")
+    assert main(["show", "long.gsim"]) == 0
+    assert name in capsys.readouterr().out
+
+
+def test_readme_shows_as_many_kinds_of_check_as_there_are() -> None:
+    from graphsim.machine import load_machine
+    from graphsim.pipeline import load_graph
+    from graphsim.schedule import fold
+    from graphsim.schedule.verify import verify
+
+    graph = load_graph(Path(DIGITS))
+    verdict = verify(graph, fold(graph, load_machine("ring:3")))
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"verified +([0-9]+) kinds of check", readme) == [str(len(verdict.checks))]

@@ -13,7 +13,7 @@ import pytest
 
 from graphsim.datasets.arithmetic import OPERATIONS, Encoding, sample
 from graphsim.errors import UsageError
-from graphsim.zoo.alu import AluCourse, margins
+from graphsim.zoo.alu import AluCourse, _command, margins
 from graphsim.zoo.nets import ALU, build
 from graphsim.zoo.recipes import RECIPES, VARIANTS, AluRecipe, alu_recipe
 
@@ -125,8 +125,13 @@ for last in (2, 3, 5):
     except Stop:
         pass
 print(train(TINY, "parts", log_dir="log", resume=True, export_weights="alone.weights.h5").weights_sha256)
-whole = train(TINY, "whole")
-print(whole.weights_sha256, train(TINY, "minute", minutes=1e-9).weights_sha256)
+whole, seen = train(TINY, "whole"), []
+minute = train(TINY, "minute", minutes=1e-9, steps=lambda *step: seen.append(step))
+print(whole.weights_sha256, minute.weights_sha256)
+assert seen == [(1, 1, 20)], seen
+assert (minute.stopped, whole.stopped) == ("0 of 6 epochs and 1 of 20 steps of the next", "")
+assert train(TINY, "minute", resume=True).weights_sha256 == whole.weights_sha256
+train(TINY, "minute", minutes=1e-9)
 print(Path("whole/alu3_residual.h5").read_bytes() == Path("parts/alu3_residual.h5").read_bytes())
 from graphsim.zoo.nets import build
 from graphsim.zoo.train import _load_weights, weights_sha256
@@ -151,7 +156,21 @@ def test_a_course_stopped_in_either_phase_ends_with_the_same_weights(tmp_path: P
     card = (tmp_path / "whole" / "alu3_residual.md").read_text()
     assert "a fit over the whole domain, not generalisation" in card
     assert "of 724 (all valid calculations)" in card
+    assert "Train it again with" in card
+    stopped = (tmp_path / "minute" / "alu3_residual.md").read_text()
+    assert "| epochs | 0 of 6 epochs and 1 of 20 steps of the next, stopped by --minutes |" in stopped
+    assert "Training was stopped by --minutes after 0 of 6 epochs and 1 of 20 steps of the next;" in stopped
+    assert "No command gives these weights again" in stopped
+    assert "Train it again with" not in stopped
 
 
 def test_recipes_are_of_their_kind() -> None:
     assert all(isinstance(RECIPES[name], AluRecipe) == name.startswith("alu") for name in RECIPES)
+
+
+def test_the_command_of_a_card_has_every_setting() -> None:
+    made = alu_recipe(8, "residual", ["+", "-"], units=10, depth=3, tuning=7)
+    settings = "--bits 8 --variant residual --ops '+,-' --units 10 --depth 3 --tuning 7"
+    assert _command(made) == f"graphsim train alu {settings} --seed 1 --epochs 65"
+    assert _command(alu_recipe(8)) == "graphsim train alu8 --seed 1 --epochs 65"
+    assert _command(alu_recipe(12, "minimal")).startswith("graphsim train alu --bits 12 --variant minimal --ops ")

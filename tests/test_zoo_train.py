@@ -90,10 +90,13 @@ def test_weights_digest_is_over_little_endian_float32() -> None:
 RESUME_AND_COMPARE = """
 import sys
 from graphsim.zoo.train import train
-seen = []
+seen, steps_seen = [], []
 resumed = train("digits", "resumed", epochs=12, log_dir="log", resume=True, progress=lambda e: seen.append(e.number))
 whole = train("digits", "whole", epochs=12, log_dir="other")
 other = train("digits", "third", epochs=12, seed=2, log_dir="other")
+cut = train("digits", "cut", epochs=12, log_dir="other", minutes=1e-9, steps=lambda *s: steps_seen.append(s))
+assert cut.stopped == "0 of 12 epochs and 1 of 38 steps of the next", cut.stopped
+assert steps_seen == [(1, 1, 38)], steps_seen
 print(seen[0], seen[-1], resumed.weights_sha256, whole.weights_sha256, other.weights_sha256)
 """
 

@@ -6,9 +6,10 @@ import contextlib
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from graphsim.cli.common import JsonOption, check_outputs, console_for, write_json
 from graphsim.errors import UsageError
@@ -18,6 +19,18 @@ if TYPE_CHECKING:
     from graphsim.compare.answers import Answers
 
 _SUM = re.compile(r"\s*(-?[0-9]{1,30})\s*([^\s0-9-][^\s0-9-]*|-)\s*(-?[0-9]{1,30})\s*")
+
+
+class CalculationCommand(TyperCommand):
+    """A command whose argument may begin with a minus and a digit: that is a calculation, not an option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put such an argument behind ``--``; one with a number alone may belong to the option before it."""
+        if "--" not in args:
+            negative = [argument for argument in args if re.match(r"-[0-9]+\s*[^\s0-9]", argument)]
+            if negative:
+                args = [*(argument for argument in args if argument not in negative), "--", *negative]
+        return super().parse_args(ctx, args)
 
 
 def alu(

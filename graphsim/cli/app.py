@@ -53,5 +53,6 @@ for command in (
 ):
     app.command(
         name=command.__name__,
+        cls=alu.CalculationCommand if command is alu.alu else None,
         no_args_is_help=command not in (runs.run, schedules.machines, alu.alu, life.life, graphs.formats),
     )(command)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +16,7 @@ from graphsim.cli.common import (
     check_outputs,
     console_for,
     operations,
+    progress_bar,
     refuse_options,
     say_place,
     write_json,
@@ -78,7 +81,7 @@ def train(
     seed: Annotated[int | None, typer.Option("--seed", help="Seed. (default: the recipe's)", min=0)] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="Epochs. (default: the recipe's)", min=1)] = None,
     minutes: Annotated[
-        float | None, typer.Option("--minutes", metavar="M", help="Stop after the epoch in which so many have passed.")
+        float | None, typer.Option("--minutes", metavar="M", help="Stop training after so many, wherever that is.")
     ] = None,
     weights: Annotated[
         Path | None, typer.Option("--weights", metavar="H5", help="Start from these weights, not from random ones.")
@@ -131,21 +134,36 @@ def train(
         given = {"bits": bits, "variant": variant, "units": units, "depth": depth, "ops": ops, "tuning": tuning}
         refuse_options(f"`graphsim train alu`, not for the recipe {recipe}", given)
 
+    bar, shown = ExitStack(), dict[str, Callable[[int], None]]()
+
+    def step(epoch: int, done: int, of: int) -> None:
+        if not shown:
+            shown["done"] = bar.enter_context(progress_bar(f"epoch {epoch}", of))
+        shown["done"](done)
+
     def say(epoch: Epoch) -> None:
+        bar.close()  # a line and a bar would write over each other
+        shown.clear()
         console.print(str(epoch), markup=False, soft_wrap=True)
 
-    done = train_recipe(
-        chosen,
-        output,
-        seed=seed,
-        epochs=epochs,
-        log_dir=log_dir,
-        resume=resume,
-        minutes=minutes,
-        weights=weights,
-        export_weights=export_weights,
-        progress=say,
-    )
+    with bar:
+        done = train_recipe(
+            chosen,
+            output,
+            seed=seed,
+            epochs=epochs,
+            log_dir=log_dir,
+            resume=resume,
+            minutes=minutes,
+            weights=weights,
+            export_weights=export_weights,
+            progress=say,
+            steps=step,
+        )
+    if done.stopped:
+        console.print(
+            f"stopped by --minutes after {done.stopped}; --resume goes on after the last checkpoint", soft_wrap=True
+        )
     console.print(
         f"test accuracy {done.scores['test_accuracy']:.2%}; wrote {', '.join(map(str, done.written))}",
         soft_wrap=True,
@@ -159,6 +177,7 @@ def train(
             "h5": str(done.h5) if done.h5 is not None else None,
             "keras": str(done.keras),
             "card": str(done.card),
+            "stopped": done.stopped or None,
             "more": {what: str(path) for what, path in done.more.items()},
             **done.scores,
         },

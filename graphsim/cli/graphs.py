@@ -184,6 +184,10 @@ def show(
     from graphsim.report.terminal import print_actor, print_graph
 
     console = console_for(json)
+    if text and actor is not None:
+        raise UsageError("--text prints the whole graph and --actor one of its actors; give one of them")
+    if fold is not None and actor is None:
+        raise UsageError("--fold says where and when an actor fires; name the actor with --actor")
     load_plugins(plugin)
     check_outputs(json, dot, graphml)
     loaded = load_graph(graph, weights, top)

@@ -21,7 +21,8 @@ from graphsim.datasets.arithmetic import (
 )
 from graphsim.zoo.card import Words
 from graphsim.zoo.nets import fresh, is_vector
-from graphsim.zoo.recipes import RECIPES, AluRecipe
+from graphsim.zoo.recipes import RECIPES, AluRecipe, alu_recipe
+from graphsim.zoo.watch import Watch, unwatched
 
 EXHAUSTIVE = 1 << 21
 """Domains up to this size are judged calculation by calculation; larger ones by sample."""
@@ -39,10 +40,10 @@ Bytes = npt.NDArray[np.uint8]
 class AluCourse:
     """See :class:`graphsim.zoo.train.Course`.
 
-    Scores of the first epochs: ``loss`` (binary cross-entropy per output bit) while the weights changed, ``accuracy``
-    and that of each operation afterwards, over 1000 fixed calculations of each: the share with every bit right.
-    Scores of tuning: ``wrong``, how many of the candidates the net had wrong before the epoch, ``margin``, the smallest
-    there, and the ``loss`` over the batches.
+    Scores of the first epochs: ``training_loss`` (binary cross-entropy per output bit) over the batches while the
+    weights changed, ``validation_accuracy`` and that of each operation afterwards, over 1000 fixed calculations of
+    each: the share with every bit right. Scores of tuning: ``wrong``, how many of the candidates the net had wrong
+    before the epoch, ``margin``, the smallest there, and the ``training_loss`` over the batches.
     """
 
     def __init__(self, plan: AluRecipe) -> None:
@@ -52,6 +53,7 @@ class AluCourse:
         self._model: Any = None
         self._step: Any = None
         self._domain: tuple[Bytes, Bytes] | None = None
+        self.watch: Watch = unwatched
 
     # -- training ---------------------------------------------------------------------------------------------------
 
@@ -111,10 +113,11 @@ class AluCourse:
 
     def _steps(self, inputs: Bytes, targets: Bytes) -> float:
         """Train on the rows in order, batch by batch, and return the mean loss."""
-        losses = [
-            self._step(inputs[start : start + self.plan.batch], targets[start : start + self.plan.batch])
-            for start in range(0, len(inputs), self.plan.batch)
-        ]
+        losses, starts = [], range(0, len(inputs), self.plan.batch)
+        for start in starts:
+            losses.append(self._step(inputs[start : start + self.plan.batch], targets[start : start + self.plan.batch]))
+            if self.watch(len(losses), len(starts)):
+                break
         return float(np.mean([loss.numpy() for loss in losses]))
 
     def _learn(self, stream: np.random.BitGenerator) -> dict[str, float]:
@@ -122,7 +125,7 @@ class AluCourse:
         loss = self._steps(_fed(self.plan, fresh), fresh.targets())
         right = self._margins(_fed(self.plan, self.watched), self.watched.targets()) > 0
         scores = {name: float(np.mean(right[of])) for name, of in by_operation(self.watched).items()}
-        return {"loss": loss, "accuracy": float(np.mean(right)), **scores}
+        return {"training_loss": loss, "validation_accuracy": float(np.mean(right)), **scores}
 
     def _tune(self, stream: np.random.BitGenerator) -> dict[str, float]:
         inputs, targets = self._candidates(stream)
@@ -137,7 +140,7 @@ class AluCourse:
         quarter = self.plan.batch // 4
         chosen[:, :quarter] = generator.integers(0, len(margins), (self.plan.tuning_steps, quarter))
         order = chosen.ravel()
-        return {**scores, "loss": self._steps(inputs[order], targets[order])}
+        return {**scores, "training_loss": self._steps(inputs[order], targets[order])}
 
     def _candidates(self, stream: np.random.BitGenerator) -> tuple[Bytes, Bytes]:
         if self.plan.candidates:
@@ -238,7 +241,11 @@ def _command(plan: AluRecipe) -> str:
     if plan.name in RECIPES:
         return f"graphsim train {plan.name} {end}"
     ops = "" if len(plan.valid_ops) == len(OPERATIONS) else f" --ops '{','.join(plan.valid_ops)}'"
-    return f"graphsim train alu --bits {plan.bits} --variant {plan.variant}{ops} {end}"
+    usual = alu_recipe(plan.bits, plan.variant, plan.valid_ops)
+    given = {"units": plan.units, "depth": plan.depth, "tuning": plan.tuning_epochs}
+    stated = {"units": usual.units, "depth": usual.depth, "tuning": usual.tuning_epochs}
+    more = "".join(f" --{name} {value}" for name, value in given.items() if value != stated[name])
+    return f"graphsim train alu --bits {plan.bits} --variant {plan.variant}{ops}{more} {end}"
 
 
 def by_operation(calculations: Calculations) -> dict[str, npt.NDArray[np.bool_]]:

@@ -14,13 +14,14 @@ from graphsim.datasets.images import load_images
 from graphsim.zoo.card import Words
 from graphsim.zoo.nets import fresh
 from graphsim.zoo.recipes import ImageRecipe
+from graphsim.zoo.watch import Watch, unwatched
 
 
 class ImageCourse:
     """See :class:`graphsim.zoo.train.Course`. Scores: loss (mean cross-entropy) and accuracy (0..1).
 
-    ``loss`` and ``accuracy`` are over the moved training samples while the weights changed; ``held_out_loss`` and
-    ``held_out_accuracy`` over the held-out samples afterwards.
+    ``training_loss`` and ``training_accuracy`` are over the moved training samples while the weights changed;
+    ``held_out_loss`` and ``held_out_accuracy`` over the held-out samples afterwards.
     """
 
     def __init__(self, plan: ImageRecipe) -> None:
@@ -29,6 +30,7 @@ class ImageCourse:
         self.held_out = len(self.samples) - plan.validation
         self._model: Any = None
         self._keras: Any = None
+        self.watch: Watch = unwatched
 
     def prepare(self, tf: Any, keras: Any, model: Any, done: int) -> None:
         """Compile a fresh model."""
@@ -45,17 +47,23 @@ class ImageCourse:
         images = self.samples.images[order]
         if self.plan.shift:
             images = shifted(images, self.plan.shift, generator)
-        history = self._model.fit(
+        model, watch, steps = self._model, self.watch, -(-self.held_out // self.plan.batch)
+
+        def look(batch: int, logs: Any = None) -> None:
+            model.stop_training = watch(batch + 1, steps)
+
+        history = model.fit(
             self._fed(self._model, images),
             self.samples.labels[order],
             batch_size=self.plan.batch,
             shuffle=False,
             verbose=0,
+            callbacks=[self._keras.callbacks.LambdaCallback(on_train_batch_end=look)],
         ).history
         loss, accuracy = self._held_out(self._model)
         return {
-            "loss": history["loss"][0],
-            "accuracy": history["accuracy"][0],
+            "training_loss": history["loss"][0],
+            "training_accuracy": history["accuracy"][0],
             "held_out_loss": loss,
             "held_out_accuracy": accuracy,
         }

@@ -1,8 +1,8 @@
 """Training a recipe: seeded, logged for TensorBoard, checkpointed after every epoch, and resumable.
 
-A run is a function of its recipe: weights start from the seed, and whatever epoch ``e`` draws by chance comes from a
-generator seeded with ``(seed, e)``. A run that was stopped and resumed therefore ends with exactly the weights of one
-that was not.
+A run that goes through all its epochs is a function of its recipe: weights start from the seed, and whatever epoch
+``e`` draws by chance comes from a generator seeded with ``(seed, e)``. A run that was stopped and resumed therefore
+ends with exactly the weights of one that was not, for it goes on after the last checkpoint, whatever came after that.
 
 What an epoch is, the courses say: :mod:`graphsim.zoo.images`, :mod:`graphsim.zoo.alu`, :mod:`graphsim.zoo.logic.life`.
 The log folder holds::
@@ -17,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shlex
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -34,6 +35,7 @@ from graphsim.zoo.card import Card, Words
 from graphsim.zoo.nets import build, load
 from graphsim.zoo.quiet import import_tensorflow
 from graphsim.zoo.recipes import RECIPES, GateImageRecipe, GateRecipe, ImageRecipe, LifeRecipe, Recipe
+from graphsim.zoo.watch import Watch
 
 THREADS = 2
 """Threads per operation in training. Another number splits the sums otherwise and so changes the last bits."""
@@ -41,11 +43,15 @@ THREADS = 2
 
 @dataclass(frozen=True)
 class Epoch:
-    """How one epoch went, for a progress display: scores by name, as the course has them."""
+    """How one epoch went, for a progress display: scores by name, as the course has them.
+
+    ``cut`` says after how many of how many steps it was stopped, if it was.
+    """
 
     number: int
     of: int
     scores: Mapping[str, float]
+    cut: tuple[int, int] | None = None
 
     def __str__(self) -> str:
         shown = (
@@ -54,7 +60,8 @@ class Epoch:
             else f"{name.replace('_', ' ')} {value:.4f}"
             for name, value in self.scores.items()
         )
-        return f"epoch {self.number:3} of {self.of}: {', '.join(shown)}"
+        where = f", stopped after step {self.cut[0]:,} of {self.cut[1]:,}" if self.cut else ""
+        return f"epoch {self.number:3} of {self.of}{where}: {', '.join(shown)}"
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ class TrainResult:
     """The files a run wrote, and the scores of what is in them; ``test_accuracy`` (in 0..1) is always among them.
 
     ``h5`` is None for nets of layers that only this package has; ``more`` are files that only some courses write, by
-    what they are.
+    what they are. ``stopped`` says where ``minutes`` stopped it, in words; "" where they did not.
     """
 
     @property
@@ -77,6 +84,7 @@ class TrainResult:
     weights_sha256: str
     scores: Mapping[str, float]
     more: Mapping[str, Path] = field(default_factory=dict)
+    stopped: str = ""
 
 
 class Course(Protocol):
@@ -85,6 +93,8 @@ class Course(Protocol):
     epochs: int
     stride: int
     """Epochs that are trained at a time, and between two checkpoints."""
+    watch: Watch
+    """To be called after every step of a stride, and obeyed: the rest of the stride is then left out."""
 
     def prepare(self, tf: Any, keras: Any, model: Any, done: int) -> None:
         """Get ready to train a model that has ``done`` epochs behind it: 0 for a fresh one, to be compiled."""
@@ -117,6 +127,7 @@ def train(
     weights: Path | str | None = None,
     export_weights: Path | str | None = None,
     progress: Callable[[Epoch], None] | None = None,
+    steps: Callable[[int, int, int], None] | None = None,
 ) -> TrainResult:
     """Train a recipe and write ``<model>.h5``, ``<model>.keras``, the card ``<model>.md`` and what its course writes
     besides, each atomically.
@@ -133,10 +144,12 @@ def train(
         log_dir: folder for logs and checkpoints; ``log`` in ``out`` when None.
         resume: go on after the newest checkpoint in ``log_dir``, if there is one. Without it, checkpoints of an
             earlier run in that folder are deleted.
-        minutes: stop after the first epoch that ends later than this, as if it were the last.
+        minutes: stop training after the first step that ends later than this, wherever in an epoch that is; the model
+            is judged and written as it is then. Resuming goes on after the last checkpoint.
         weights: ``.h5`` file of weights of the same net to start from, instead of random ones.
         export_weights: where to write the weights alone as well, a ``.weights.h5`` file.
         progress: called after every epoch, when its checkpoint is on disk.
+        steps: called after every step with the number of the epoch, how many of its steps are done, and of how many.
 
     Raises:
         UsageError: no such recipe, seed or epochs out of range, a folder that cannot be written, weights that do not
@@ -176,26 +189,57 @@ def train(
             _load_weights(model, Path(weights))
     course.prepare(tf, keras, model, start)
 
-    began, last = time.monotonic(), start
+    began, last, cut = time.monotonic(), start, None
+
+    def is_late() -> bool:
+        return minutes is not None and time.monotonic() - began > 60 * minutes
+
+    def watch(done: int, of: int) -> bool:
+        nonlocal cut
+        if steps is not None:
+            steps(min(last + course.stride, course.epochs), done, of)
+        if done == of or not is_late():
+            return False
+        cut = done, of
+        return True
+
+    course.watch, stopped = watch, ""
     writer = tf.summary.create_file_writer(str(log / "tensorboard"))
     with writer.as_default():
         while last < course.epochs:
             number = min(last + course.stride, course.epochs)
-            done = Epoch(number, course.epochs, course.epoch(number))
+            scores = course.epoch(number)
+            done = Epoch(number, course.epochs, scores, cut)
             for name, value in done.scores.items():
                 tf.summary.scalar(name, value, step=number)
             writer.flush()
+            if cut is not None:
+                stopped = _where(last, course, cut)
+                if progress is not None:
+                    progress(done)
+                break
             _save(model.save, _checkpoint(log, number))
             if last:
                 _checkpoint(log, last).unlink(missing_ok=True)
             last = number
             if progress is not None:
                 progress(done)
-            if course.finished(done.scores) or (minutes is not None and time.monotonic() - began > 60 * minutes):
+            if course.finished(done.scores):
+                break
+            if last < course.epochs and is_late():
+                stopped = _where(last, course)
                 break
     if export_weights is not None:
         _save(model.save_weights, Path(export_weights))
-    return _write(model, plan, course, target, last)
+    return _write(model, plan, course, target, last, stopped, weights)
+
+
+def _where(last: int, course: Course, cut: tuple[int, int] = (0, 0)) -> str:
+    """After what training was stopped: whole epochs, and steps of what comes next."""
+    if course.stride > 1:  # every epoch is one step
+        return f"{last + cut[0]:,} of {course.epochs:,} epochs"
+    part = f" and {cut[0]:,} of {cut[1]:,} steps of the next" if cut[0] else ""
+    return f"{last:,} of {course.epochs:,} epochs{part}"
 
 
 def _course(plan: Recipe, log: Path) -> Course:
@@ -264,9 +308,17 @@ def _save(save: Callable[[Path], None], path: Path) -> None:
         files.write_bytes(path, draft.read_bytes())
 
 
-def _write(model: Any, plan: Recipe, course: Course, target: Path, epochs: int) -> TrainResult:
+def _write(
+    model: Any, plan: Recipe, course: Course, target: Path, epochs: int, stopped: str, weights: Path | str | None
+) -> TrainResult:
     kept = course.kept(model)
     scores, words = course.judge(kept)
+    if weights is not None:
+        started = {
+            "started from": f"{Path(weights).name}, SHA-256 {hashlib.sha256(Path(weights).read_bytes()).hexdigest()}"
+        }
+        command = f"{words.command} --weights {shlex.quote(str(weights))}"
+        words = dataclasses.replace(words, facts={**words.facts, **started}, command=command)
     keras_file, card = target / f"{plan.model}.keras", target / f"{plan.model}.md"
     h5 = None if isinstance(plan, GateRecipe) else target / f"{plan.model}.h5"
     if h5 is not None:
@@ -274,7 +326,12 @@ def _write(model: Any, plan: Recipe, course: Course, target: Path, epochs: int) 
     _save(kept.save, keras_file)
     more = course.more(target)
     digest = weights_sha256(kept.get_weights())
-    facts = {"parameters": str(int(kept.count_params())), "epochs": str(epochs), "weights SHA-256": digest}
-    result = TrainResult(plan.name, h5, keras_file, card, digest, scores, more)
-    files.write_text(card, Card.of(plan, words, facts, written=tuple(result.written[:-1])).markdown())
+    facts = {
+        "parameters": str(int(kept.count_params())),
+        "epochs": f"{stopped}, stopped by --minutes" if stopped else str(epochs),
+        "weights SHA-256": digest,
+    }
+    result = TrainResult(plan.name, h5, keras_file, card, digest, scores, more, stopped)
+    made = Card.of(plan, words, facts, written=tuple(result.written[:-1]), stopped=stopped)
+    files.write_text(card, made.markdown())
     return result

@@ -20,6 +20,7 @@ from graphsim.zoo.logic.learnt import Bits, Learnt, run
 from graphsim.zoo.logic.voting import voting
 from graphsim.zoo.nets import CLASSES, fresh
 from graphsim.zoo.recipes import GateImageRecipe
+from graphsim.zoo.watch import Watch, unwatched
 
 _EVALUATED = 1000
 
@@ -27,8 +28,9 @@ _EVALUATED = 1000
 class GateImageCourse:
     """See :class:`graphsim.zoo.train.Course`. Scores: loss (mean cross-entropy) and accuracies (0..1).
 
-    ``loss`` is over the moved training samples while the gates were mixtures and changed; ``soft_accuracy`` and
-    ``hard_accuracy`` are over the held-out samples afterwards, of the mixtures and of the gates chosen.
+    ``training_loss`` is over the moved training samples while the gates were mixtures and changed;
+    ``held_out_soft_accuracy`` and ``held_out_hard_accuracy`` are over the held-out samples afterwards, of the mixtures
+    and of the gates chosen.
     """
 
     def __init__(self, plan: GateImageRecipe) -> None:
@@ -36,6 +38,7 @@ class GateImageCourse:
         self.samples = load_images(plan.dataset, "train")
         self.held_out = len(self.samples) - plan.validation
         self._circuits: dict[str, Circuit] = {}
+        self.watch: Watch = unwatched
 
     def prepare(self, tf: Any, keras: Any, model: Any, done: int) -> None:
         """Compile a fresh model."""
@@ -65,13 +68,17 @@ class GateImageCourse:
         if self.plan.shift:
             images = shifted(images, self.plan.shift, generator)
         batches = zip(np.split(images, self._steps), np.split(labels, self._steps), strict=True)
-        losses = [self._step(*batch) for batch in batches]
+        losses = []
+        for batch in batches:
+            losses.append(self._step(*batch))
+            if self.watch(len(losses), self._steps):
+                break
         rest = slice(self.held_out, None)
         images, labels = self.samples.images[rest], self.samples.labels[rest]
         return {
-            "loss": float(np.mean([loss.numpy() for loss in losses])),
-            "soft_accuracy": float(np.mean(_predicted(self._model, images, soft=True) == labels)),
-            "hard_accuracy": float(np.mean(_predicted(self._model, images) == labels)),
+            "training_loss": float(np.mean([loss.numpy() for loss in losses])),
+            "held_out_soft_accuracy": float(np.mean(_predicted(self._model, images, soft=True) == labels)),
+            "held_out_hard_accuracy": float(np.mean(_predicted(self._model, images) == labels)),
         }
 
     def finished(self, scores: Mapping[str, float]) -> bool:

@@ -22,6 +22,7 @@ from graphsim.zoo.logic.learnt import Bits, Layer, Learnt, run
 from graphsim.zoo.logic.pictures import bars, bars_png, learning_gif
 from graphsim.zoo.nets import life as build
 from graphsim.zoo.recipes import LifeRecipe
+from graphsim.zoo.watch import Watch, unwatched
 
 #: Names of the nine cells of a neighbourhood, row by row: north-west to south-east, the cell itself in the middle.
 CELLS = ("nw", "n", "ne", "w", "c", "e", "sw", "s", "se")
@@ -63,6 +64,7 @@ class LifeCourse:
         #: Gates chosen, uint8 (strides, nets, gates of all layers).
         self._history: list[npt.NDArray[np.uint8]] = []
         self._done = 0
+        self.watch: Watch = unwatched
 
     def prepare(self, tf: Any, keras: Any, model: Any, done: int) -> None:
         """Compile a fresh model."""
@@ -100,9 +102,12 @@ class LifeCourse:
 
     def epoch(self, number: int) -> Mapping[str, float]:
         """Steps up to number ``number``."""
-        for _ in range(number - self._done):
+        before = self._done
+        while self._done < number:
             soft = self._step().numpy()
-        self._done = number
+            self._done += 1
+            if self.watch(self._done - before, number - before):
+                break
         self._hard = self._judged().numpy().round().astype(np.int64)
         self._best = int(np.lexsort((soft, self._hard))[0])
         chosen = [np.asarray(layer.logits).argmax(axis=1) for layer in self._model.layers]
@@ -186,7 +191,8 @@ class LifeCourse:
                 "loss": "sum of squared errors",
             },
             data={},
-            command=f"graphsim train {plan.name} --seed {plan.seed} --epochs {plan.epochs}",
+            command=f"graphsim train {plan.name} --seed {plan.seed} --epochs {self._done}",
+            starts_alike=True,
         )
         return {"test_accuracy": 1 - wrong / 512, "wrong": float(wrong), "solved": float(len(self._solved))}, words
 
