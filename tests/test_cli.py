@@ -434,7 +434,7 @@ def test_the_prompt_answers_until_it_is_told_to_quit() -> None:
 def test_a_tiny_net_that_calculates_is_trained(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = "train alu --bits 2 --variant minimal --units 8 --depth 1 --ops +,AND --epochs 1 --tuning 0 -o made"
     assert main([*arguments.split(), "--json", "train.json"]) == 0
-    assert "epoch   1 of 1: loss" in capsys.readouterr().out
+    assert "epoch   1 of 1: training loss" in capsys.readouterr().out
     document = json.loads((here / "train.json").read_text())
     assert document["recipe"] == "alu2-minimal"
     assert main(["run", document["h5"], "--dataset", "alu", "--bits", "2", "--ops", "+,AND", "--no-reference"]) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import signal
@@ -15,7 +16,7 @@ import pytest
 
 from graphsim.errors import DatasetError, UsageError
 from graphsim.zoo import train as trainer
-from graphsim.zoo.card import read_facts
+from graphsim.zoo.card import Card, Words, read_facts
 from graphsim.zoo.images import shifted
 from graphsim.zoo.recipes import RECIPES
 from graphsim.zoo.train import train, weights_sha256
@@ -85,6 +86,17 @@ def test_weights_digest_is_over_little_endian_float32() -> None:
     expected = hashlib.sha256(struct.pack("<6f", *range(6)) + struct.pack("<2f", 7, 8)).hexdigest()
     assert weights_sha256([kernel, np.array([7, 8], np.float32)]) == expected
     assert weights_sha256([np.asfortranarray(kernel), np.array([7, 8], ">f4")]) == expected
+
+
+def test_a_card_of_a_stopped_run_gives_a_command_only_where_there_is_one() -> None:
+    words = Words("about", {}, {}, "graphsim train it --epochs 150", starts_alike=True)
+    stopped = Card("it", words, {}, {}, stopped="150 of 3,000 epochs").markdown()
+    assert "Training was stopped by --minutes after 150 of 3,000 epochs;" in stopped
+    assert "Train it again with" in stopped
+    other = Card("it", dataclasses.replace(words, starts_alike=False), {}, {}, stopped="150 of 3,000 epochs").markdown()
+    assert "No command gives these weights again" in other
+    assert "give the same weights" not in other
+    assert "stopped" not in Card("it", words, {}, {}).markdown()
 
 
 RESUME_AND_COMPARE = """

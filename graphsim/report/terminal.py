@@ -316,7 +316,8 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
         tensors = "the 1 tensor" if noise.tensors == 1 else f"the {noise.tensors:,} tensors"
         console.print(
             f"  noise      {comparison.reference_name} differs from itself by up to {noise.max_difference:.3g}:"
-            f" {noise.samples:,} samples, alone against in a batch of {noise.batch:,}, in {tensors} compared",
+            f" {noise.samples:,} samples computed alone against the same in a batch of {noise.batch:,}, over {tensors}"
+            " compared",
             soft_wrap=True,
         )
     if comparison.argmax_agreement is not None:
