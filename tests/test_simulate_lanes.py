@@ -149,10 +149,15 @@ def test_indices_out_of_range_never_reach_native_code() -> None:
         LanesEngine(graph)
 
 
-def test_state_is_refused() -> None:
-    graph = chain(Group(name="g", op="max", shape=(3,)), 3, OneToOne(src=1, dst=2, initial_tokens=1), {})
-    with pytest.raises(SimulationError, match="lanes: channel input -> g carries state from sample to sample"):
-        LanesEngine(graph)
+@pytest.mark.parametrize("held", [1, 2, 7])
+def test_what_was_made_samples_ago_is_read(held: int) -> None:
+    start = {"start": np.array([3, -1, 2], np.float32)}
+    late = OneToOne(src=1, dst=2, initial_tokens=held, initial=Ref("start"))
+    graph = chain(Group(name="g", op="sum", shape=(3,)), 3, late, start)
+    x = np.random.default_rng(1).random((5, 3), dtype=np.float32)
+    found = LanesEngine(graph).run(x).values["g"]
+    np.testing.assert_array_equal(found, np.concatenate([np.tile(start["start"], (held, 1)), x])[:5])
+    assert_same(LanesEngine(graph, threads=3).run(x), ReferenceEngine(graph).run(x))
 
 
 def test_numba_comes_with_the_first_engine_only() -> None:

@@ -153,21 +153,14 @@ class Form:
         graph: unrolled; the original itself where that is homogeneous.
 
     Raises:
-        GraphError, SimulationError: see :func:`check_runnable`; or, unless ``state``, state goes from sample to sample.
+        GraphError, SimulationError: see :func:`check_runnable`.
     """
 
-    def __init__(self, graph: Graph, engine: str, *, state: bool = False) -> None:
+    def __init__(self, graph: Graph, engine: str) -> None:
         check_runnable(graph, engine)
         self.original = graph
         self._unrolled = unroll(graph)
         self.graph = self._unrolled.graph
-        for c in self.graph.channels:
-            if c.initial_tokens and not state:
-                src, dst = self.graph.groups[c.src].name, self.graph.groups[c.dst].name
-                raise SimulationError(
-                    f"{engine}: channel {src} -> {dst} carries state from sample to sample, as it is not reset; use "
-                    "the reference engine"
-                )
 
     def outputs(self, keep: Keep, samples: int, flat: bool = False) -> Outputs:
         """Room for the values of a run.

@@ -136,7 +136,7 @@ class EventsEngine:
     name = "events"
 
     def __init__(self, graph: Graph, schedule: Schedule, *, mode: Mode = "calendar") -> None:
-        self.form = Form(graph, self.name, state=True)
+        self.form = Form(graph, self.name)
         verdict = verify_calendars(graph, schedule)
         if not verdict.ok:
             raise ScheduleError(f"events: these calendars cannot be executed: {verdict.violations[0].message}")

@@ -21,11 +21,13 @@ from graphsim.simulate.engine import (
     FloatArray,
     Form,
     Keep,
+    Outputs,
     Progress,
     Run,
     as_inputs,
 )
 from graphsim.simulate.lanes.program import Program
+from graphsim.simulate.lanes.state import cut, rows_for
 
 #: How weighted sums over dense bundles are done: terms whose input is zero skipped, or all multiplied. Bits are equal.
 Way = Literal["auto", "skip", "dense"]
@@ -78,6 +80,8 @@ class LanesEngine:
     Each neuron's sum is accumulated from left to right; what runs side by side in vector lanes and threads are neurons
     and samples. Results do not depend on the number of threads. An engine may be used from several threads.
 
+    Where state goes from sample to sample, they are run one after the other, from the initial tokens on in every run.
+
     Args:
         graph: the graph; its params must not change while the engine is used.
         threads: most threads to use; by default as many as this process may use cores.
@@ -85,7 +89,7 @@ class LanesEngine:
 
     Raises:
         GraphError: the graph breaks its own rules.
-        SimulationError: state goes from sample to sample; the graph is of a circuit; or no thread is allowed.
+        SimulationError: the graph is of a circuit; or no thread is allowed.
     """
 
     name = "lanes"
@@ -97,7 +101,8 @@ class LanesEngine:
         if is_circuit(graph):
             raise SimulationError(f"{self.name}: {graph.name} is a circuit; use the circuit engine")
         self._form = Form(graph, self.name)
-        self.graph, graph = graph, self._form.graph
+        self.graph = graph
+        graph, self._states = cut(self._form.graph)
         if threads is not None and threads < 1:
             raise SimulationError(f"{threads} threads; the lanes engine needs at least one")
         self.threads = threads or _cores()
@@ -115,7 +120,9 @@ class LanesEngine:
             program.scratch * 4,
         )
         self._records = program.steps.ctypes.data, len(program.steps), program.ports.ctypes.data
-        self._feeds = [(source, graph.channels_from(source)[0].dst) for source in graph.sources]
+        self._shift = len(graph.groups) - len(self._form.graph.groups)
+        fed = [source for source in graph.sources if source >= self._shift]
+        self._feeds = [(source, graph.channels_from(source)[0].dst) for source in fed]
         self._idle: list[_Workspace] = []
         self._lock = threading.Lock()
         self._counts = np.zeros((len(program.steps), 2), np.int64)
@@ -136,12 +143,16 @@ class LanesEngine:
         for (source, group), array in zip(self._feeds, inputs, strict=True):
             address, row = array.ctypes.data, self._rows[source]
             where += [(source, address, row), (group, address, row)]
-        where += [(group, part.ctypes.data, self._rows[group]) for group, part in outputs.parts.items()]
+        for number, part in outputs.parts.items():
+            group = number + self._shift
+            where.append((group, part.ctypes.data, self._rows[group]))
         counts = np.zeros((len(self._program.steps), 2), np.int64)
         least = min(_STEP, self._block)
         threads = max(1, min(self.threads, self._program.edges * n // _WORTH_A_THREAD, -(-n // least)))
         block = min(self._block, max(least, -(-n // threads)))
-        if (
+        if self._states:
+            self._run_in_sequence(where, n, outputs, counts, progress)
+        elif (
             -(-n // least) < self.threads
             and (members := min(self.threads, self._program.edges * n // _WORTH_A_TEAM)) > 1
         ):
@@ -155,6 +166,25 @@ class LanesEngine:
             _share(spans, lambda span: self._run_span(where, *span, block, counts), threads, progress)
         self._counts = counts
         return Run(self.name, n, outputs.values, None, time.perf_counter() - began)
+
+    def _run_in_sequence(
+        self, where: list[tuple[int, int, int]], n: int, outputs: Outputs, counts: IntArray, progress: Progress | None
+    ) -> None:
+        """Run samples one after the other, each from the state that those before it have left."""
+        rows = rows_for(self._states, n)
+        made: dict[int, FloatArray] = {}
+        for state, array in zip(self._states, rows, strict=True):
+            where += [(group, array.ctypes.data, array.shape[1] * 4) for group in (state.source, state.input)]
+            if state.group not in made:
+                part = outputs.parts.get(state.group - self._shift)
+                made[state.group] = np.empty_like(array) if part is None else part.reshape(n, -1)
+                where.append((state.group, made[state.group].ctypes.data, array.shape[1] * 4))
+        for sample in range(n):
+            for state, array in zip(self._states, rows, strict=True):
+                state.fill(sample, array, made[state.group])
+            self._run_span(where, sample, sample + 1, 1, counts)
+            if progress is not None:
+                progress(sample + 1)
 
     def _run_span(self, where: list[tuple[int, int, int]], first: int, last: int, block: int, counts: IntArray) -> None:
         """Run a range of samples in this thread."""
@@ -213,7 +243,7 @@ class LanesEngine:
     @property
     def ways(self) -> dict[str, Ways]:
         """Of the last run: how each group's weighted sums were done. Groups without such sums are left out."""
-        groups = (self._form.graph.groups[number] for number in self._program.steps["group"])
+        groups = (self._form.graph.groups[number - self._shift] for number in self._program.steps["group"])
         return {
             group.name: Ways(int(skipped), int(total - skipped))
             for group, (skipped, total) in zip(groups, self._counts, strict=True)

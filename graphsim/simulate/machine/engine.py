@@ -55,7 +55,7 @@ class MachineEngine:
         import graphsim.native  # noqa: F401 - first, as it says what is wrong with Numba's settings
         from graphsim.simulate.machine.interpreter import advance  # compiles, or loads what is compiled
 
-        self._form = Form(graph, self.name, state=True)
+        self._form = Form(graph, self.name)
         self._advance = advance
         verdict = verify_calendars(graph, schedule)
         if not verdict.ok:
