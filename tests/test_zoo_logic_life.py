@@ -13,6 +13,7 @@ from needed import needed
 
 from graphsim.errors import CheckFailed
 from graphsim.frontends.circuits import read
+from graphsim.passes.logic import passes_of
 from graphsim.zoo import models_folder
 from graphsim.zoo.card import read_facts
 from graphsim.zoo.logic.gates import NAMES
@@ -43,6 +44,13 @@ def test_the_shipped_circuits_are_the_rule(file: str) -> None:
     said = facts["optimised gates" if file == "life.blif" else "pruned gates"]
     assert said.startswith(f"{circuit.gate_count} (")
     assert f"depth {circuit.depth}, equal to the rule on all 512" in said
+
+
+def test_the_shipped_circuit_is_small() -> None:
+    circuit = read(models_folder() / "life.blif")
+    assert circuit.gate_count <= 40
+    assert circuit.fan_in.max() == 2
+    assert passes_of("lut3").rewrite(circuit).gate_count <= 25
 
 
 @pytest.mark.parametrize(
@@ -138,5 +146,6 @@ def test_life_is_learnt(tmp_path: Path) -> None:
     for what in ("circuit", "pruned circuit"):
         circuit = read(done.more[what])
         assert [evaluate(circuit, [row])[0][0] for row in cells.astype(int).tolist()] == following.astype(int).tolist()
+    assert read(done.more["circuit"]).gate_count <= 40
     assert Image.open(done.more["animation"]).n_frames == 60
     assert done.more["choices as text"].read_text().count("layer ") == 24 * 5

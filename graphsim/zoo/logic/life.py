@@ -31,7 +31,7 @@ NEXT = "next"
 
 
 #: What leaves out gates that do nothing; and what finds fewer that do the same.
-PRUNING, OPTIMISING = passes_of("default"), passes_of("default")
+PRUNING, OPTIMISING = passes_of("default"), passes_of("default,strong")
 #: Parts of the training after which the choices are shown.
 _MOMENTS = (0.0, 0.1, 0.2, 0.4, 1.0)
 #: The board that is played while learning: rows and columns, its seed, and generations from it.
