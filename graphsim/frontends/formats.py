@@ -83,7 +83,8 @@ def circuits() -> list[tuple[str, str, str, str]]:
 def circuits_markdown() -> str:
     """Formats of circuits as a Markdown table."""
     lines = ["| file | format | | what |", "|---|---|---|---|"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in circuits()), ""])
+    rows = ([cell.replace("|", "\\|") for cell in row] for row in circuits())
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows), ""])
 
 
 def _by_module(makers: dict[str, Any], families: dict[str, str]) -> list[Row]:
