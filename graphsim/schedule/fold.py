@@ -32,6 +32,7 @@ from graphsim.schedule.placed import Placed, Times
 from graphsim.schedule.route import STYLES, Packed, Routes, route
 from graphsim.schedule.schedule import Schedule
 from graphsim.schedule.slots import Slots, allot, check_memory
+from graphsim.schedule.soonest import Soonest
 from graphsim.schedule.timing import EFFORT, Timing
 
 IntArray = npt.NDArray[np.int64]
@@ -84,6 +85,8 @@ def fold(
     elif strategy == "greedy":
         tried.add(greedy(costs))
     elif strategy == "contiguous":
+        if tried.work.modular:
+            _search_circuit(tried.work, tried, lower_bound(costs).ticks)
         _search(costs, tried)
     else:
         raise PlacementError(f"there is no placement strategy {strategy!r}; choose one of {', '.join(STRATEGIES)}")
@@ -118,6 +121,18 @@ def _search(costs: Costs, tried: _Tried) -> None:
         for light in LIGHT_LAYERS:
             if tried.count < most:
                 tried.attempt(lambda k=k, light=light: contiguous(costs, nodes[:k], light))  # type: ignore[misc]
+
+
+def _search_circuit(work: _Work, tried: _Tried, least: int) -> None:
+    """Placements of gates where they can fire soonest, aiming at periods from the bound on."""
+    soonest = Soonest(work.costs, work.wave)
+    if not soonest.able:
+        return
+    nodes, period = len(work.costs.machine.compute_nodes), least
+    while tried.count * work.size < _PLACED and (tried.period is None or period <= tried.period):
+        if (found := soonest.place(period, nodes)) is not None:
+            tried.attempt(lambda node=found: node)  # type: ignore[misc]
+        period += max(1, period // 8)
 
 
 def _counts(count: int) -> list[int]:

@@ -164,7 +164,7 @@ class Modulo(Placed):
     def find(self, period: int) -> Times | None:
         """Times with this period, or None where some are not found."""
         from graphsim.schedule.calendar import Tables
-        from graphsim.schedule.reserve import DONE, earliest, ordered, reserve
+        from graphsim.schedule.reserve import DONE, earliest, latest, ordered, reserve
 
         routes, machine = self.routes, self.machine
         early = np.zeros(len(self._length), np.int64)
@@ -185,7 +185,11 @@ class Modulo(Placed):
         inner[part[self._src[~across]]] = True
         looped = np.flatnonzero(inner[part])
         size = np.bincount(part, minlength=count)[part]
-        looped = looped[np.lexsort((looped, early[looped], part[looped], -size[looped]))].astype(np.int64)
+        last = np.zeros(count, np.int64)
+        np.maximum.at(last, part, early)
+        late = last[part]
+        latest(self._ptr, self._src, self._lag, self._tokens, part, period, late)
+        looped = looped[np.lexsort((looped, late[looped], part[looped], -size[looped]))].astype(np.int64)
 
         many = np.bincount(self.node[self.ticks > 0], minlength=len(machine.nodes))
         n_room = np.concatenate([[0], np.cumsum(2 * many + 2)]).astype(np.int64)

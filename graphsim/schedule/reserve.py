@@ -38,6 +38,23 @@ def earliest(ptr: Any, src: Any, lag: Any, tokens: Any, period: Any, found: Any)
     return False
 
 
+@entry("void(int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64, int64[::1])")
+def latest(ptr: Any, src: Any, lag: Any, tokens: Any, part: Any, period: Any, found: Any) -> None:
+    """The latest tick of every step of a loop from which none of its other steps gets later than ``found`` says.
+
+    ``part``: of each step, edges from one part to another do not count; the other arguments as for :func:`earliest`.
+    """
+    changed = True
+    while changed:
+        changed = False
+        for v in range(len(found) - 1, -1, -1):
+            for e in range(ptr[v], ptr[v + 1]):
+                at = found[v] - lag[e] + tokens[e] * period
+                if part[src[e]] == part[v] and at < found[src[e]]:
+                    found[src[e]] = at
+                    changed = changed or src[e] >= v
+
+
 @entry("void(int64[::1], int64[::1], int64[::1], int64[::1], int64[::1])")
 def ordered(ptr: Any, dst: Any, waits: Any, early: Any, found: Any) -> None:
     """Parts of an acyclic graph in an order in which edges lead forward; of those that may be next, the earliest.
@@ -190,3 +207,55 @@ def reserve(
         ):  # fmt: skip
             return NO_ROOM
     return DONE
+
+
+@entry(f"boolean(int64, {_INTS * 9}int64[:, ::1], int64[::1])")
+def assign(
+    period: Any, ptr: Any, src: Any, tokens: Any, out_ptr: Any, out_dst: Any, out_tokens: Any, length: Any, order: Any,
+    early: Any, away: Any, node: Any,
+) -> Any:  # fmt: skip
+    """Give every step the node where it can start soonest; False: there is no room. See :mod:`.soonest`.
+
+    Args:
+        ptr, src, tokens: edges by the step that they lead to. out_ptr, out_dst, out_tokens: by the step they come from.
+        length: ticks of each step. order: of those that get a node; the others stay where ``node`` says.
+        early: when each could start if nothing took any way.
+        away: ticks from node to node. node: filled in.
+    """
+    nodes, steps = len(away), len(length)
+    n_busy = np.zeros(nodes, np.int64)
+    # Two stretches for every firing, of which a period has room for as many as it has ticks.
+    each = 2 * min(len(order), period) + 2
+    n_begin, n_end = np.zeros(nodes * each, np.int64), np.zeros(nodes * each, np.int64)
+    load = np.zeros(nodes, np.int64)
+    time, known = early.copy(), np.ones(steps, np.bool_)
+    known[order] = False
+    for v in order:
+        best, best_late, best_start = -1, np.int64(0), np.int64(0)
+        for n in range(nodes):
+            if load[n] + length[v] > period:
+                continue
+            ready = early[v]
+            for e in range(ptr[v], ptr[v + 1]):
+                u = src[e]
+                if known[u]:
+                    ready = max(ready, time[u] + length[u] + away[node[u], n] - tokens[e] * period)
+            start = ready
+            if length[v] > 0:
+                start = _find(n_begin, n_end, n * each, n_busy[n], period, ready, length[v])
+                if start < 0:
+                    continue
+            late = np.int64(0)
+            for e in range(out_ptr[v], out_ptr[v + 1]):
+                w = out_dst[e]
+                if known[w] and out_tokens[e] > 0:
+                    late = max(late, start + length[v] + away[n, node[w]] - out_tokens[e] * period - time[w])
+            if best < 0 or late < best_late or (late == best_late and start < best_start):
+                best, best_late, best_start = n, late, start
+        if best < 0:
+            return False
+        node[v], time[v], known[v] = best, best_start, True
+        load[best] += length[v]
+        if length[v] > 0:
+            n_busy[best] = _take(n_begin, n_end, best * each, n_busy[best], period, best_start % period, length[v])
+    return True
