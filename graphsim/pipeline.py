@@ -323,7 +323,7 @@ def run(
     *,
     weights: Path | None = None,
     engine: str = "lanes",
-    strategy: str = "contiguous",
+    strategy: str | None = None,
     placement: Path | None = None,
     seed: int = 0,
     threads: int | None = None,

@@ -93,7 +93,7 @@ def run(
         ),
     ] = "lanes",
     samples: SamplesOption = None,
-    place: PlaceOption = "contiguous",
+    place: PlaceOption = None,
     placement: PlacementOption = None,
     seed: Annotated[
         int,

@@ -31,8 +31,13 @@ MachineOption = Annotated[
     ),
 ]
 PlaceOption = Annotated[
-    str,
-    typer.Option("--place", metavar="STRATEGY", help="Placement: contiguous, greedy, hypergraph, one-to-one."),
+    str | None,
+    typer.Option(
+        "--place",
+        metavar="STRATEGY",
+        help="Placement: contiguous, greedy, hypergraph, one-to-one, soonest. (default: soonest for circuits, else"
+        " contiguous)",
+    ),
 ]
 PlacementOption = Annotated[
     Path | None, typer.Option("--placement", metavar="FILE", help="Place actors as this file says.")
@@ -46,7 +51,7 @@ def fold(
         Path | None,
         typer.Option("--output", "-o", metavar="FOLD", help="Where the schedule goes. (default: GRAPH.fold, here)"),
     ] = None,
-    place: PlaceOption = "contiguous",
+    place: PlaceOption = None,
     placement: PlacementOption = None,
     write_placement: Annotated[
         Path | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,6 +44,7 @@ STRATEGIES = {
     "one-to-one": "every actor on a node of its own",
     "hypergraph": "least traffic, by multilevel hypergraph partitioning; needs graphsim[partition]",
     "greedy": "the dearest actors first, then single moves that save traffic",
+    "soonest": "circuits only: every gate where it can fire soonest (default for them)",
 }
 
 
@@ -50,7 +52,7 @@ def fold(
     graph: Graph,
     machine: Machine,
     *,
-    strategy: str = "contiguous",
+    strategy: str | None = None,
     placement: Path | str | Placement | None = None,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
@@ -58,7 +60,7 @@ def fold(
     """Fold a graph onto a machine: the smallest period first, then latency, then memory.
 
     Args:
-        strategy: one of ``STRATEGIES``.
+        strategy: one of ``STRATEGIES``; None: ``soonest`` for circuits, else ``contiguous``.
         placement: a placement file, or the node of every actor, int32 (actors,); used instead of a strategy.
         seed: of strategies that use chance.
         progress: called now and then with the number of candidates tried so far.
@@ -73,6 +75,10 @@ def fold(
     tokens_before(unrolled.graph)  # refuses those that no memory can hold
     costs = Costs(graph, machine)
     tried = _Tried(_Work(costs, unrolled), progress)
+    bound = lower_bound(costs)
+    soonest = Soonest(costs, tried.work.wave)
+    if strategy is None:
+        strategy = "soonest" if tried.work.modular and soonest.able else "contiguous"
     if placement is not None:
         strategy = "file"
         given = placement if isinstance(placement, np.ndarray) else read_placement(placement, graph, machine)
@@ -85,12 +91,12 @@ def fold(
     elif strategy == "greedy":
         tried.add(greedy(costs))
     elif strategy == "contiguous":
-        if tried.work.modular:
-            _search_circuit(tried.work, tried, lower_bound(costs).ticks)
         _search(costs, tried)
+    elif strategy == "soonest":
+        _search_soonest(soonest, tried, bound.ticks)
     else:
         raise PlacementError(f"there is no placement strategy {strategy!r}; choose one of {', '.join(STRATEGIES)}")
-    return tried.schedule(strategy, lower_bound(costs))
+    return tried.schedule(strategy, bound)
 
 
 def _search(costs: Costs, tried: _Tried) -> None:
@@ -123,16 +129,32 @@ def _search(costs: Costs, tried: _Tried) -> None:
                 tried.attempt(lambda k=k, light=light: contiguous(costs, nodes[:k], light))  # type: ignore[misc]
 
 
-def _search_circuit(work: _Work, tried: _Tried, least: int) -> None:
-    """Placements of gates where they can fire soonest, aiming at periods from the bound on."""
-    soonest = Soonest(work.costs, work.wave)
-    if not soonest.able:
-        return
-    nodes, period = len(work.costs.machine.compute_nodes), least
-    while tried.count * work.size < _PLACED and (tried.period is None or period <= tried.period):
-        if (found := soonest.place(period, nodes)) is not None:
+def _search_soonest(soonest: Soonest, tried: _Tried, period: int) -> None:
+    """Placements of gates where they can fire soonest, aiming at periods from this one on; and one in ranges.
+
+    Raises:
+        PlacementError: the graph is no circuit, or its nodes are not alike.
+    """
+    if not (tried.work.modular and soonest.able):
+        raise PlacementError(
+            f"{tried.work.costs.graph.name}: soonest places circuits, on nodes that are alike; use --place contiguous"
+        )
+    tried.attempt(lambda: contiguous(tried.work.costs, tried.work.costs.machine.compute_nodes))
+    most = max(_FEWEST, _PLACED_GATES // tried.work.size)
+    tries, aim = 0, float(period)
+    growth = 1 + 1 / 8
+    while tries < most and (tries == 0 or tried.period is None or int(aim) < tried.period):
+        if (found := soonest.place(int(aim))) is not None:
             tried.attempt(lambda node=found: node)  # type: ignore[misc]
-        period += max(1, period // 8)
+            tries += 1
+            if tries == 1 and tried.period is not None:
+                growth = max(growth, (tried.period / aim) ** (1 / most))
+        aim = max(aim + 1, aim * growth)
+
+
+#: Gates that are placed over all placements tried, and how many of these there are at least.
+_PLACED_GATES = 100_000
+_FEWEST = 4
 
 
 def _counts(count: int) -> list[int]:
@@ -161,7 +183,8 @@ class _Work:
         chains: numbers of the groups of the firings of one group after the other, for each that fires several times.
         recurrence: the bound of the slowest cycle, or None.
         wave: of each firing, int64 (firings,).
-        modular: whether gates feed gates, or state goes from sample to sample: steps are timed one by one.
+        looped: whether state goes from sample to sample.
+        modular: whether it does, or gates feed gates: steps are timed one by one.
         size: how much work a placement is, in firings.
     """
 
@@ -173,8 +196,8 @@ class _Work:
         self.chains = [unrolled.firings(number) for number, group in enumerate(graph.groups) if group.firings > 1]
         self.recurrence = recurrence_bound(costs)
         self.wave = waves(unrolled.graph)
-        state = any(c.initial_tokens for c in unrolled.graph.channels)
-        self.modular = state or int(self.wave[-1]) + 1 > len(unrolled.graph.groups)
+        self.looped = any(c.initial_tokens for c in unrolled.graph.channels)
+        self.modular = self.looped or int(self.wave[-1]) + 1 > len(unrolled.graph.groups)
         self.size = unrolled.graph.actor_count + _PER_GROUP * len(self.chains and unrolled.graph.groups)
 
 
@@ -230,10 +253,13 @@ class _Tried:
             if best is not None and candidate.estimate + (number >= timed) > best[0][0]:
                 break
             try:
-                key, schedule = candidate.timed(strategy, bound)
+                found = candidate.timed(strategy, bound, None if best is None else best[0][0])
             except InfeasibleError as error:
                 self.error = self.error or error
                 continue
+            if found is None:
+                continue
+            key, schedule = found
             if best is None or key < best[0]:
                 best = key, schedule
         if best is None:
@@ -287,8 +313,8 @@ class _Candidate:
         costs, work = self.work.fired, self.work
         return Modulo(costs.graph, costs.machine, self.node, self.read, self.routes, self.ticks, work.wave, work.chains)
 
-    def timed(self, strategy: str, bound: Bound) -> tuple[tuple[int, int, int, int], Schedule]:
-        """The schedule, with (period, latency, bytes, nodes) to compare it by.
+    def timed(self, strategy: str, bound: Bound, most: int | None) -> tuple[tuple[int, int, int, int], Schedule] | None:
+        """The schedule, with (period, latency, bytes, nodes) to compare it by; None if its period is above ``most``.
 
         Raises:
             InfeasibleError: a node's memory is too small.
@@ -296,7 +322,10 @@ class _Candidate:
         placed: Placed
         if self.work.modular:
             placed = modulo = self.modulo
-            period, times = _modular(modulo, self.estimate)
+            result = _modular(modulo, self.estimate, most)
+            if result is None:
+                return None
+            period, times = result
         else:
             placed = timing = self.timing
             find = _recurrent if self.work.chains else _found
@@ -316,11 +345,31 @@ def _found(timing: Timing, period: int, effort: int = EFFORT) -> tuple[int, Time
     return period, times
 
 
-def _modular(modulo: Modulo, period: int) -> tuple[int, Times]:
-    """A period from this one on, and times for it."""
-    while (times := modulo.find(period)) is None:
-        period += max(1, period // 64)
+def _modular(modulo: Modulo, least: int, most: int | None) -> tuple[int, Times] | None:
+    """A short period from ``least`` on, and times for it; None if there are none up to ``most``.
+
+    Steps get longer until times are found; between that period and the last one without, others are tried.
+    """
+    low, period, step = least - 1, least, max(1, least // 64)
+    for turn in itertools.count():
+        if (times := modulo.find(period)) is not None:
+            break
+        if most is not None and period >= most:
+            return None
+        low, step = period, step if turn < _SMALL_STEPS else 2 * step
+        period = period + step if most is None else min(most, period + step)
+    while period - low > 1 + low // 64:
+        middle = (low + period) // 2
+        if (other := modulo.find(middle)) is None:
+            low = middle
+        else:
+            period, times = middle, other
+    assert times is not None
     return period, times
+
+
+#: Steps from period to period that are equal, before they get longer.
+_SMALL_STEPS = 8
 
 
 def _recurrent(timing: Timing, least: int) -> tuple[int, Times]:
@@ -361,6 +410,11 @@ def _routed(work: _Work, node: Placement, ticks: IntArray) -> _Candidate:
     read = readers(graph, node, len(machine.nodes))
     packed = Packed(graph, machine, node, read, work.wave)
     busy = int(np.bincount(node, weights=ticks).max())
+    if work.looped:  # where a circle of firings binds, it is of no use to balance links
+        routes = route(packed, _UNBALANCED)
+        plain = _Candidate(work, node, ticks, read, routes, _placement_bound(machine, node, ticks, routes), 1)
+        if (found := _circled(plain)).bound.kind == "recurrence" and _full_link(machine, routes) is None:
+            return found
     candidates = []
     error: InfeasibleError | None = None
     many = len(packed.classes) * len(machine.nodes) > _MANY
@@ -390,7 +444,8 @@ def _routed(work: _Work, node: Placement, ticks: IntArray) -> _Candidate:
 
 def _circled(candidate: _Candidate) -> _Candidate:
     """A candidate whose bound counts its slowest circle of firings and parcels too."""
-    if not any(c.initial_tokens for c in candidate.work.fired.graph.channels) and not candidate.work.chains:
+    candidate = replace(candidate, estimate=candidate.bound.ticks)
+    if not candidate.work.looped:
         return candidate
     modulo = candidate.modulo
     cycle = modulo.cycle
@@ -401,6 +456,8 @@ def _circled(candidate: _Candidate) -> _Candidate:
     return replace(candidate, bound=bound, estimate=bound.ticks)
 
 
+#: Ticks of a link that are enough if it need not be balanced.
+_UNBALANCED = 1 << 40
 #: Trees times nodes beyond which one style of routing must do: the others look at every node for every tree.
 _MANY = 2_000_000
 
@@ -434,11 +491,16 @@ def _placement_bound(machine: Machine, node: Placement, ticks: IntArray, routes:
     )
 
 
+def _full_link(machine: Machine, routes: Routes) -> int | None:
+    """The link with most frames too many for its calendar."""
+    short = link_frames(machine, routes) - np.array([link.calendar_entries for link in machine.links], np.int64)
+    return int(np.argmax(short)) if len(short) and short.max() > 0 else None
+
+
 def _check_calendars(machine: Machine, routes: Routes) -> None:
-    frames = link_frames(machine, routes)
-    room = np.array([link.calendar_entries for link in machine.links], np.int64)
-    if len(frames) and np.any(frames > room):
-        link = int(np.argmax(frames - room))
+    if (link := _full_link(machine, routes)) is not None:
+        frames = link_frames(machine, routes)
+        room = [one.calendar_entries for one in machine.links]
         raise InfeasibleError(
             f"link {machine.link_name(link)}: calendar: {frames[link]:,} frames per period, it has {room[link]:,} "
             f"entries: {frames[link] - room[link]:,} too few; use more calendar_entries, wider frames or fewer nodes"

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.analysis.costs import PINNED_OPS, Costs
+from graphsim.analysis.cycles import Dependences
 from graphsim.schedule.place import Placement, nodes_by_distance
 
 IntArray = npt.NDArray[np.int64]
@@ -49,7 +50,7 @@ class Soonest:
         links, size = self.costs.machine.links, len(self.costs.machine.nodes)
         ends = [link.src for link in links], [link.dst for link in links]
         matrix = coo_array(([1.0 + link.latency for link in links], ends), shape=(size, size)).tocsr()
-        found: IntArray = dijkstra(matrix, indices=self._nodes)[:, self._nodes].astype(np.int64)
+        found: IntArray = np.ascontiguousarray(dijkstra(matrix, indices=self._nodes)[:, self._nodes], np.int64)
         return found
 
     @cached_property
@@ -76,8 +77,8 @@ class Soonest:
         kept = root[dst] == dst
         return root[src[kept]], dst[kept], tokens[kept] + late[src[kept]], root
 
-    def place(self, period: int, nodes: int) -> Placement | None:
-        """The node of every actor, aiming at a period, on at most so many nodes; None: they have no room."""
+    def place(self, period: int) -> Placement | None:
+        """The node of every actor, aiming at a period; None: there is no room."""
         from graphsim.schedule.reserve import assign, earliest, latest
 
         costs, graph = self.costs, self.costs.graph
@@ -101,12 +102,16 @@ class Soonest:
         out_ptr = np.searchsorted(src[out], np.arange(actors + 1)).astype(np.int64)
         pinned = np.concatenate([np.full(g.size, g.op in PINNED_OPS) for g in graph.groups])
         copies = root != np.arange(actors)
-        order = np.lexsort((np.arange(actors), late)).astype(np.int64)
+        # Of equals those without work come first, which others may wait for, then those of loops.
+        rank = np.where(length == 0, 0, 2)
+        on = dst[Dependences(actors, src, dst, length[src], tokens).inner()]
+        rank[on] = np.minimum(rank[on], 1)
+        order = np.lexsort((np.arange(actors), rank, late)).astype(np.int64)
         order = order[~(pinned | copies)[by_wave[order]]]
         node = np.zeros(actors, np.int64)  # by step, as a place in ``_nodes``; the host is the first of them
         found = assign(
             period, ptr, into, held, out_ptr, dst[out], tokens[out], length, order, early,
-            np.ascontiguousarray(self._away[:nodes, :nodes]), node,
+            self._away, node,
         )  # fmt: skip
         if not found:
             return None
