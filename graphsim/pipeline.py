@@ -232,7 +232,7 @@ def run_circuit(
     *,
     machine: Machine | None = None,
     engine: str | None = None,
-    strategy: str = "contiguous",
+    strategy: str | None = None,
     placement: Path | None = None,
     seed: int = 0,
     threads: int | None = None,

@@ -76,7 +76,7 @@ def run_circuit(
     machine: str | None,
     engine: str | None,
     samples: int | None,
-    place: str,
+    place: str | None,
     placement: Path | None,
     seed: int,
     threads: int | None,
