@@ -28,13 +28,15 @@ if TYPE_CHECKING:
 
 #: Inputs and registers of a circuit that is searched as a whole, and its gates.
 _WHOLE, _GATES = 12, 400
-#: Inputs and gates of a window; fewer gates are left as they are.
-_LEAVES, _WINDOW, _LEAST = 10, 48, 5
+#: Gates of a window; fewer are left as they are.
+_LEAST = 5
 #: Steps of search of a circuit of 40 gates and 8 words; they get fewer as a step takes longer.
-_STEPS, _STEPS_OF_WINDOW = 200_000, 1_500
+_STEPS, _STEPS_OF_WINDOW = 200_000, 3_000
 #: Steps at a time; how many gates more than the best are allowed; one step in how many may add a gate.
 _STRIDE, _ASTRAY, _RISE = 2_000, 6, 3
-_ROUNDS = 3
+#: Rounds in turn: inputs and gates of a window. The search ends when as many rounds as there are have changed nothing.
+_ROUNDS = ((10, 48), (8, 20), (10, 32))
+_MOST_ROUNDS = 9
 
 
 @dataclass
@@ -69,14 +71,19 @@ class Strong(LogicPass):
         circuit = Tables(2).rewrite(circuit)
         if circuit.gate_count == 0 or circuit.first_gate == 0:
             return circuit
-        if circuit.first_gate <= _WHOLE and circuit.gate_count <= _GATES:
-            return self._whole(circuit)
-        for at in range(_ROUNDS):
-            smaller = self._windows(circuit, at)
-            if smaller.gate_count >= circuit.gate_count:
-                break
-            circuit = smaller
-        return circuit
+        few = circuit.first_gate <= _WHOLE
+        if not few or circuit.gate_count > _GATES:
+            if few:  # its tables may be a better beginning
+                drawn = _circuit_of(circuit, _of_tables(_two_of(circuit)))
+                circuit = min(circuit, drawn, key=lambda one: one.gate_count)
+            idle = 0
+            for at in range(_MOST_ROUNDS):
+                smaller = self._windows(circuit, at)
+                idle = idle + 1 if smaller.gate_count >= circuit.gate_count else 0
+                circuit = circuit if idle else smaller
+                if idle == len(_ROUNDS):
+                    break
+        return self._whole(circuit) if few and circuit.gate_count <= _GATES else circuit
 
     def _whole(self, circuit: Circuit) -> Circuit:
         """Search over all of the circuit, registers being inputs and what they follow outputs."""
@@ -111,7 +118,7 @@ class Strong(LogicPass):
         for pivot in range(circuit.signal_count - 1 - 7 * round_, first - 1, -1):
             if taken[pivot]:
                 continue
-            gates, leaves = _window(pivot, first, a, b, readers, taken)
+            gates, leaves = _window(pivot, first, a, b, readers, taken, *_ROUNDS[round_ % len(_ROUNDS)])
             if len(gates) < _LEAST:
                 continue
             taken[gates] = True
@@ -139,16 +146,23 @@ class Strong(LogicPass):
 
 
 def _window(
-    pivot: int, first: int, a: list[int], b: list[int], readers: list[list[int]], taken: npt.NDArray[np.bool_]
+    pivot: int,
+    first: int,
+    a: list[int],
+    b: list[int],
+    readers: list[list[int]],
+    taken: npt.NDArray[np.bool_],
+    inputs: int,
+    most: int,
 ) -> tuple[list[int], list[int]]:
     """Gates, ascending, and inputs of a window around a gate. The latest of its inputs is always taken in next."""
     gates, leaves = [pivot], {a[pivot - first], b[pivot - first]}
-    while len(gates) < _WINDOW:
+    while len(gates) < most:
         latest = max(leaves)
         if latest < first or taken[latest]:
             break
         more = (leaves - {latest}) | {a[latest - first], b[latest - first]}
-        if len(more) > _LEAVES:
+        if len(more) > inputs:
             break
         leaves = more
         gates.append(latest)
@@ -156,7 +170,7 @@ def _window(
     inside = set(gates)
     waiting = [r for s in (*gates, *sorted(leaves)) for r in readers[s]]
     known, after = inside | leaves, max(leaves)
-    while waiting and len(inside) < _WINDOW:
+    while waiting and len(inside) < most:
         gate = waiting.pop()
         if gate in inside or taken[gate] or gate <= after:
             continue
