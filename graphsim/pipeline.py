@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from graphsim.errors import CheckFailed, DatasetError, UsageError
+from graphsim.errors import CheckFailed, CircuitError, DatasetError, UsageError
 
 if TYPE_CHECKING:
     from graphsim.compare.answers import Answers
@@ -119,11 +119,18 @@ def lower(
     Raises:
         ModelError, UsageError: the file cannot be used.
     """
-    if weights is None and is_circuit_file(path):
+    if is_circuit_file(path):
         from graphsim.frontends.circuits import read
         from graphsim.graph.circuit import to_graph
 
-        return to_graph(read(path, top))
+        if weights is not None:
+            raise UsageError(f"{path}: is a circuit, which has no weights; leave out --weights")
+        circuit = read(path, top)
+        if not circuit.output_names:
+            raise CircuitError(
+                str(path), None, f"circuit {circuit.name!r} has no outputs, so that nothing is to be run"
+            )
+        return to_graph(circuit)
     if top is not None:
         raise UsageError(f"{path}: is not a circuit; --top names the model or module of a circuit file")
     if path.suffix == ".onnx":

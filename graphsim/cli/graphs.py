@@ -42,7 +42,7 @@ def lower(
             "--output",
             "-o",
             metavar="GSIM",
-            help="Where the graph goes; a circuit also as .blif, .aig, .aag. (default: MODEL.gsim, here)",
+            help="Where the graph goes; a circuit also as .blif, .aig, .v, .c, ... (default: MODEL.gsim, here)",
         ),
     ] = None,
     top: TopOption = None,
