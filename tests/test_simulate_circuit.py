@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from graphsim.errors import SimulationError
 from graphsim.graph.circuit import VARIABLES, Circuit, pack, to_graph
-from graphsim.passes.logic import ternary
 from graphsim.pipeline import default_engine, make_engine
 from graphsim.simulate.circuit import (
     CircuitEngine,
@@ -27,6 +26,7 @@ from graphsim.simulate.circuit import (
     interpreter,
     kept,
     packed,
+    ternary,
 )
 from graphsim.simulate.lanes import LanesEngine
 from graphsim.simulate.reference import ReferenceEngine

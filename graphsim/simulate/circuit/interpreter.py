@@ -12,8 +12,8 @@ from itertools import permutations
 import numpy as np
 import numpy.typing as npt
 
-from graphsim.passes.logic.ternary import Network
 from graphsim.simulate.circuit.code import BYTES, VECTOR, declarations, operation
+from graphsim.simulate.circuit.ternary import Network
 
 #: An operation as the interpreter reads it; places are in vectors from the beginning of the frame.
 RECORD = np.dtype([("kind", "<u4"), ("reads", "<u4", 3), ("place", "<u4")])

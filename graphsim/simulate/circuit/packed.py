@@ -12,9 +12,9 @@ import numpy as np
 
 from graphsim.errors import SimulationError
 from graphsim.graph.circuit import Circuit, Int32Array, Words
-from graphsim.passes.logic.ternary import Network, network
 from graphsim.simulate.circuit import code, interpreter, kept, order
 from graphsim.simulate.circuit.drive import STAGE, drive, drive_staged
+from graphsim.simulate.circuit.ternary import Network, network
 
 #: How a circuit is run: code of its own, the interpreter, or what promises to be done first.
 Way = Literal["auto", "compiled", "interpreted"]

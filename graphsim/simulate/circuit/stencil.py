@@ -14,7 +14,7 @@ from itertools import permutations
 import numpy as np
 
 from graphsim.graph.circuit import Circuit, pack
-from graphsim.passes.logic.ternary import Network, network
+from graphsim.simulate.circuit.ternary import Network, network
 
 #: A value, and how many rows below the one meant.
 Shifted = tuple[int, int]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.native import entry, jit_call
-from graphsim.passes.logic.apart import ABSENT
+from graphsim.simulate.circuit.apart import ABSENT
 
 #: Cuts that are kept of each node.
 CUTS = 8
