@@ -38,6 +38,7 @@ _ROOM = 1 << 26
 _RUNS, _CYCLES = 4, 64
 #: Registers for each of which a register that only one circuit has is taken, until one proves to be right.
 _GUESSES = 8
+_MIX = 0x9E37_79B9_7F4A_7C15
 
 
 @dataclass(frozen=True)
@@ -326,27 +327,44 @@ def _random_run(before: Circuit, after: Circuit, seed: int) -> Counterexample | 
 
 def _guess(joint: _Joint, seed: int) -> None:
     """What registers that only one circuit has are taken for: what they are in a random run."""
+    if not joint.guesses:
+        return
+    seen = np.zeros(len(joint.initial), np.uint64)
+    still = np.ones(len(joint.initial), np.bool_)
+    first = np.array(joint.initial, np.bool_)
+    # A number for all that a register was: two that were not alike may share it, but not what is then proved of them.
+    factors = np.arange(1, 2 * _RUNS, 2, dtype=np.uint64) * np.uint64(_MIX)
     runs = [_Run(circuit, _RUNS, joint.before.input_names) for circuit in (joint.before, joint.after)]
-    seen: list[list[bytes]] = [[] for _ in joint.initial]
-    for cycle, inputs in enumerate(_stimulus(joint.before if joint.before.register_count else joint.after, seed)):
+    for inputs in _stimulus(joint.before if joint.before.register_count else joint.after, seed):
+        seen *= np.uint64(_MIX)
         for run, own in zip(runs, (joint.own_before, joint.own_after), strict=True):
-            for r, row in zip(own.tolist(), run.state, strict=True):
-                if len(seen[r]) == cycle:
-                    seen[r].append(row.tobytes())
+            new = own >= joint.before.register_count if run is runs[1] else np.ones(len(own), np.bool_)
+            rows, at = run.state[new], own[new]
+            seen[at] += (rows * factors).sum(axis=1, dtype=np.uint64)
+            seen[at] ^= seen[at] >> np.uint64(31)
+            still[at] &= (rows == np.where(first[at], ~np.uint64(0), np.uint64(0))[:, None]).all(axis=1)
             run.step(inputs)
-    whole = [b"".join(rows) for rows in seen]
-    alike: dict[bytes, list[int]] = {}
-    for r in range(len(joint.initial)):
-        if r not in joint.guesses:
-            alike.setdefault(whole[r], []).append(r)
     follows = dict(zip(joint.own_after.tolist(), joint.after.following.tolist(), strict=True))
     follows |= dict(zip(joint.own_before.tolist(), joint.before.following.tolist(), strict=True))
+    numbers: list[int] = seen.tolist()
+    alike: dict[int, list[int]] = {}
+    twins: dict[tuple[int, int], int] = {}
+
+    def know(r: int) -> None:
+        others = alike.setdefault(numbers[r], [])
+        if len(others) < _GUESSES:
+            others.append(r)
+        twins.setdefault((numbers[r], follows[r]), r)
+
+    for r in range(len(joint.initial)):
+        if r not in joint.guesses:
+            know(r)
     for r, guesses in joint.guesses.items():
-        others = alike.setdefault(whole[r], [])
-        guesses += sorted(others, key=lambda other: (follows[other] != follows[r], other))[:_GUESSES]
-        if len(set(whole[r])) == 1 and whole[r][0] in (0, 255):
-            guesses.insert(bool(guesses) and follows[guesses[0]] == follows[r], -2 if joint.initial[r] else -1)
-        others.append(r)
+        twin = twins.get((numbers[r], follows[r]))
+        guesses += [] if twin is None else [twin]
+        guesses += [-2 if first[r] else -1] if still[r] else []
+        guesses += [other for other in alike.get(numbers[r], ()) if other != twin]
+        know(r)
         joint.stands[r] = guesses.pop(0) if guesses else r
 
 

@@ -34,9 +34,10 @@ _LEAST = 5
 _STEPS, _STEPS_OF_WINDOW = 200_000, 3_000
 #: Steps at a time; how many gates more than the best are allowed; one step in how many may add a gate.
 _STRIDE, _ASTRAY, _RISE = 2_000, 6, 3
-#: Rounds in turn: inputs and gates of a window. The search ends when as many rounds as there are have changed nothing.
+#: Rounds in turn: inputs and gates of a window. The search ends when each in turn has changed nothing, or after so many
+#: rounds: fewer than the most where rounds times gates would be more than that.
 _ROUNDS = ((10, 48), (8, 20), (10, 32))
-_MOST_ROUNDS = 9
+_MOST_ROUNDS, _ROUNDS_OF = 9, 40_000
 
 
 @dataclass
@@ -77,7 +78,7 @@ class Strong(LogicPass):
                 drawn = _circuit_of(circuit, _of_tables(_two_of(circuit)))
                 circuit = min(circuit, drawn, key=lambda one: one.gate_count)
             idle = 0
-            for at in range(_MOST_ROUNDS):
+            for at in range(max(1, min(_MOST_ROUNDS, _ROUNDS_OF // circuit.gate_count))):
                 smaller = self._windows(circuit, at)
                 idle = idle + 1 if smaller.gate_count >= circuit.gate_count else 0
                 circuit = circuit if idle else smaller
