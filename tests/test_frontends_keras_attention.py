@@ -12,7 +12,6 @@ from keras_models import FORMATS, FloatArray, assert_both_formats_agree, assert_
 
 from graphsim.errors import UnsupportedLayerError
 from graphsim.frontends.keras import lower
-from graphsim.simulate.reference import ReferenceEngine
 from graphsim.zoo.quiet import import_tensorflow
 
 slow = pytest.mark.slow
@@ -140,11 +139,7 @@ def test_multi_head_attention_over_several_axes(keras: Any, tmp_path: Path) -> N
     ]
     model = stirred(keras.Model([q, v], outputs))
     inputs = samples(2, 3, 4, seed=1), samples(2, 3, 5, seed=2)
-    graph = lower(saved(model, tmp_path, ".keras"))
-    run = ReferenceEngine(graph).run(inputs)
-    for number, expected in enumerate(model(list(inputs))):
-        found = run.values[graph.groups[graph.sinks[number]].name].reshape(expected.shape)
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    assert_within_bounds(saved(model, tmp_path, ".keras"), *inputs)
 
 
 @slow

@@ -131,6 +131,11 @@ def test_repeating_and_transposing(keras: Any, tmp_path: Path, suffix: str) -> N
     agree(keras, tmp_path, (3, 2), [layers.UpSampling1D(3), layers.Permute((2, 1))], suffix)
     chains = [layers.UpSampling2D(), layers.UpSampling2D((3, 1)), layers.Permute((3, 1, 2)), layers.Permute((1, 3, 2))]
     agree(keras, tmp_path, (2, 3, 4), chains, suffix)
+    sizes = (2, (4, 3), (1, 5), (8, 1), (1, 1))
+    lines = [layers.UpSampling2D(size, interpolation="bilinear") for size in sizes]
+    lines.append(layers.UpSampling2D(2, interpolation="bilinear", data_format="channels_first"))
+    agree(keras, tmp_path, (4, 3, 2), lines, suffix)
+    agree(keras, tmp_path, (1, 2, 1), lines[:2], suffix)
     agree(keras, tmp_path, (2, 3, 1, 2), [layers.UpSampling3D((1, 2, 3)), layers.Permute((4, 2, 1, 3))], suffix)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
+from graphsim.frontends.blocks.resize import enlarged
 from graphsim.frontends.blocks.shape import moved, repeated, transposed, widened
 from graphsim.frontends.blocks.spatial import along
 from graphsim.frontends.builder import Builder, RefusedError, Tensor
@@ -33,13 +34,15 @@ def _widening(rank: int, key: str, default: int, sign: int) -> Rule:
 
 
 def _up_sampling(rank: int) -> Rule:
-    """Every element several times along every spatial axis."""
+    """Every element several times along every spatial axis, or straight lines between them."""
 
     def rule(fields: Fields, semantics: Semantics) -> Lowering:
         first = channels_first(fields)
-        how = fields.text("interpolation", default="nearest")
+        how = fields.text("interpolation", default="nearest").lower()
+        if how == "bilinear" and rank == 2:
+            return _bilinear(per_axis(fields, rank, "size", "length", default=2), first, semantics)
         if how != "nearest":
-            raise RefusedError(f"interpolation {shown(how)} is not lowered, only 'nearest'")
+            raise RefusedError(f"interpolation {shown(how)} is not lowered, only 'nearest' and 'bilinear'")
         rules = [partial(repeated, times=n) for n in per_axis(fields, rank, "size", "length", default=2)]
 
         def build(to: Builder, x: Tensor) -> Tensor:
@@ -48,6 +51,26 @@ def _up_sampling(rank: int) -> Rule:
         return build
 
     return rule
+
+
+def _bilinear(times: Sequence[int], first: bool, semantics: Semantics) -> Lowering:
+    """Along the width, then along the height, as TensorFlow does."""
+    version = [int(part) for part in semantics.version.split(".")[:2] if part.isdecimal()]
+    if semantics.major < 3 and version < [2, 4]:
+        raise RefusedError(f"what 'bilinear' means to Keras {semantics.version or 2} depends on its TensorFlow")
+
+    def build(to: Builder, x: Tensor) -> Tensor:
+        if len(x.shape) != 3:
+            raise RefusedError(f"its input has shape {x.shape}; it takes 2 spatial axes and channels")
+        rows = 1 if first else 0
+        if max(times) == 1:
+            return moved(to, x, [Axis(n, n) for n in x.shape])
+        if times[0] == 1:
+            return enlarged(to, x, rows + 1, times[1], suffix="across", observes="output")
+        wide = enlarged(to, x, rows + 1, times[1], suffix="across") if times[1] > 1 else x
+        return enlarged(to, wide, rows, times[0], suffix="down", observes="output")
+
+    return build
 
 
 @lowers("Permute")

@@ -1,0 +1,61 @@
+"""Enlarging an axis by a whole factor with straight lines between its elements.
+
+As ``tf.image.resize(method="bilinear")`` computes it, which ``keras.ops.image.resize`` calls: element o of the output
+lies at (o + 1/2) / factor - 1/2 of the input, between ``left`` and ``right``, and is left + (right - left) share; what
+lies beyond an end is the end. Source: ``tensorflow/core/kernels/image/resize_bilinear_op.cc``, the half-pixel scaler,
+in float32.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from graphsim.frontends.blocks.shape import joined, taken
+from graphsim.frontends.builder import Builder, FloatArray, RefusedError, Tensor
+from graphsim.graph import Axis
+from graphsim.graph.graph import Observed
+
+
+def enlarged(to: Builder, x: Tensor, axis: int, times: int, *, suffix: str, observes: Observed = "") -> Tensor:
+    """``x`` with ``times`` as many elements along an axis, in one group for the differences and one for the results.
+
+    Raises:
+        RefusedError: rounding puts an element between others than the formula does.
+    """
+    size = x.shape[axis]
+    share = _shares(size, times)
+    parts = [
+        [range(n) if i != axis else part for i, n in enumerate(x.shape)]
+        for part in (range(1), range(size), range(size - 1, size))
+    ]
+    with to.within(shows=False):
+        wide = joined(to, [taken(to, x, part) for part in parts], axis, suffix=f"{suffix}.ends")
+    shape = [n * times if i == axis else n for i, n in enumerate(x.shape)]
+
+    def side(shift: int) -> list[Axis]:
+        """Of element o number (o + shift) // times of ``wide``."""
+        axes = [Axis(n, n) for n in wide.shape]
+        axes[axis] = Axis(size + 2, size * times, times, base=times, pad=times - 1 - shift)
+        return axes
+
+    left, right = side(times - times // 2), side(2 * times - times // 2)
+    difference = to.group("subtract", shape, suffix=f"{suffix}.difference")
+    to.window(wide, difference, right)
+    to.window(wide, difference, left, 1)
+    y = to.group("linear", shape, suffix=suffix if not observes else "", observes=observes)
+    to.window(wide, y, left)
+    over = [n if i == axis else 1 for i, n in enumerate(shape)]
+    to.one_to_one(difference, y, 1, weight=to.spread(f"{suffix}.share", lambda _: share, over, shape))
+    return y
+
+
+def _shares(size: int, times: int) -> FloatArray:
+    """How far each element lies from its left neighbour, float32 (size * times,)."""
+    o = np.arange(size * times, dtype=np.float32)
+    at = (o + np.float32(0.5)) * np.float32(size / (size * times)) - np.float32(0.5)
+    below = np.floor(at)
+    exact = (2 * np.arange(size * times) + 1 - times) // (2 * times)
+    if (below != exact).any():
+        raise RefusedError(f"{times} times {size} elements lie where rounding decides between which others")
+    share: FloatArray = (at - below).astype(np.float32)
+    return share
