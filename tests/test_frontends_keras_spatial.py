@@ -125,6 +125,14 @@ def test_transposed_convolutions(keras: Any, tmp_path: Path, suffix: str) -> Non
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
+def test_spectral_normalisation_is_in_the_kernel(keras: Any, tmp_path: Path, suffix: str) -> None:
+    layers = keras.layers
+    inner = [layers.Dense(3, "tanh"), layers.Conv1D(2, 3, padding="same"), layers.Conv1DTranspose(2, 2, strides=2)]
+    chains = [layers.SpectralNormalization(layer, power_iterations=2) for layer in inner]
+    agree(keras, tmp_path, (4, 3), [*chains, [chains[0], layers.Dense(2)]], suffix)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
 def test_repeating_and_transposing(keras: Any, tmp_path: Path, suffix: str) -> None:
     layers = keras.layers
     agree(keras, tmp_path, (4,), [layers.RepeatVector(3)], suffix)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from graphsim.errors import ModelError
 from graphsim.frontends.builder import FloatArray, Weight
@@ -241,7 +241,11 @@ def _locate_v3(model: Model, declared: Declared, h5: Hdf5, base: str) -> dict[We
         else:
             found = {}
             for part in dict.fromkeys(weight.part for weight in own):
-                paths |= _locate_part(layer, [w for w in own if w.part == part], h5, _attribute(h5, path, part))
+                here = [w for w in own if w.part == part]
+                if layer.class_name == "SpectralNormalization" and not part:  # lists the kernel in it as its own too
+                    kernel = next(w for w in own if w.part and w.name in ("kernel", "embeddings"))
+                    here.insert(0, replace(kernel, part=""))
+                paths |= _locate_part(layer, here, h5, _attribute(h5, path, part))
         if folder != "layers" and (own or found):
             _unique(snake_case(class_name), used)
     return paths

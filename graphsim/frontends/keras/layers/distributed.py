@@ -1,4 +1,4 @@
-"""TimeDistributed: a layer, or a model, for every index of the first axis.
+"""TimeDistributed: a layer, or a model, for every index of the first axis; and SpectralNormalization, once.
 
 A layer that works along the last axis alone takes all steps at once, unless they come one after the other anyhow; other
 layers become actors that fire once for each step. Models in it are lowered by :mod:`graphsim.frontends.keras.lower`.
@@ -6,6 +6,7 @@ layers become actors that fire once for each step. Models in it are lowered by :
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -58,3 +59,23 @@ def only_tensor(given: Given) -> Tensor:
     if not isinstance(x, Tensor) or extra:
         raise RefusedError(f"it is called with {', '.join(extra) or shown(x)}, which is not lowered")
     return replace(x, mask=given.kwargs["mask"]) if "mask" in given.kwargs else x
+
+
+@calls("SpectralNormalization")
+def spectral_normalization(fields: Fields, semantics: Semantics) -> Calling:
+    """The layer in it: what training divides its kernel by is in the kernel that the file holds."""
+    described = fields.child("layer")
+    class_name = described.text("class_name")
+    inner = calling(class_name, described.child("config"), semantics)
+
+    def build(to: Builder, given: Given) -> Tensor | Sequence[Tensor]:
+        x = replace(only_tensor(given), mask=None)
+        with to.within(holder="layer"):
+            y = inner(to, Given((x,), {}))
+        kernel = next((w for w in to.weights.get(to.layer, ()) if w.name in ("kernel", "embeddings")), None)
+        if kernel is None:
+            raise RefusedError(f"its {class_name} layer has no kernel to be normalised")
+        to.weight("vector_u", [1, kernel.shape[-1]], trainable=False)
+        return y
+
+    return build

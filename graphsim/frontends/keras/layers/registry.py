@@ -167,7 +167,7 @@ _KNOWN_TEXT = """
 AugMix AutoContrast CategoryEncoding CenterCrop ConvLSTM1D ConvLSTM2D ConvLSTM3D CutMix Discretization FlaxLayer
 GRUCell HashedCrossing Hashing Highway IntegerLookup JaxLayer LSTMCell MaxoutDense MelSpectrogram RandomBrightness
 RandomContrast RandomCrop RandomFlip RandomHeight RandomRotation RandomTranslation RandomWidth RandomZoom Resizing
-SimpleRNNCell SpectralNormalization StackedRNNCells StringLookup TextVectorization TFSMLayer TorchModuleWrapper
+SimpleRNNCell StackedRNNCells StringLookup TextVectorization TFSMLayer TorchModuleWrapper
 """
 #: Layers of Keras that have no rule yet, so that a refusal can tell them from classes that Keras does not have.
 KNOWN = frozenset(_KNOWN_TEXT.split())
