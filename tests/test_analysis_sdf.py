@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from fractions import Fraction
 
-import networkx as nx
 import numpy as np
 import pytest
 from dataflow import consistent
@@ -16,7 +14,6 @@ from nets import lenet5
 
 from graphsim.analysis.sdf.buffers import smallest_capacity, tradeoff
 from graphsim.analysis.sdf.convert import homogeneous, of_graph
-from graphsim.analysis.sdf.cycles import CycleWithoutTokens, maximum_cycle_ratio
 from graphsim.analysis.sdf.rates import check_alive, repetition_vector
 from graphsim.analysis.sdf.schedules import latency, schedule
 from graphsim.analysis.sdf.selftimed import SelfTimed, period_by_states
@@ -24,52 +21,6 @@ from graphsim.analysis.sdf.throughput import throughput
 from graphsim.errors import DeadlockError, GraphError, InconsistentError
 from graphsim.graph.sdf import Flow, TimedGraph, timed_graph
 from graphsim.machine import load_machine
-
-
-def ratio_by_all_cycles(edges: list[tuple[int, int, int, int]]) -> Fraction | None:
-    """The greatest ratio of all simple cycles, by networkx."""
-    between: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for a, b, weight, tokens in edges:
-        between.setdefault((a, b), []).append((weight, tokens))
-    best = None
-    for cycle in nx.simple_cycles(nx.DiGraph(list(between))):
-        steps = [between[cycle[i], cycle[(i + 1) % len(cycle)]] for i in range(len(cycle))]
-        for chosen in itertools.product(*steps):
-            ratio = Fraction(sum(w for w, _ in chosen), sum(t for _, t in chosen))
-            best = ratio if best is None or ratio > best else best
-    return best
-
-
-@st.composite
-def weighted(draw: st.DrawFn) -> tuple[int, list[tuple[int, int, int, int]]]:
-    count = draw(st.integers(1, 6))
-    edges = []
-    for _ in range(draw(st.integers(0, 14))):
-        a, b = draw(st.integers(0, count - 1)), draw(st.integers(0, count - 1))
-        edges.append((a, b, draw(st.integers(0, 9)), draw(st.integers(0 if a < b else 1, 3))))
-    return count, edges
-
-
-@given(weighted())
-@settings(max_examples=300)
-def test_the_maximum_cycle_ratio_is_that_of_all_cycles(case: tuple[int, list[tuple[int, int, int, int]]]) -> None:
-    count, edges = case
-    arrays = (np.array([e[i] for e in edges], np.int64) for i in range(4))
-    found = maximum_cycle_ratio(count, *arrays)
-    expected = ratio_by_all_cycles(edges)
-    assert (found.ratio if found else None) == expected
-    if found:
-        chosen = [edges[e] for e in found.edges]
-        assert [e[0] for e in chosen] == list(found.nodes)
-        assert [e[1] for e in chosen] == [*found.nodes[1:], found.nodes[0]]
-        assert Fraction(sum(e[2] for e in chosen), sum(e[3] for e in chosen)) == expected
-
-
-def test_a_cycle_without_tokens_is_named() -> None:
-    src, dst = np.array([0, 1, 2, 0]), np.array([1, 2, 1, 0])
-    with pytest.raises(CycleWithoutTokens) as caught:
-        maximum_cycle_ratio(3, src, dst, np.ones(4, np.int64), np.array([0, 0, 0, 1]))
-    assert sorted(caught.value.cycle.edges) == [1, 2]
 
 
 @given(consistent())

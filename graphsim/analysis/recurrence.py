@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.analysis.costs import Costs
-from graphsim.analysis.cycles import Cycle, Dependences, slowest_cycle
+from graphsim.analysis.cycles import Cycle, slowest_cycle
 from graphsim.graph import Channel, Dense, Graph, OneToOne
 from graphsim.passes import unroll
 
@@ -70,8 +70,7 @@ def slowest_state(costs: Costs) -> Cycle | None:
             dst.append(np.arange(graph.first[after], graph.first[after + 1]))
             tokens.append(np.full(group.size, int(after == chain[0]), np.int64))
     first = np.concatenate(src)
-    waits = Dependences(graph.actor_count, first, np.concatenate(dst), ticks[first], np.concatenate(tokens))
-    return slowest_cycle(waits)
+    return slowest_cycle(graph.actor_count, first, np.concatenate(dst), ticks[first], np.concatenate(tokens))
 
 
 def on_cycles(graph: Graph) -> list[int]:

@@ -18,7 +18,7 @@ from functools import cached_property
 
 import numpy as np
 
-from graphsim.analysis.cycles import Cycle, Dependences, slowest_cycle
+from graphsim.analysis.cycles import Cycle, slowest_cycle
 from graphsim.analysis.tokens import Readers
 from graphsim.graph import Graph
 from graphsim.machine import Machine
@@ -140,7 +140,7 @@ class Modulo(Placed):
     @cached_property
     def cycle(self) -> Cycle | None:
         """The slowest circle of steps, transport included, its nodes numbers of steps; None without any."""
-        return slowest_cycle(Dependences(len(self._length), self._src, self._dst, self._lag, self._tokens))
+        return slowest_cycle(len(self._length), self._src, self._dst, self._lag, self._tokens)
 
     def actors_of(self, cycle: Cycle) -> list[int]:
         """Ids of the actors that fire in a circle, in order."""

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.analysis.costs import PINNED_OPS, Costs
-from graphsim.analysis.cycles import Dependences
+from graphsim.analysis.cycles import on_cycles
 from graphsim.schedule.place import Placement, nodes_by_distance
 
 IntArray = npt.NDArray[np.int64]
@@ -104,7 +104,7 @@ class Soonest:
         copies = root != np.arange(actors)
         # Of equals those without work come first, which others may wait for, then those of loops.
         rank = np.where(length == 0, 0, 2)
-        on = dst[Dependences(actors, src, dst, length[src], tokens).inner()]
+        on = dst[on_cycles(actors, src, dst)]
         rank[on] = np.minimum(rank[on], 1)
         order = np.lexsort((np.arange(actors), rank, late)).astype(np.int64)
         order = order[~(pinned | copies)[by_wave[order]]]

@@ -18,7 +18,7 @@ from math import gcd
 
 import numpy as np
 
-from graphsim.analysis.sdf.cycles import Cycle, CycleWithoutTokens, maximum_cycle_ratio
+from graphsim.analysis.cycles import CycleWithoutTokens, slowest_cycle
 from graphsim.analysis.sdf.expansion import Expansion, expand, expand_channel
 from graphsim.analysis.sdf.rates import repetition_vector
 from graphsim.errors import GraphError
@@ -133,7 +133,9 @@ class _Search:
 
     def unbounded(self) -> Fraction:
         """The period without any bounds on channels."""
-        return self._solve([self.base.src], [self.base.dst], [self.base.tokens])[0].ratio
+        base = self.base
+        found = slowest_cycle(int(base.first[-1]), base.src, base.dst, base.ticks[base.src], base.tokens)
+        return found.ratio if found is not None else Fraction(0)
 
     def bounded(self, capacity: dict[int, int]) -> _Found:
         """The period with these capacities by channel."""
@@ -145,20 +147,20 @@ class _Search:
             dst.append(b)
             tokens.append(t)
             channel.append(np.full(len(a), c))
-        of = np.concatenate(channel)
+        of, first = np.concatenate(channel), np.concatenate(src)
+        period: Fraction | None = None
         try:
-            cycle, period = self._solve(src, dst, tokens)[0], True
+            cycle = slowest_cycle(
+                int(self.base.first[-1]), first, np.concatenate(dst), self.base.ticks[first], np.concatenate(tokens)
+            )
+            period = cycle.ratio if cycle is not None else Fraction(0)
         except CycleWithoutTokens as stuck:
-            cycle, period = stuck.cycle, False
-        waiting = sorted({int(c) for c in of[list(cycle.edges)] if c >= 0})
-        if not period and not waiting:
+            cycle = stuck.cycle
+        edges = list(cycle.edges) if cycle is not None else []
+        waiting = tuple(sorted({int(c) for c in of[edges] if c >= 0}))
+        if period is None and not waiting:
             raise GraphError(f"{self.graph.name}: deadlock, whatever the buffers")
-        return _Found(cycle.ratio if period else None, tuple(waiting))
-
-    def _solve(self, src: list[IntArray], dst: list[IntArray], tokens: list[IntArray]) -> tuple[Cycle]:
-        a, b, t = (np.concatenate(parts) for parts in (src, dst, tokens))
-        found = maximum_cycle_ratio(int(self.base.first[-1]), a, b, self.base.ticks[a], t)
-        return (found if found is not None else Cycle(Fraction(0), (), ()),)
+        return _Found(period, waiting)
 
     def _back(self, c: int, size: int) -> tuple[IntArray, IntArray, IntArray]:
         """(src, dst, tokens) of the edges of the space of a channel."""

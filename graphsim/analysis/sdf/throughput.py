@@ -12,7 +12,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from graphsim.analysis.sdf.cycles import maximum_cycle_ratio
+from graphsim.analysis.cycles import slowest_cycle
 from graphsim.analysis.sdf.expansion import expand
 from graphsim.analysis.sdf.rates import check_alive, repetition_vector
 from graphsim.errors import GraphError
@@ -51,9 +51,7 @@ def throughput(graph: TimedGraph) -> Throughput:
     expansion = expand(graph, repetition)
     firings = int(expansion.first[-1])
     try:
-        found = maximum_cycle_ratio(
-            firings, expansion.src, expansion.dst, expansion.ticks[expansion.src], expansion.tokens
-        )
+        found = slowest_cycle(firings, expansion.src, expansion.dst, expansion.ticks[expansion.src], expansion.tokens)
     except GraphError:
         check_alive(graph, repetition)  # names the actors that wait for each other, if that is it
         raise
