@@ -250,3 +250,13 @@ def test_the_group_of_a_single_actor_is_a_firing_chain() -> None:
     run = MachineEngine(graph, schedule).run(np.array([[1, 2, 3], [4, 5, 6]], np.float32))
     assert run.values["acc"].tolist() == [[1, 3, 6], [4, 9, 15]]
     assert run.values["sink"].tolist() == [[6], [15]]
+
+
+def test_what_binds_a_recurrence_is_named_with_its_transport() -> None:
+    graph = rnn(6, 3, 8)
+    schedule = fold(graph, load_machine("torus:4x4"))
+    bound = schedule.placement_bound
+    assert schedule.period == bound.ticks > schedule.bound.ticks
+    assert bound.kind == "recurrence"
+    assert "rnn@1[" in bound.resource
+    assert "firings around a circle and their transport take" in bound.reason

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from graphsim.analysis.bounds import Bound, circle_bound, fewest_ticks, lower_bound, recurrence_bound
+from graphsim.analysis.bounds import Bound, circle_bound, fewest_ticks, lower_bound
 from graphsim.analysis.costs import Costs
 from graphsim.analysis.tokens import Readers, readers, tokens_before
 from graphsim.analysis.waves import waves
@@ -181,7 +181,6 @@ class _Work:
         fired: of the unrolled graph, whose actors are routed, timed and kept.
         owner: the actor of each firing, int64 (firings,).
         chains: numbers of the groups of the firings of one group after the other, for each that fires several times.
-        recurrence: the bound of the slowest cycle, or None.
         wave: of each firing, int64 (firings,).
         looped: whether state goes from sample to sample.
         modular: whether it does, or gates feed gates: steps are timed one by one.
@@ -194,7 +193,6 @@ class _Work:
         self.fired = costs if unrolled.graph is graph else Costs(unrolled.graph, costs.machine)
         self.owner = unrolled.owner
         self.chains = [unrolled.firings(number) for number, group in enumerate(graph.groups) if group.firings > 1]
-        self.recurrence = recurrence_bound(costs)
         self.wave = waves(unrolled.graph)
         self.looped = any(c.initial_tokens for c in unrolled.graph.channels)
         self.modular = self.looped or int(self.wave[-1]) + 1 > len(unrolled.graph.groups)
@@ -330,6 +328,10 @@ class _Candidate:
             placed = timing = self.timing
             find = _recurrent if self.work.chains else _found
             period, times = find(timing, self.bound.ticks)
+            if self.work.chains and period > self.bound.ticks:
+                # A latency of several periods is worth it if they are shorter by more than a little.
+                result = _modular(self.modulo, self.bound.ticks, period - 1 - period // 64)
+                period, times = result or (period, times)
         slots = allot(self.work.fired, placed, times, period)
         check_memory(self.work.fired, slots)
         key = period, times.latency, int(slots.used.sum()), self.nodes
@@ -350,6 +352,8 @@ def _modular(modulo: Modulo, least: int, most: int | None) -> tuple[int, Times] 
 
     Steps get longer until times are found; between that period and the last one without, others are tried.
     """
+    if most is not None and least > most:
+        return None
     low, period, step = least - 1, least, max(1, least // 64)
     for turn in itertools.count():
         if (times := modulo.find(period)) is not None:
@@ -437,15 +441,14 @@ def _routed(work: _Work, node: Placement, ticks: IntArray) -> _Candidate:
         return _circled(best)
     if not work.chains:
         return best
-    if work.recurrence is not None and work.recurrence.ticks > best.bound.ticks:
-        best = replace(best, bound=work.recurrence)
+    best = _circled(best)
     return replace(best, estimate=max(best.bound.ticks, best.timing.stretch_alone()))
 
 
 def _circled(candidate: _Candidate) -> _Candidate:
     """A candidate whose bound counts its slowest circle of firings and parcels too."""
     candidate = replace(candidate, estimate=candidate.bound.ticks)
-    if not candidate.work.looped:
+    if not (candidate.work.looped or candidate.work.chains):
         return candidate
     modulo = candidate.modulo
     cycle = modulo.cycle
