@@ -390,3 +390,14 @@ def test_balancing_makes_neither_more_gates_nor_more_depth(circuit: Circuit) -> 
     two, balanced = Two().rewrite(circuit), Balance().rewrite(circuit)
     assert balanced.gate_count <= two.gate_count
     assert balanced.depth <= two.depth
+
+
+def test_a_big_circuit_of_nothing_becomes_nothing() -> None:
+    """Too many gates to be searched as a whole; every output is always 0, which only its truth table shows."""
+    gates: list[tuple[tuple[int, ...], int]] = [((0, 1), XOR), ((0, 1), 0b0010), ((0, 1), 0b0100), ((3, 4), OR)]
+    gates.append(((2, 5), XOR))
+    last = 6
+    for g in range(500):  # (last and i) is 0, and last stays so
+        gates.append(((g % 2, last), AND))
+        last = 2 + len(gates) - 1
+    assert shown(Strong(effort=0.01).rewrite(made(2, gates, [last]))) == ([((), ZERO)], [2])

@@ -78,13 +78,13 @@ class Strong(LogicPass):
                 drawn = _circuit_of(circuit, _of_tables(_two_of(circuit)))
                 circuit = min(circuit, drawn, key=lambda one: one.gate_count)
             idle = 0
-            for at in range(max(1, min(_MOST_ROUNDS, _ROUNDS_OF // circuit.gate_count))):
+            for at in range(max(1, min(_MOST_ROUNDS, _ROUNDS_OF // max(1, circuit.gate_count)))):
                 smaller = self._windows(circuit, at)
                 idle = idle + 1 if smaller.gate_count >= circuit.gate_count else 0
                 circuit = circuit if idle else smaller
                 if idle == len(_ROUNDS):
                     break
-        return self._whole(circuit) if few and circuit.gate_count <= _GATES else circuit
+        return self._whole(circuit) if few and 0 < circuit.gate_count <= _GATES else circuit
 
     def _whole(self, circuit: Circuit) -> Circuit:
         """Search over all of the circuit, registers being inputs and what they follow outputs."""
