@@ -273,6 +273,19 @@ def test_word_level_cells_take_yosys(monkeypatch: pytest.MonkeyPatch) -> None:
         design(top=module(PORTS, {"u": ("$add", {"A": 2, "B": 3, "Y": 4})}))
 
 
+def test_word_level_cells_that_are_not_used_do_not_matter() -> None:
+    words = {"u": ("$add", {"A": 2, "B": 3, "Y": 4})}
+    marked = {"attributes": {"top": 1}}
+    assert design(other=module(PORTS, words), top=module(PORTS, {"u": GATE}, **marked)).gate_count == 1
+
+
+def test_what_yosys_leaves_at_words_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    coarse = json.dumps({"modules": {"top": module(PORTS, {"u": ("$add", {"A": 2, "B": 3, "Y": 4})})}}).encode()
+    monkeypatch.setattr(rtl, "gates", lambda *_: coarse)
+    with pytest.raises(CircuitError, match=r"cell 'u' of module 'top' is a \$add, .*, nor does Yosys make gates of it"):
+        circuit_of("x.json", coarse)
+
+
 @pytest.mark.slow
 def test_flip_flops_are_what_yosys_makes_of_them(tmp_path: Path) -> None:
     """Yosys's own passes turn them all into plain flip-flops and gates; both circuits do the same in every cycle."""

@@ -155,20 +155,29 @@ def circuit_of(path: str, data: bytes, top: str | None = None, *, sources: bool 
         where = ".".join(str(step) for step in first["loc"][:5])
         raise CircuitError(path, None, f"{where or 'the file'}: {first['msg']}, as Yosys writes it") from None
     name = _top(path, design, top)
-    if coarse := _coarse(design):
+    if coarse := _coarse(design, name):
+        if sources:
+            raise CircuitError(path, None, f"{coarse}, nor does Yosys make gates of it")
         return circuit_of(path, rtl.gates(path, data, "json", name.removeprefix("\\"), coarse), sources=True)
     return _Flattening(path, b"" if sources else data, design, name).circuit()
 
 
-def _coarse(design: Design) -> str:
-    """What in a design is not of one bit, in words; "" if nothing is."""
-    for title, module in design.modules.items():
+def _coarse(design: Design, top: str) -> str:
+    """What in a module and its parts is not of one bit, in words; "" if nothing is."""
+    met, stack = {top}, [top]
+    while stack:
+        title = stack.pop()
+        module = design.modules[title]
         if module.memories or module.processes:
             return f"module {title!r} has memories or processes"
         for name, cell in module.cells.items():
             kind = cell.type
             fine = cells.known(kind) or kind == "$lut" or kind in _SILENT or kind in _STATEMENTS
-            if kind.startswith("$") and kind not in design.modules and not fine:
+            if not fine and kind in design.modules:
+                if kind not in met:
+                    met.add(kind)
+                    stack.append(kind)
+            elif not fine and kind.startswith("$"):
                 return f"cell {name!r} of module {title!r} is a {kind}, which is not a gate"
     return ""
 
