@@ -121,7 +121,8 @@ def print_circuit_run(console: Console, result: CircuitResult) -> None:
     if stimulus.remark:
         console.print(f"[yellow]warning[/]    {escape(stimulus.remark)}", soft_wrap=True)
     _print_values(console, result)
-    console.print(f"engine     {run.engine}, {run.wall_seconds:.3f} s (measured)")
+    note = f", {run.note}" if run.note else ""
+    console.print(f"engine     {run.engine}, {run.wall_seconds:.3f} s (measured){note}")
     if run.timing is not None and run.timing.period is not None:
         console.print(
             f"period     {float(run.timing.period):,.4g} ticks per cycle, latency {run.timing.latency:,} ticks"
@@ -168,6 +169,7 @@ def circuit_run_record(result: CircuitResult) -> dict[str, Any]:
         "stimulus": {"source": result.stimulus.source, "cycles": result.stimulus.cycles},
         "simulation": {
             "engine": result.run.engine,
+            "engine_note": result.run.note,
             "wall_seconds": result.run.wall_seconds,
             "stage_wall_seconds": result.seconds,
             "period_ticks": None if period is None else float(period),

@@ -74,6 +74,7 @@ class Run:
         values: group name to float32 (N, *shape); see the module docstring.
         timing: measured times, or None for engines without a clock.
         wall_seconds: measured wall time of the run itself, without preparation.
+        note: how the engine went about it, for people, where it had a choice; with the time that preparing it took.
     """
 
     engine: str
@@ -81,6 +82,7 @@ class Run:
     values: Mapping[str, FloatArray]
     timing: Timing | None
     wall_seconds: float
+    note: str = ""
 
 
 class Engine(Protocol):

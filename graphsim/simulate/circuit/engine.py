@@ -13,6 +13,7 @@ import graphsim.native  # noqa: F401 - first, as it says what is wrong with Numb
 from graphsim.errors import SimulationError
 from graphsim.graph import Graph
 from graphsim.graph.circuit import Words, is_circuit, of_graph
+from graphsim.simulate.circuit.code import WORDS
 from graphsim.simulate.circuit.packed import PackedCircuit, Way
 from graphsim.simulate.engine import (
     FloatArray,
@@ -82,6 +83,13 @@ class CircuitEngine:
         return self._last.compile_seconds
 
     @property
+    def note(self) -> str:
+        """How the last run was done, for people."""
+        if self.ran != "compiled":
+            return self.ran or ""
+        return f"compiled, {'code from the cache' if self.was_kept else 'code made'} in {self.compile_seconds:.3f} s"
+
+    @property
     def was_kept(self) -> bool:
         """Whether the code of the last run came from the cache on disk."""
         return self._last.was_kept
@@ -117,13 +125,15 @@ class CircuitEngine:
         (flat,) = as_inputs(self.graph, samples)
         kept = kept_groups(self.graph, keep)
         self._check_bits(flat)
-        began = time.perf_counter()
         n, circuit = len(flat), self.circuit
         names = [self.graph.groups[g].name for g in kept]
         values = {
             name: np.empty((n, *value_shape(self.graph, g)), np.float32) for g, name in zip(kept, names, strict=True)
         }
         packed = self._last = self._all if {"gate", "register"} & set(names) else self._shown
+        if n:
+            packed.prepare(n if circuit.register_count else -(-n // (64 * WORDS)))
+        began = time.perf_counter()
         # Where the signals that the groups show are among the packed circuit's.
         ends = np.cumsum([0, circuit.gate_count, circuit.register_count, len(circuit.outputs)])
         places = {"gate": slice(ends[0], ends[1]), "register": slice(ends[1], ends[2])}
@@ -149,7 +159,7 @@ class CircuitEngine:
                 progress(end)
         if "input" in values:
             values["input"][:] = flat
-        return Run(self.name, n, values, None, time.perf_counter() - began)
+        return Run(self.name, n, values, None, time.perf_counter() - began, self.note)
 
     def _check_bits(self, flat: FloatArray) -> None:
         found = flat.view(np.int32)

@@ -126,12 +126,9 @@ class PackedCircuit:
         """Operations of three inputs that the circuit is run as."""
         return len(self._network.tables)
 
-    def prepare(self) -> None:
-        """Do now what the first run would have to do, as far as ``way`` says it."""
-        if self.way == "interpreted" or (self.way == "auto" and not self._is_worth_compiling(1)):
-            self._interpreted  # noqa: B018
-        else:
-            self._compile()
+    def prepare(self, vectors: int = 1) -> None:
+        """Do now what runs of so many vectors (cycles times words over WORDS) would have to do first."""
+        self._chosen(vectors)
 
     def run(self, inputs: Words, outputs: Words | None = None) -> Words:
         """One cycle in every lane.
