@@ -6,6 +6,7 @@ Their vectors were made by aigsim, Icarus Verilog, ABC and Yosys.
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from needed import needed
 
 from graphsim.compare.logic import Evaluation
 from graphsim.frontends.circuits import read
-from graphsim.graph.circuit import Circuit
+from graphsim.graph.circuit import Circuit, to_graph
+from graphsim.simulate.circuit import CircuitEngine, Way
 
 VECTORS = sorted(path.name for path in (SHARED / "circuits" / "vectors").glob("*.json"))
+WAYS: tuple[Way, ...] = ("compiled", "interpreted")
 #: Circuits whose files describe behaviour, which Yosys makes gates of.
 BEHAVIOUR = {"yosys_json/aegir_counter.v"}
 
@@ -36,11 +39,20 @@ def check(circuit: Circuit, vectors: dict[str, Any]) -> None:
     assert sorted(circuit.output_names) == sorted(vectors["outputs"])
     stimulus = words(vectors["stimulus"], count)[:, [vectors["inputs"].index(name) for name in circuit.input_names]]
     assert vectors["kind"] == "seq" or not circuit.register_count
-    found = Evaluation(circuit).outputs(stimulus.reshape(count, circuit.input_count))
-    found = found[:, [circuit.output_names.index(name) for name in vectors["outputs"]]]
-    expected = words(vectors["response"], count).reshape(found.shape)
-    unknown = words(vectors.get("unknown_mask", ["0"] * len(vectors["outputs"])), count).reshape(found.shape)
-    assert np.array_equal(found | unknown, expected | unknown)
+    stimulus = stimulus.reshape(count, circuit.input_count)
+    order = [circuit.output_names.index(name) for name in vectors["outputs"]]
+    expected = words(vectors["response"], count).reshape(count, len(order))
+    unknown = words(vectors.get("unknown_mask", ["0"] * len(order)), count).reshape(expected.shape)
+    for outputs in (Evaluation(circuit).outputs, *(partial(simulated, circuit, way) for way in WAYS)):
+        assert np.array_equal(outputs(stimulus)[:, order] | unknown, expected | unknown)
+
+
+def simulated(circuit: Circuit, way: Way, stimulus: Any) -> Any:
+    """Outputs by the circuit engine, bool (patterns, outputs)."""
+    if not len(circuit.outputs):
+        return np.zeros((len(stimulus), 0), np.bool_)
+    samples = stimulus.astype(np.float32) if circuit.input_count else np.zeros((len(stimulus), 1), np.float32)
+    return CircuitEngine(to_graph(circuit), way=way).run(samples, keep="outputs").values["output"] != 0
 
 
 @pytest.mark.parametrize("name", VECTORS or ["none"])
