@@ -91,6 +91,7 @@ def shapes(ops: Any, x: Any, y: Any) -> list[Any]:
         ops.stack([x, y], axis=-1), *ops.split(x, 2, axis=1), *ops.split(x, [1, 2], axis=-1), x[:, 1:3], x[:, 0],
         x[:, -1], x[:, ::2], x[:, ::-1], x[..., 1], x[:, None] + 0, x[:, 1, None, ::2], x[:, 1:, ..., -1:],
         ops.take(x, [2, 0, 0], axis=1), ops.take(x, 1, axis=-1), ops.flip(x, axis=1), ops.flip(x, axis=(1, 2)),
+        ops.roll(x, 1, axis=1), ops.roll(x, -2, axis=-1), ops.roll(x, 9, axis=1), ops.roll(x, 4, axis=1),
         ops.repeat(x, 3, axis=1), ops.copy(x) + 1, ops.convert_to_tensor(x) + 1,
     ]  # fmt: skip
 

@@ -719,6 +719,20 @@ def flip(to: Builder, of: Bound) -> Made:
     return moved(to, x, [Axis(n, n, stride=-1, pad=1 - n) if i in gone else Axis(n, n) for i, n in enumerate(x.shape)])
 
 
+@operation("Roll", takes="x shift axis")
+def roll(to: Builder, of: Bound) -> Made:
+    """The last elements of an axis, then the others."""
+    x, at = of.tensor(), of.axis(len(of.tensor().shape))
+    size = x.shape[at]
+    moves = of.integer("shift") % size
+    if not moves:
+        return moved(to, x, [Axis(n, n) for n in x.shape])
+    y = to.group("sum", x.shape, observes="output")
+    for port, pad in enumerate((moves, moves - size)):
+        to.window(x, y, [Axis(n, n, pad=pad) if i == at else Axis(n, n) for i, n in enumerate(x.shape)], port)
+    return y
+
+
 @operation("Repeat", takes="x repeats axis")
 def repeat(to: Builder, of: Bound) -> Made:
     """Every element several times."""
