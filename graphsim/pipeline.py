@@ -389,9 +389,11 @@ def run(
 
 
 def _calculations(dataset: Dataset, exhaustive: bool) -> CalculationDataset | None:
-    from graphsim.datasets.arithmetic import CalculationDataset
+    from graphsim.datasets.arithmetic import CalculationDataset, check_every
 
     if isinstance(dataset, CalculationDataset):
+        if exhaustive:
+            check_every(dataset.calculations.bits, dataset.valid_ops)
         return dataset
     if exhaustive:
         raise UsageError(f"--exhaustive goes through all calculations of --dataset alu; {dataset.name} has none")

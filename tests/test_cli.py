@@ -183,6 +183,7 @@ def test_a_schedule_of_another_graph_is_unusable(here: Path, capsys: pytest.Capt
         (["train", "alu", "--export-weights", "w.h5"], "to end in .weights.h5"),
         (["run", "--bits", "8"], "--bits: only for --dataset alu, not for digits"),
         (["run", "--exhaustive"], "digits has none"),
+        (["run", "--dataset", "alu", "--bits", "15", "--exhaustive"], "are too many to go through"),
         (["run", "--dataset", "alu", "--bits", "9"], "the shipped nets calculate with 8"),
         (["run", ALU8, "--dataset", "alu", "--bits", "15"], "choose other --bits"),
         (["run", DIGITS, "--dataset", "alu", "--bits", "25"], "an output of 10 bits"),

@@ -212,15 +212,20 @@ def domain_size(bits: int, valid_ops: Sequence[str] | None = None) -> int:
     return sum(sizes.get(OPERATIONS[code], n * n) for code in operation_codes(valid_ops))
 
 
+def check_every(bits: int, valid_ops: Sequence[str] | None = None) -> None:
+    """Raise UsageError where there are too many calculations to go through all of them."""
+    size = domain_size(bits, valid_ops)
+    if size > 1 << 26:
+        raise UsageError(f"{size:,} calculations of {bits} bits are too many to go through; take random ones")
+
+
 def every(bits: int, valid_ops: Sequence[str] | None = None) -> Calculations:
     """All valid calculations, ordered by operation, then ``a``, then ``b``.
 
     Raises:
         UsageError: more than 2^26 of them; ask for fewer bits or operations.
     """
-    size = domain_size(bits, valid_ops)
-    if size > 1 << 26:
-        raise UsageError(f"{size:,} calculations of {bits} bits are too many to go through; take random ones")
+    check_every(bits, valid_ops)
     return Calculations(
         bits, *(np.concatenate(part) for part in zip(*_domains(bits, operation_codes(valid_ops)), strict=True))
     )
