@@ -19,10 +19,11 @@ from strategies import graphs, recurrent, samples
 from graphsim.errors import GraphError
 from graphsim.graph import Graph, OneToOne
 from graphsim.graph.channels import per_actor
+from graphsim.graph.firing import fire, prepare
 from graphsim.graph.text import dump
 from graphsim.graph.verify import verify
 from graphsim.passes import Unroll, unroll
-from graphsim.simulate.reference import ReferenceEngine, fire, prepare
+from graphsim.simulate.reference import ReferenceEngine
 
 often = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

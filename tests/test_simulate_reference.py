@@ -14,8 +14,9 @@ from hypothesis.extra import numpy as hnp
 
 from graphsim.errors import GraphError
 from graphsim.graph import Csr, Dense, Graph, Group, OneToOne, Ref, Table
+from graphsim.graph.firing import fold
 from graphsim.graph.ops import OPS, argmax, sparsemax
-from graphsim.simulate.reference import ReferenceEngine, fold
+from graphsim.simulate.reference import ReferenceEngine
 
 floats = hnp.arrays(np.float32, st.integers(1, 200), elements=st.floats(width=32) | st.sampled_from(EDGES.tolist()))
 

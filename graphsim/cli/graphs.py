@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -63,6 +64,16 @@ def lower(
     unroll: Annotated[
         bool, typer.Option("--unroll", help="Give every step of a recurrent layer actors of its own.")
     ] = False,
+    to_logic: Annotated[
+        bool,
+        typer.Option(
+            "--to-logic", help="Make gates of a network of bits: quantised neurons, each of at most 12 bits, proved."
+        ),
+    ] = False,
+    levels: Annotated[
+        str | None,
+        typer.Option("--levels", metavar="A,B", help="With --to-logic: what inputs of 0 and 1 stand for. (0,1)"),
+    ] = None,
     passes: Annotated[
         str | None,
         typer.Option("--passes", metavar="LIST", help="Simplify a circuit: default, or names of passes with commas."),
@@ -95,6 +106,8 @@ def lower(
     check_outputs(json, target)
     if target.resolve() == model.resolve():
         raise UsageError(f"{target}: would overwrite the model itself; choose another name with -o")
+    if levels is not None and not to_logic:
+        raise UsageError("--levels: only with --to-logic, of whose inputs it says the values")
     if check and passes is None:
         raise UsageError("--check: only with --passes, whose circuit it compares with the one before")
     limit = None if max_memory is None else bytes_of("--max-memory", max_memory)
@@ -113,6 +126,12 @@ def lower(
         from graphsim.passes.unroll import Unroll
 
         graph = Unroll()(graph)
+    if to_logic:
+        from graphsim.passes.to_logic import PROVED, ToLogic
+
+        graph = ToLogic(_pair(levels))(graph)
+        console.print(f"[bold]to logic[/]: proved equal: {graph.notes[PROVED]}")
+        record["to_logic"] = {"proved": graph.notes[PROVED]}
     if passes is not None:
         graph = _simplified(console, graph, passes, check, record)
         if record.get("check", {}).get("verdict") not in (None, "equal"):
@@ -122,6 +141,19 @@ def lower(
     print_graph(console, graph)
     say_place(console, "wrote", target, f" ({target.stat().st_size:,} bytes)")
     write_json(json, record | {"graph": graph_record(graph), "output": str(target)})
+
+
+def _pair(levels: str | None) -> tuple[float, float]:
+    """Two different values: ``-1,1``."""
+    if levels is None:
+        return 0.0, 1.0
+    try:
+        zero, one = (float(part) for part in levels.split(","))
+    except ValueError:
+        raise UsageError(f"--levels {levels[:40]!r}: expected two numbers, such as 0,1 or -1,1") from None
+    if not (math.isfinite(zero) and math.isfinite(one)) or zero == one:
+        raise UsageError(f"--levels {levels[:40]!r}: expected two different finite numbers")
+    return zero, one
 
 
 def _simplified(console: Console, graph: Graph, listed: str, check: bool, record: dict[str, Any]) -> Graph:

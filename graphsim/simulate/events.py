@@ -26,6 +26,7 @@ import simpy
 from graphsim.analysis.tokens import input_actors, token_bits, tokens_before
 from graphsim.errors import ScheduleError, TokenError
 from graphsim.graph import Graph
+from graphsim.graph.firing import Prepared, fire, prepare
 from graphsim.schedule.schedule import Schedule
 from graphsim.schedule.verify import verify_calendars
 from graphsim.simulate.engine import (
@@ -39,7 +40,6 @@ from graphsim.simulate.engine import (
     as_inputs,
     token_shape,
 )
-from graphsim.simulate.reference import Prepared, fire, prepare
 
 Mode = Literal["calendar", "self_timed"]
 Process = Generator[simpy.Event, Any, None]
