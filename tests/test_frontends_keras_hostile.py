@@ -393,6 +393,15 @@ def test_weights_in_a_zip_that_are_no_hdf5(tmp_path: Path) -> None:
 # -- architectures --------------------------------------------------------------------------------------------------
 
 
+def test_an_absurd_enlargement_is_refused_before_it_is_made(tmp_path: Path) -> None:
+    config = sequential(
+        layer("InputLayer", "x", batch_shape=[None, 4, 4, 1]),
+        layer("UpSampling2D", "up", size=[1, 1 << 40], interpolation="bilinear"),
+    )
+    with pytest.raises(ModelError, match="more than 134,217,728 neurons"):
+        lower(write_keras(tmp_path / "m.keras", config, {}))
+
+
 def test_a_cycle_is_named(tmp_path: Path) -> None:
     config = functional(
         [["x", 0, 0]],

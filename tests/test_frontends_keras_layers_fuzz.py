@@ -72,6 +72,7 @@ def _models(keras: Any) -> dict[str, Any]:
             (4, 4, 2),
             layers.Conv2DTranspose(2, 3, strides=2, padding="same"),
             layers.UpSampling2D(2),
+            layers.UpSampling2D((1, 2), interpolation="bilinear"),
             layers.Cropping2D(((1, 1), (2, 0))),
             layers.AveragePooling2D(3, padding="same"),
             layers.Permute((2, 1, 3)),

@@ -10,20 +10,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from graphsim.errors import ModelError
 from graphsim.frontends.blocks.shape import joined, taken
-from graphsim.frontends.builder import Builder, FloatArray, RefusedError, Tensor
+from graphsim.frontends.builder import Builder, FloatArray, Tensor
 from graphsim.graph import Axis
 from graphsim.graph.graph import Observed
 
 
 def enlarged(to: Builder, x: Tensor, axis: int, times: int, *, suffix: str, observes: Observed = "") -> Tensor:
-    """``x`` with ``times`` as many elements along an axis, in one group for the differences and one for the results.
-
-    Raises:
-        RefusedError: rounding puts an element between others than the formula does.
-    """
+    """``x`` with ``times`` as many elements along an axis, in one group for the differences and one for the results."""
     size = x.shape[axis]
-    share = _shares(size, times)
     parts = [
         [range(n) if i != axis else part for i, n in enumerate(x.shape)]
         for part in (range(1), range(size), range(size - 1, size))
@@ -44,18 +40,25 @@ def enlarged(to: Builder, x: Tensor, axis: int, times: int, *, suffix: str, obse
     to.window(wide, difference, left, 1)
     y = to.group("linear", shape, suffix=suffix if not observes else "", observes=observes)
     to.window(wide, y, left)
+    wrong = to.error(f"{times} times {size} elements lie where rounding decides between which others")
     over = [n if i == axis else 1 for i, n in enumerate(shape)]
-    to.one_to_one(difference, y, 1, weight=to.spread(f"{suffix}.share", lambda _: share, over, shape))
+    to.one_to_one(
+        difference, y, 1, weight=to.spread(f"{suffix}.share", lambda _: _shares(size, times, wrong), over, shape)
+    )
     return y
 
 
-def _shares(size: int, times: int) -> FloatArray:
-    """How far each element lies from its left neighbour, float32 (size * times,)."""
+def _shares(size: int, times: int, wrong: ModelError) -> FloatArray:
+    """How far each element lies from its left neighbour, float32 (size * times,).
+
+    Raises:
+        wrong: rounding puts an element between others than the formula does; no size below 512 was found to.
+    """
     o = np.arange(size * times, dtype=np.float32)
     at = (o + np.float32(0.5)) * np.float32(size / (size * times)) - np.float32(0.5)
     below = np.floor(at)
     exact = (2 * np.arange(size * times) + 1 - times) // (2 * times)
     if (below != exact).any():
-        raise RefusedError(f"{times} times {size} elements lie where rounding decides between which others")
+        raise wrong
     share: FloatArray = (at - below).astype(np.float32)
     return share
