@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from graphsim.analysis.bounds import Bound, circle_bound, fewest_ticks, lower_bound
+from graphsim.analysis.bounds import Bound, circle_bound, fewest_ticks, lower_bound, recurrence_bound
 from graphsim.analysis.costs import Costs
 from graphsim.analysis.tokens import Readers, readers, tokens_before
 from graphsim.analysis.waves import waves
@@ -182,6 +182,7 @@ class _Work:
         owner: the actor of each firing, int64 (firings,).
         chains: numbers of the groups of the firings of one group after the other, for each that fires several times.
         wave: of each firing, int64 (firings,).
+        recurrence: the bound of the slowest cycle, or None.
         looped: whether state goes from sample to sample.
         modular: whether it does, or gates feed gates: steps are timed one by one.
         size: how much work a placement is, in firings.
@@ -194,6 +195,7 @@ class _Work:
         self.owner = unrolled.owner
         self.chains = [unrolled.firings(number) for number, group in enumerate(graph.groups) if group.firings > 1]
         self.wave = waves(unrolled.graph)
+        self.recurrence = recurrence_bound(costs)
         self.looped = any(c.initial_tokens for c in unrolled.graph.channels)
         self.modular = self.looped or int(self.wave[-1]) + 1 > len(unrolled.graph.groups)
         self.size = unrolled.graph.actor_count + _PER_GROUP * len(self.chains and unrolled.graph.groups)
@@ -318,6 +320,7 @@ class _Candidate:
             InfeasibleError: a node's memory is too small.
         """
         placed: Placed
+        candidate = self
         if self.work.modular:
             placed = modulo = self.modulo
             result = _modular(modulo, self.estimate, most)
@@ -328,14 +331,15 @@ class _Candidate:
             placed = timing = self.timing
             find = _recurrent if self.work.chains else _found
             period, times = find(timing, self.bound.ticks)
-            if self.work.chains and period > self.bound.ticks:
+            if self.work.chains and self.work.size <= _CIRCLED:
+                candidate = _circled(self)
                 # A latency of several periods is worth it if they are shorter by more than a little.
-                result = _modular(self.modulo, self.bound.ticks, period - 1 - period // 64)
+                result = _modular(self.modulo, candidate.bound.ticks, period - 1 - period // 64)
                 period, times = result or (period, times)
         slots = allot(self.work.fired, placed, times, period)
         check_memory(self.work.fired, slots)
         key = period, times.latency, int(slots.used.sum()), self.nodes
-        return key, _encode(self, strategy, period, times, slots, bound)
+        return key, _encode(candidate, strategy, period, times, slots, bound)
 
 
 def _found(timing: Timing, period: int, effort: int = EFFORT) -> tuple[int, Times]:
@@ -441,7 +445,8 @@ def _routed(work: _Work, node: Placement, ticks: IntArray) -> _Candidate:
         return _circled(best)
     if not work.chains:
         return best
-    best = _circled(best)
+    if work.recurrence is not None and work.recurrence.ticks > best.bound.ticks:
+        best = replace(best, bound=work.recurrence)
     return replace(best, estimate=max(best.bound.ticks, best.timing.stretch_alone()))
 
 
@@ -459,6 +464,8 @@ def _circled(candidate: _Candidate) -> _Candidate:
     return replace(candidate, bound=bound, estimate=bound.ticks)
 
 
+#: Firings of the largest recurrent net whose circles are looked for, and that is timed step by step too.
+_CIRCLED = 8_000
 #: Ticks of a link that are enough if it need not be balanced.
 _UNBALANCED = 1 << 40
 #: Trees times nodes beyond which one style of routing must do: the others look at every node for every tree.
