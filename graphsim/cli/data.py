@@ -57,7 +57,9 @@ def fetch(
 def train(
     recipe: Annotated[
         str,
-        typer.Argument(help="mnist, mnist-cnn, mnist-gates, digits, life, alu8, alu15, or alu with the options below."),
+        typer.Argument(
+            help="mnist, mnist-cnn, mnist-gates, digits, life, checkerboard, alu8, alu15, or alu with options as below."
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -164,6 +166,9 @@ def train(
         console.print(
             f"stopped by --minutes after {done.stopped}; --resume goes on after the last checkpoint", soft_wrap=True
         )
+    if (choices := done.more.get("choices as text")) is not None:
+        last = choices.read_text(encoding="utf-8").strip().rpartition("\n\n")[2]
+        console.print(last, markup=False, soft_wrap=True)
     console.print(
         f"test accuracy {done.scores['test_accuracy']:.2%}; wrote {', '.join(map(str, done.written))}",
         soft_wrap=True,

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from graphsim.datasets.arithmetic import Encoding
-from graphsim.zoo.recipes import AluRecipe, GateImageRecipe, GateRecipe, ImageRecipe, LifeRecipe, Recipe
+from graphsim.zoo.recipes import (
+    AluRecipe,
+    CheckerboardRecipe,
+    GateImageRecipe,
+    GateRecipe,
+    ImageRecipe,
+    LifeRecipe,
+    Recipe,
+)
 
 
 def build(keras: Any, recipe: Recipe) -> Any:
@@ -18,13 +26,15 @@ def build(keras: Any, recipe: Recipe) -> Any:
         return life(keras, recipe, range(recipe.seed, recipe.seed + recipe.nets))
     if isinstance(recipe, GateImageRecipe):
         return _gates(keras, recipe)
+    if isinstance(recipe, CheckerboardRecipe):
+        return _checkerboard(keras, recipe)
     return _alu(keras, recipe)
 
 
 def load(keras: Any, recipe: Recipe, path: Path) -> Any:
     """A saved model of a recipe, with its optimizer."""
     if isinstance(recipe, GateRecipe):
-        import graphsim.zoo.logic.layers  # noqa: F401 - for Keras to know its own layer
+        import graphsim.zoo.logic.cells  # noqa: F401 - for Keras to know the layers of gates
     return keras.models.load_model(path)
 
 
@@ -44,6 +54,14 @@ def _gates(keras: Any, recipe: GateImageRecipe) -> Any:
         name = "gates" if at == 0 else f"gates_{at}"
         net.append(Gates(units, [(recipe.seed, at)], start=recipe.start, name=name))
     return keras.Sequential([*net, GroupSum(CLASSES, recipe.temperature, name="sums")], name=recipe.model)
+
+
+def _checkerboard(keras: Any, recipe: CheckerboardRecipe) -> Any:
+    from graphsim.zoo.logic.cells import CellStep
+
+    shape = (recipe.rows, recipe.columns, recipe.channels)
+    step = CellStep(recipe.kernels, recipe.perceive, recipe.update, recipe.seed, name="step")
+    return keras.Sequential([keras.Input(shape, name="board"), step], name=recipe.model)
 
 
 def life(keras: Any, recipe: LifeRecipe, seeds: Sequence[int]) -> Any:

@@ -172,7 +172,46 @@ class GateImageRecipe:
     seed: int
 
 
-GateRecipe = LifeRecipe | GateImageRecipe
+@dataclass(frozen=True)
+class CheckerboardRecipe:
+    """A cellular automaton of differentiable gates that draws a checkerboard; see
+    :class:`graphsim.zoo.logic.cells.CellStep`.
+
+    Every epoch is one step of AdamW: the board is run for ``steps`` steps as mixtures of gates, from cells whose
+    channels are all 1, and judged after each of the last ``judged`` of them.
+
+    Attributes:
+        name: of the recipe.
+        model: stem of the files that training writes.
+        rows, columns, channels: of the board.
+        kernels: nets that perceive a channel of a neighbourhood.
+        perceive, update: gates of each layer of those, and of the net that decides.
+        epochs: default number of steps.
+        stride: epochs between two checkpoints.
+        clip: no component of a gradient is larger in magnitude.
+        seed: default seed of the wiring.
+    """
+
+    name: str
+    model: str
+    rows: int
+    columns: int
+    channels: int
+    kernels: int
+    perceive: tuple[int, ...]
+    update: tuple[int, ...]
+    steps: int
+    judged: int
+    epochs: int
+    stride: int
+    learning_rate: float
+    betas: tuple[float, float]
+    weight_decay: float
+    clip: float
+    seed: int
+
+
+GateRecipe = LifeRecipe | GateImageRecipe | CheckerboardRecipe
 Recipe = ImageRecipe | AluRecipe | GateRecipe
 
 VARIANTS: dict[str, tuple[int, int]] = {
@@ -289,6 +328,25 @@ RECIPES: dict[str, Recipe] = {
             nets=6,
             epochs=3000,
             stride=100,
+            learning_rate=0.05,
+            betas=(0.9, 0.99),
+            weight_decay=1e-2,
+            clip=100.0,
+            seed=0,
+        ),
+        CheckerboardRecipe(
+            name="checkerboard",
+            model="checkerboard",
+            rows=8,
+            columns=8,
+            channels=8,
+            kernels=8,
+            perceive=(8, 4, 2, 1),
+            update=(128, 128, 64, 32, 16, 8),
+            steps=20,
+            judged=10,
+            epochs=400,
+            stride=20,
             learning_rate=0.05,
             betas=(0.9, 0.99),
             weight_decay=1e-2,

@@ -34,7 +34,15 @@ from graphsim.errors import UsageError
 from graphsim.zoo.card import Card, Words
 from graphsim.zoo.nets import build, load
 from graphsim.zoo.quiet import import_tensorflow
-from graphsim.zoo.recipes import RECIPES, GateImageRecipe, GateRecipe, ImageRecipe, LifeRecipe, Recipe
+from graphsim.zoo.recipes import (
+    RECIPES,
+    CheckerboardRecipe,
+    GateImageRecipe,
+    GateRecipe,
+    ImageRecipe,
+    LifeRecipe,
+    Recipe,
+)
 from graphsim.zoo.watch import Watch
 
 THREADS = 2
@@ -255,6 +263,10 @@ def _course(plan: Recipe, log: Path) -> Course:
         from graphsim.zoo.logic.images import GateImageCourse
 
         return GateImageCourse(plan)
+    if isinstance(plan, CheckerboardRecipe):
+        from graphsim.zoo.logic.automaton import CheckerboardCourse
+
+        return CheckerboardCourse(plan)
     from graphsim.zoo.alu import AluCourse
 
     return AluCourse(plan)
