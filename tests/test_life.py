@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from circuits import life_rule
 from rich.console import Console
 from scipy.ndimage import convolve
 
+from graphsim.cli import main
 from graphsim.cli.life import sized
 from graphsim.cli.play import Player, play
-from graphsim.datasets.patterns import Board, pattern
+from graphsim.datasets.patterns import Board, parsed, pattern
 from graphsim.errors import UsageError
-from graphsim.life import automaton, drawn, soup
+from graphsim.life import automaton, drawn, places, soup
+from graphsim.zoo import models_folder
+
+MODELS = models_folder()
 
 
 def following(board: Board) -> Board:
@@ -119,3 +127,54 @@ def test_playing_stops_at_the_last_generation() -> None:
     shown = at.frame(9, 30).plain.split("\n")
     assert shown[:-1] == drawn(at.automaton.board)
     assert shown[-1] == "generation 7  5 live  1e+03 ge"
+
+
+def test_the_shipped_circuit_plays_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = tmp_path / "after.rle"
+    assert main(["life", "glider", "--size", "9x12", "--steps", "36", "--save", str(saved)]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    start = pattern("glider").placed(9, 12)
+    after = np.roll(start, (9, 9), (0, 1))
+    assert shown[:5] == drawn(after)
+    assert shown[5] == "generation 36: 5 of 108 cells live"
+    assert np.array_equal(parsed(saved.read_text(), "saved"), after)
+
+
+def test_the_benchmark_says_what_it_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["life", "--size", "64x64", "--steps", "50", "--bench", "--json", "-"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    board = soup(64, 64, 0.35, 0)
+    for _ in range(50):
+        board = following(board)
+    assert record["population"] == board.sum()
+    assert (record["rows"], record["columns"], record["generations"]) == (64, 64, 50)
+    assert record["gates"] <= 40
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--bench"], "--bench: say how many generations, with --steps"),
+        ([], "this is no terminal to draw in; say how many generations to play"),
+        (["--size", "3by4", "--steps", "1"], "--size '3by4' is no size of a board"),
+        (["gun", "--steps", "1"], "'gun' is no pattern file, and no pattern that is known: block,"),
+        (["gosper-gun", "--size", "8x8", "--steps", "1"], "gosper-gun: has 9x36 cells (rows x columns)"),
+        (["--steps", "1", "--circuit", str(MODELS / "mnist_gates.aig")], "a circuit that plays Life has nine inputs"),
+        (["--steps", "1", "--circuit", str(MODELS / "life.md")], "life.md: is not a circuit"),
+    ],
+)
+def test_what_cannot_be_played(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["life", *arguments]) == 2
+    found = capsys.readouterr()
+    assert said in found.err
+    assert found.out == ""
+
+
+def test_inputs_are_told_by_their_names() -> None:
+    rule = life_rule()
+    order = [4, 0, 8, 1, 7, 2, 6, 3, 5]
+    names = tuple(rule.input_names[at] for at in order)
+    assert places(replace(rule, input_names=names)) == [places(rule)[at] for at in order]
+    assert places(replace(rule, input_names=tuple("abcdefghi"))) == places(rule)

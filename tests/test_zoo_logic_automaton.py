@@ -13,9 +13,10 @@ from needed import needed
 from graphsim.frontends.circuits import read
 from graphsim.graph.circuit import to_graph
 from graphsim.simulate.circuit.packed import PackedCircuit
+from graphsim.zoo import models_folder
 from graphsim.zoo.logic.automaton import board, cell, checkerboard
 
-EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "checkerboard.blif"
+SHIPPED = models_folder() / "checkerboard.blif"
 
 
 def automaton(seed: int) -> Any:
@@ -67,8 +68,8 @@ def test_serialisation(tmp_path: Path) -> None:
         assert np.array_equal(loaded(state, training=training), model(state, training=training))
 
 
-def test_the_example_draws_the_checkerboard_and_keeps_it() -> None:
-    circuit = read(EXAMPLE)
+def test_the_shipped_circuit_draws_the_checkerboard_and_keeps_it() -> None:
+    circuit = read(SHIPPED)
     assert circuit.input_count == 0
     assert circuit.register_count > 0
     cycles = 60
@@ -80,8 +81,8 @@ def test_the_example_draws_the_checkerboard_and_keeps_it() -> None:
         assert np.array_equal(shown[cycle] > 0, target)
 
 
-def test_the_example_has_initial_tokens() -> None:
-    graph = to_graph(read(EXAMPLE))
+def test_the_shipped_circuit_has_initial_tokens() -> None:
+    graph = to_graph(read(SHIPPED))
     clocked = [channel for channel in graph.channels if graph.groups[channel.src].name == "register"]
     assert clocked
     assert all(channel.initial_tokens == 1 for channel in clocked)
