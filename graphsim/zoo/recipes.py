@@ -360,7 +360,8 @@ RECIPES: dict[str, Recipe] = {
             model="mnist_gates_full",
             widths=(8000,) * 6,
             temperature=10.0,
-            epochs=10,
+            epochs=30,
+            shift=1,
         ),
     )
 }
