@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -228,3 +229,36 @@ def test_numbers_too_large_are_refused() -> None:
         timed_graph("g", {"a": 1, "b": 1}, [Flow("a", "b", [0, 0], 1)])
     with pytest.raises(GraphError, match="2 phases; the actor has 3"):
         timed_graph("g", {"a": [1, 2, 3], "b": 1}, [Flow("a", "b", [1, 0], 1)])
+
+
+@pytest.mark.parametrize("ratio", [(1 << 40, 1), (1 << 40, (1 << 40) - 1)])
+def test_iterations_too_long_to_count_are_refused(ratio: tuple[int, int]) -> None:
+    actors = [f"a{i}" for i in range(3000)]
+    chain = [Flow(a, b, *ratio) for a, b in pairwise(actors)]
+    with pytest.raises(GraphError, match="too many to count"):
+        repetition_vector(timed_graph("g", dict.fromkeys(actors, 1), chain))
+
+
+def test_firings_are_counted_together() -> None:
+    leaves = [f"a{i}" for i in range(8)]  # 2**61 firings each: 2**64 in all, which 64 bits take for 0
+    flows = [Flow("root", "b", 1 << 24, 1), *(Flow("b", leaf, 1 << 37, 1) for leaf in leaves)]
+    with pytest.raises(GraphError, match="too many to count"):
+        repetition_vector(timed_graph("g", dict.fromkeys(["root", "b", *leaves], 1), flows))
+
+
+def test_overlapping_firings_with_too_many_dependences_are_refused() -> None:
+    falling = list(range(20_000, 0, -1))
+    graph = timed_graph("g", {"a": falling, "b": 1}, [Flow("a", "b", [1] * 20_000, [1] * 20_000)], concurrency=0)
+    with pytest.raises(GraphError, match="actor a: 200,010,000 dependences on overlapping firings"):
+        throughput(graph)
+
+
+def test_phases_are_bounded_before_they_are_spread() -> None:
+    flows = [Flow("a", "b", name=f"c{i}") for i in range(2000)]
+    with pytest.raises(GraphError, match="phases of actors and of ends of channels"):
+        timed_graph("g", {"a": [1] * 10_000, "b": 1}, flows)
+
+
+def test_channels_of_one_name_are_numbered() -> None:
+    graph = timed_graph("g", {"a": 1, "b": 1}, [Flow("a", "b"), Flow("a", "b"), Flow("b", "a", name="back")])
+    assert graph.channel_names == ("a->b#0", "a->b#1", "back")

@@ -128,7 +128,7 @@ def file(folder: Path, **changes: str) -> Path:
     [
         ({"rate": "-1"}, "actor 'a': port 'out': rate is '-1'"),
         ({"rate": "0"}, "rates are 0 in all phases"),
-        ({"rate": "99999999*1"}, "more than 1,048,576 phases"),
+        ({"rate": "99999999*1"}, "more than 16,777,216 phases"),
         ({"time": "x"}, "actor 'b': executionTime: time is 'x'"),
         ({"time": "9999999999999"}, "must be from 0 to 2"),
         ({"src": "z"}, "there is no port 'out' of actor 'z'"),
@@ -218,3 +218,13 @@ def test_an_expansion_is_written_and_has_the_same_period(tmp_path: Path) -> None
     found = read(out)
     assert found.actor_names == ("a@0", "b@0", "b@1")
     assert throughput(found).period == 6
+
+
+def test_phases_of_a_file_are_bounded_in_all(tmp_path: Path) -> None:
+    ports = "".join(f'<port name="p{i}" type="in" rate="1000000*1"/>' for i in range(20))
+    path = tmp_path / "many.xml"
+    path.write_text(
+        f'<sdf3><applicationGraph name="g"><csdf><actor name="a">{ports}</actor></csdf></applicationGraph></sdf3>'
+    )
+    with pytest.raises(ModelError, match=r"port 'p16'.* more than 16,777,216 phases in all"):
+        read(path)

@@ -156,7 +156,7 @@ def _howard(src: IntArray, dst: IntArray, ticks: IntArray, tokens: IntArray, a: 
         nodes, src, dst, ticks, tokens, a, b, into, state.first, state.last, state.policy, state.value, state.mark
     )
     if tokens_around == 0:
-        raise GraphError(f"tickss up to {ticks[a:b].max():,} on {len(nodes):,} nodes: too large for 64 bits")
+        raise GraphError(f"ticks up to {ticks[a:b].max():,} on {len(nodes):,} nodes: too large for 64 bits")
     cycle = [at]
     node = int(dst[state.policy[at]])
     while node != at:

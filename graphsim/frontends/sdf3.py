@@ -16,12 +16,10 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from graphsim.errors import GraphError, ModelError
-from graphsim.graph.sdf import Flow, TimedGraph, timed_graph
+from graphsim.graph.sdf import MOST_PHASES, Flow, TimedGraph, timed_graph
 
 #: Bytes of a file, at most.
 MOST_BYTES = 1 << 28
-#: Phases of an actor, at most.
-MOST_PHASES = 1 << 20
 _RUN = re.compile(r"\s*(?:([0-9]{1,15})\s*\*\s*)?([0-9]{1,15})\s*", re.ASCII)
 
 
@@ -51,6 +49,7 @@ def read(path: Path) -> TimedGraph:
 class _Reader:
     def __init__(self, path: str) -> None:
         self.path = path
+        self.phases = 0
 
     def fail(self, message: str) -> ModelError:
         return ModelError(f"{self.path}: {message}")
@@ -148,15 +147,16 @@ class _Reader:
         return int(found[2])
 
     def numbers(self, element: Element, key: str, where: str) -> list[int]:
-        """A number for each phase: ``1,2,2*0`` is 1, 2, 0, 0."""
+        """A number for each phase: ``1,2,2*0`` is 1, 2, 0, 0. The phases of a file are counted."""
         result: list[int] = []
         for part in self.attribute(element, key, where).split(","):
             found = _RUN.fullmatch(part)
             if found is None:
                 raise self.fail(f"{where}: {key} is {part[:40]!r}; expected whole numbers, not negative")
             times = int(found[1]) if found[1] is not None else 1
-            if len(result) + times > MOST_PHASES:
-                raise self.fail(f"{where}: more than {MOST_PHASES:,} phases")
+            self.phases += times
+            if self.phases > MOST_PHASES:
+                raise self.fail(f"{where}: rates and times have more than {MOST_PHASES:,} phases in all")
             result += [int(found[2])] * times
         if not result:
             raise self.fail(f"{where}: {key} has no phases")

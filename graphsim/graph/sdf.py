@@ -6,6 +6,7 @@ Bilsen, Engels, Lauwereins and Peperstraete, "Cyclo-static dataflow", IEEE Trans
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,8 @@ Int32Array = npt.NDArray[np.int32]
 
 #: Times, rates and tokens are at most this, so that sums of many stay below 2**63.
 MOST = 1 << 40
+#: Phases of all actors and of both ends of all channels, at most.
+MOST_PHASES = 1 << 24
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -146,6 +149,9 @@ def timed_graph(
             if end not in number:
                 raise GraphError(f"{name}: channel {flow.src} -> {flow.dst}: there is no actor {end!r}")
             phases[end] = max(phases[end], len(_listed(rate)))
+    many = sum(phases.values()) + sum(phases[flow.src] + phases[flow.dst] for flow in flows)
+    if many > MOST_PHASES:
+        raise GraphError(f"{name}: {many:,} phases of actors and of ends of channels; at most {MOST_PHASES:,} fit")
     times = [_spread(_listed(time), phases[actor], f"{name}: actor {actor}: times") for actor, time in ticks.items()]
     made, taken = [], []
     for flow in flows:
@@ -158,8 +164,8 @@ def timed_graph(
     limits = {a: concurrency if isinstance(concurrency, int) else concurrency.get(a, 1) for a in ticks}
     _spread(list(limits.values()), len(limits), f"{name}: limits of concurrency")
     names = [flow.name or f"{flow.src}->{flow.dst}" for flow in flows]
-    if len(set(names)) != len(names):
-        names = [f"{one}#{at}" if names.count(one) > 1 else one for at, one in enumerate(names)]
+    seen = Counter(names)
+    names = [f"{one}#{at}" if seen[one] > 1 else one for at, one in enumerate(names)]
     return TimedGraph(
         name=name,
         actor_names=tuple(ticks),

@@ -118,12 +118,32 @@ def _lasting(graph: TimedGraph, actor: int, until: IntArray, waiting: IntArray) 
     ticks = np.array(graph.firing_ticks(actor), np.int64)
     if graph.concurrency[actor] == 1 or (ticks == ticks[0]).all():
         return until, waiting
+    back, steps = _longer(ticks.tolist())
+    edges = int((steps[until % len(ticks)] + 1).sum())
+    if edges > MOST_EDGES:
+        raise GraphError(
+            f"{graph.name}: actor {graph.actor_name(actor)}: {edges:,} dependences on overlapping firings; at most "
+            f"{MOST_EDGES:,} are followed; limit its concurrency"
+        )
     firings, waits = [until], [waiting]
-    longest = ticks[until % len(ticks)]
-    for back in range(1, len(ticks)):
-        here = ticks[(until - back) % len(ticks)]
-        longer = here > longest
-        firings.append(until[longer] - back)
-        waits.append(waiting[longer])
-        longest = np.maximum(longest, here)
+    while (more := steps[until % len(ticks)] > 0).any():
+        until, waiting = until[more], waiting[more]
+        until = until - back[until % len(ticks)]
+        firings.append(until)
+        waits.append(waiting)
     return np.concatenate(firings), np.concatenate(waits)
+
+
+def _longer(ticks: list[int]) -> tuple[IntArray, IntArray]:
+    """Of each phase: how far back the last one is that takes longer, and how many such steps lead to a longest one."""
+    back, steps = np.zeros(len(ticks), np.int64), np.zeros(len(ticks), np.int64)
+    first = ticks.index(max(ticks))
+    longer: list[int] = []  # phases before this one, each longer than all behind it
+    for at in range(first, first + len(ticks)):
+        while longer and ticks[longer[-1] % len(ticks)] <= ticks[at % len(ticks)]:
+            longer.pop()
+        if longer:
+            back[at % len(ticks)] = at - longer[-1]
+            steps[at % len(ticks)] = steps[longer[-1] % len(ticks)] + 1
+        longer.append(at)
+    return back, steps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from fractions import Fraction
-from math import gcd, lcm
+from math import lcm
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from graphsim.graph.sdf import IntArray, TimedGraph
 
 #: Firings of an iteration, at most, for what follows them one by one.
 MOST_FIRINGS = 20_000_000
+#: Firings of an iteration, of all actors together, stay below this, so that 64 bits count them.
+_COUNTED = 1 << 62
 
 
 def repetition_vector(graph: TimedGraph) -> IntArray:
@@ -38,7 +40,7 @@ def repetition_vector(graph: TimedGraph) -> IntArray:
         if turns[root] is not None:
             continue
         turns[root] = Fraction(1)
-        part, queue = [root], deque([root])
+        part, queue, scale = [root], deque([root]), 1
         while queue:
             actor = queue.popleft()
             here = turns[actor]
@@ -49,6 +51,9 @@ def repetition_vector(graph: TimedGraph) -> IntArray:
                 )
                 there = here * ratio
                 if turns[other] is None:
+                    scale = lcm(scale, there.denominator)
+                    if max(scale, there.numerator) >= _COUNTED:  # turns of the root, and at the least of the other
+                        raise _uncountable(graph, other)
                     turns[other] = there
                     part.append(other)
                     queue.append(other)
@@ -59,14 +64,20 @@ def repetition_vector(graph: TimedGraph) -> IntArray:
                         f"channels for {turns[other]}"
                     )
         found = [turns[a] for a in part]
-        scale = lcm(*(f.denominator for f in found if f is not None))
         whole = [int(f * scale) for f in found if f is not None]
-        divisor = gcd(*whole)
         for actor, many in zip(part, whole, strict=True):
-            result[actor] = many // divisor * int(graph.phases[actor])
-    if max(result, default=0) >= 1 << 62:
-        raise GraphError(f"{graph.name}: an iteration has {max(result):.3g} firings of one actor: too many to count")
+            # No number divides all of these: for every factor of the scale one of them lacks it, and the root has it.
+            result[actor] = many * int(graph.phases[actor])
+    if sum(result) >= _COUNTED:
+        raise _uncountable(graph, result.index(max(result)))
     return np.array(result, np.int64)
+
+
+def _uncountable(graph: TimedGraph, actor: int) -> GraphError:
+    return GraphError(
+        f"{graph.name}: an iteration has more than 2**62 firings, many of them of {graph.actor_name(actor)}: "
+        "too many to count; are its rates right?"
+    )
 
 
 def check_alive(graph: TimedGraph, repetition: IntArray) -> None:
