@@ -139,3 +139,23 @@ def test_neurons_are_not_written_as_gates(here: Path, capsys: pytest.CaptureFixt
     assert main(["lower", str(model), "-o", "x.blif"]) == 2
     assert "is not a circuit; a graph of neurons is written as .gsim" in capsys.readouterr().err
     assert not (here / "x.blif").exists()
+
+
+@pytest.mark.parametrize(("gate", "status"), [("AND", 0), ("NAND", 1)])
+def test_two_circuits_are_equal_or_not(gate: str, status: int, tmp_path: Path) -> None:
+    (tmp_path / "a.bench").write_text("INPUT(a)\nINPUT(b)\nOUTPUT(y)\nn = NAND(a, b)\ny = NOT(n)\n")
+    (tmp_path / "b.bench").write_text(f"INPUT(b)\nINPUT(a)\nOUTPUT(y)\ny = {gate}(b, a)\n")
+    assert (
+        main(["equal", str(tmp_path / "a.bench"), str(tmp_path / "b.bench"), "--json", str(tmp_path / "r")]) == status
+    )
+    found = json.loads((tmp_path / "r").read_text())
+    assert found["verdict"] == ("different" if status else "equal")
+    if status:
+        assert found["counterexample"]["output"] == "y"
+
+
+def test_circuits_of_other_names_are_not_comparable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.bench").write_text("INPUT(a)\nOUTPUT(y)\ny = NOT(a)\n")
+    (tmp_path / "b.bench").write_text("INPUT(c)\nOUTPUT(y)\ny = NOT(c)\n")
+    assert main(["equal", str(tmp_path / "a.bench"), str(tmp_path / "b.bench")]) == 2
+    assert "different inputs: a, c" in capsys.readouterr().err

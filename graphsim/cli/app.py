@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from graphsim import __version__
-from graphsim.cli import alu, analysis, data, graphs, life, runs, schedules
+from graphsim.cli import alu, analysis, circuits, data, graphs, life, runs, schedules
 
 app = typer.Typer(
     name="graphsim",
@@ -44,6 +44,7 @@ for command in (
     schedules.fold,
     schedules.verify,
     runs.compare,
+    circuits.equal,
     analysis.analyze,
     schedules.machines,
     data.fetch,

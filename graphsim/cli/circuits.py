@@ -1,4 +1,4 @@
-"""``graphsim run`` of circuits."""
+"""``graphsim equal``, and ``graphsim run`` of circuits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphsim.cli.common import progress_bar, say_place, write_json
+from graphsim.cli.common import JsonOption, TopOption, check_outputs, console_for, progress_bar, say_place, write_json
 from graphsim.errors import CheckFailed, GraphError, UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +29,36 @@ VcdOption = Annotated[
 ]
 #: Cycles of a run without stimulus.
 _CYCLES = 256
+
+
+def equal(
+    one: Annotated[Path, typer.Argument(help="A circuit (.blif, .aig, .v, ...) or a .gsim graph of one.")],
+    other: Annotated[Path, typer.Argument(help="Another with the same names of inputs and outputs.")],
+    top: TopOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Prove that two circuits compute the same, or show inputs for which they differ.
+
+    Exit status: 0 equal; 1 different, or not decided within the limit of the solver; 2 not comparable.
+
+    Examples:
+
+        graphsim equal adder.v adder.blif
+    """
+    from graphsim.analysis.equivalence import compare
+    from graphsim.graph.circuit import of_graph
+    from graphsim.pipeline import load_graph
+    from graphsim.report.record import equivalence_record
+    from graphsim.report.terminal import print_equivalence
+
+    console = console_for(json)
+    check_outputs(json)
+    before, after = (of_graph(load_graph(path, top=top)) for path in (one, other))
+    found = compare(before, after)
+    print_equivalence(console, found)
+    write_json(json, {"schema_version": 1, **equivalence_record(found)})
+    if found.verdict != "equal":
+        raise CheckFailed(f"{one} and {other}: {found.message}")
 
 
 def circuit_at(path: Path | None, top: str | None) -> Graph | None:

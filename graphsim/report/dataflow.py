@@ -122,7 +122,8 @@ def print_analysis(console: Console, graph: TimedGraph, found: Throughput, laten
         times = graph.firing_ticks(actor)
         each = f"{times[0]:,}" if len(set(times)) == 1 else f"{min(times):,} to {max(times):,}"
         busy = float(work[actor] / found.period)
-        rows.add_row(escape(graph.actor_name(actor)), f"{found.repetition[actor]:,}", each, f"{busy:.1%}")
+        often = f"{busy:.1%}" if busy <= 1 else f"{busy:.2f} at once"
+        rows.add_row(escape(graph.actor_name(actor)), f"{found.repetition[actor]:,}", each, often)
     console.print(rows)
     if graph.actor_count > SHOWN:
         console.print(f"[dim]the {SHOWN} that are busy most of {graph.actor_count:,}[/]")

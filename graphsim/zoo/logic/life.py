@@ -136,8 +136,8 @@ class LifeCourse:
         solved = np.flatnonzero(self._judged().numpy().round() == 0).tolist()
         if not solved:
             raise CheckFailed(
-                f"none of the {plan.nets} nets has learnt the rule in {self._done} epochs; give more epochs (--epochs),"
-                " or another seed (--seed)"
+                f"none of the {plan.nets} nets has learnt the rule in {self._done} epochs; go on with --resume, give "
+                "more time (--minutes) or epochs (--epochs), or another seed (--seed)"
             )
         found = {at: self._single(model, at) for at in solved}
         self._solved = solved
