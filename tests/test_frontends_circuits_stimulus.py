@@ -84,6 +84,7 @@ def test_every_format_says_the_same(tmp_path: Path, name: str, text: str) -> Non
         ("s.json", "[" * 100_000, "is not JSON"),
         ("s.json", '{"a": [' + "9" * 5000 + "]}", "is not JSON"),
         ("s.json", '{"inputs": {"a": 1, "b": 1, "c": 1}, "cycles": 100000000000}', "more than 1,073,741,824 values"),
+        ("s.json", '{"a": ["0x' + "f" * 5000 + '"], "b": 1, "c": 1}', "a number of 20,000 bits is not a value of 'a'"),
         ("s.csv", "", "is empty"),
         ("s.csv", "a,b,c\n1,1\n", "s.csv:2: has 2 cells; the first line has 3"),
         ("s.csv", "a,b,a\n1,1,1\n", "column 'a' is there twice"),
@@ -139,3 +140,19 @@ def test_what_is_written_is_read_again(
         back = read_stimulus(path, replace(circuit, input_names=(), register_names=(), notes={}))
     assert np.array_equal(back.expected, outputs)
     assert back.known.all()
+
+
+@pytest.mark.parametrize("suffix", [".json", ".csv"])
+def test_values_with_too_many_digits_for_a_number_are_hexadecimal(tmp_path: Path, suffix: str) -> None:
+    bits = 16_000  # 4,817 digits, of which Python writes and reads 4,300
+    netlist = Netlist("wide", "wide")
+    for i in range(bits):
+        netlist.input(netlist.net(f"a[{i}]"))
+        netlist.output(f"b[{i}]", netlist.net(f"a[{i}]"))
+    wide = netlist.circuit()
+    stimulus = random_stimulus(wide, 2, 0)
+    write_outputs(tmp_path / f"out{suffix}", wide, stimulus, stimulus.inputs, stimulus.inputs[:, :0])
+    text = (tmp_path / f"out{suffix}").read_text(encoding="utf-8")
+    assert text.count("0x") == 2
+    swapped = text.replace('"outputs"', '"inputs"').replace("cycle,b", "cycle,a").replace('"b"', '"a"')
+    assert np.array_equal(read(tmp_path, f"in{suffix}", swapped, wide).inputs, stimulus.inputs)

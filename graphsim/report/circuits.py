@@ -28,6 +28,8 @@ BitArray = npt.NDArray[np.uint8]
 
 #: Ports in a line of a summary, and cycles and ports in a table of values.
 _PORTS, _CYCLES, _COLUMNS = 12, 8, 10
+#: Digits of a value that a table shows.
+_DIGITS = 40
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def _print_judgement(console: Console, label: str, found: Judgement, what: str) 
 
 def _print_values(console: Console, result: CircuitResult) -> None:
     """A table of the first cycles, where there are few enough ports."""
-    from graphsim.frontends.circuits.stimulus import as_integers
+    from graphsim.frontends.circuits.stimulus import as_integers, written
 
     circuit = result.circuit
     inputs = as_integers(circuit.input_names, result.stimulus.inputs[:_CYCLES])
@@ -154,7 +156,8 @@ def _print_values(console: Console, result: CircuitResult) -> None:
     for label in outputs:
         table.add_column(f"-> {escape(label)}", justify="right")
     for t in range(min(_CYCLES, result.stimulus.cycles)):
-        table.add_row(str(t), *(str(values[t]) for part in (inputs, outputs) for values in part.values()))
+        values = (str(written(column[t])) for part in (inputs, outputs) for column in part.values())
+        table.add_row(str(t), *(text if len(text) <= _DIGITS else text[: _DIGITS - 3] + "..." for text in values))
     if result.stimulus.cycles > _CYCLES:
         table.add_row("...")
     console.print(table)

@@ -34,7 +34,10 @@ SUFFIXES = (".json", ".csv", ".vcd")
 
 #: Values of all inputs and outputs in all cycles that a stimulus may have.
 MOST = 1 << 30
-_NUMBER = re.compile(r"[0-9]{1,4000}|0x[0-9a-f_]{1,4000}|0b[01_]{1,4000}|0o[0-7_]{1,4000}", re.IGNORECASE)
+#: Decimals have few digits: many take long to read, and Python refuses them.
+_NUMBER = re.compile(r"[0-9]{1,4000}|0x[0-9a-f_]+|0b[01_]+|0o[0-7_]+", re.IGNORECASE)
+#: Bits of values that are written as numbers; those of more are hexadecimal text, which every reader can take.
+_DECIMAL_BITS = 4096
 _UNKNOWN = ("", "-", "x", "X")
 #: Columns that say which cycle it is.
 _COUNTERS = ("cycle", "time")
@@ -240,7 +243,8 @@ def _bits(
         listed = values if isinstance(values, list) else [values] * min(cycles, 1)
         for value in listed:
             if value is not None and not 0 <= value < 1 << len(at):
-                raise DatasetError(f"{path}: {value} is not a value of {name!r}, which has {len(at)} bits")
+                shown = str(value) if value.bit_length() <= 64 else f"a number of {value.bit_length():,} bits"
+                raise DatasetError(f"{path}: {shown} is not a value of {name!r}, which has {len(at)} bits")
         whole = [0 if value is None else value for value in listed]
         given[:, at] = np.array([value is not None for value in listed], np.bool_)[:, None]
         for i, place in enumerate(at):
@@ -264,6 +268,11 @@ def as_integers(names: Sequence[str], bits: npt.NDArray[np.generic]) -> dict[str
             packed = np.packbits(of_port, axis=1, bitorder="little")
             found[name] = [int.from_bytes(row.tobytes(), "little") for row in packed]
     return found
+
+
+def written(value: int) -> int | str:
+    """A value as files have it: a number, or hexadecimal text (``"0x1f"``) where a number has too many digits."""
+    return value if value.bit_length() <= _DECIMAL_BITS else hex(value)
 
 
 def check_outputs_path(path: Path | None, *, is_vcd: bool = False) -> None:
@@ -290,7 +299,10 @@ def write_outputs(path: Path, circuit: Circuit, stimulus: Stimulus, outputs: Bit
         write_vcd(path, circuit, stimulus.inputs, registers, outputs)
         return
     check_outputs_path(path)
-    values = as_integers(circuit.output_names, outputs)
+    values = {
+        name: [written(value) for value in column]
+        for name, column in as_integers(circuit.output_names, outputs).items()
+    }
     if suffix == ".json":
         write_text(path, json.dumps({"cycles": len(outputs), "outputs": values}) + "\n")
         return
