@@ -121,3 +121,13 @@ def test_numbered_names_are_bits_of_a_port() -> None:
         "d": (5,),
         "d[0]": (6,),
     }
+
+
+def test_ports_of_very_many_bits_and_very_many_ports_are_found() -> None:
+    many = 100_000  # minutes, if every bit looked through all others
+    assert ports([f"a[{i}]" for i in range(many)]) == {"a": tuple(range(many))}
+    assert len(ports([f"a{i}[0]" for i in range(many)])) == many
+
+
+def test_a_bit_that_is_there_twice_is_in_a_port_once() -> None:
+    assert ports(["a[0]", "a[00]", "a[1]"]) == {"a[0]": (0,), "a": (1, 2)}

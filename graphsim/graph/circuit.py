@@ -240,18 +240,19 @@ def ports(names: Sequence[str]) -> dict[str, tuple[int, ...]]:
         is a port of one bit; so are bits whose numbers do not run from 0 on without a gap, under their own names.
     """
     bits: dict[str, dict[int, int]] = {}
+    alone = set(names)
     for at, name in enumerate(names):
         if found := _BIT.fullmatch(name):
             bits.setdefault(found[1], {})[int(found[2])] = at
     whole = {
         base: tuple(at for _, at in sorted(by_number.items()))
         for base, by_number in bits.items()
-        if base not in names and sorted(by_number) == list(range(len(by_number)))
+        if base not in alone and sorted(by_number) == list(range(len(by_number)))
     }
     result: dict[str, tuple[int, ...]] = {}
     for at, name in enumerate(names):
         found = _BIT.fullmatch(name)
-        if found and found[1] in whole and at in whole[found[1]]:
+        if found and found[1] in whole and bits[found[1]][int(found[2])] == at:
             result.setdefault(found[1], whole[found[1]])
         else:
             result[name] = (at,)
