@@ -228,3 +228,11 @@ def test_phases_of_a_file_are_bounded_in_all(tmp_path: Path) -> None:
     )
     with pytest.raises(ModelError, match=r"port 'p16'.* more than 16,777,216 phases in all"):
         read(path)
+
+
+def test_names_that_xml_cannot_say_are_written_as_codes(tmp_path: Path) -> None:
+    path = tmp_path / "g.xml"
+    path.write_bytes(write(timed_graph("\x1b[31m", {"<a>\n": 1, "b\x00\ud800": 2}, [Flow("<a>\n", "b\x00\ud800")])))
+    found = read(path)
+    assert (found.name, found.actor_names) == ("\\x1b[31m", ("<a>\n", "b\\x00\\xd800"))
+    assert found.dst.tolist() == [1]

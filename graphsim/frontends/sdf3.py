@@ -20,6 +20,8 @@ from graphsim.graph.sdf import MOST_PHASES, Flow, TimedGraph, timed_graph
 
 #: Bytes of a file, at most.
 MOST_BYTES = 1 << 28
+#: Characters that XML cannot say.
+_UNSAYABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _RUN = re.compile(r"\s*(?:([0-9]{1,15})\s*\*\s*)?([0-9]{1,15})\s*", re.ASCII)
 
 
@@ -164,13 +166,17 @@ class _Reader:
 
 
 def write(graph: TimedGraph) -> bytes:
-    """The graph as an SDF3 file; csdf where an actor has several phases."""
+    """The graph as an SDF3 file; csdf where an actor has several phases. What XML cannot say in names is said as
+    ``\\x1b``.
+    """
+    actor_names = [_said(graph.actor_name(a)) for a in range(graph.actor_count)]
+    channel_names = [_said(name) for name in graph.channel_names]
     kind = "sdf" if (graph.phases == 1).all() else "csdf"
     root = Element("sdf3", {"type": kind, "version": "1.0"})
-    application = SubElement(root, "applicationGraph", {"name": graph.name})
-    body = SubElement(application, kind, {"name": graph.name, "type": graph.name})
-    actors = [SubElement(body, "actor", {"name": name, "type": name}) for name in graph.actor_names]
-    for c, name in enumerate(graph.channel_names):
+    application = SubElement(root, "applicationGraph", {"name": _said(graph.name)})
+    body = SubElement(application, kind, {"name": _said(graph.name), "type": _said(graph.name)})
+    actors = [SubElement(body, "actor", {"name": name, "type": name}) for name in actor_names]
+    for c, name in enumerate(channel_names):
         ends: dict[str, str] = {}
         for end, actor, rate, direction in (
             ("src", int(graph.src[c]), graph.produced(c), "out"),
@@ -178,17 +184,17 @@ def write(graph: TimedGraph) -> bytes:
         ):
             port = f"{direction}{c}"
             SubElement(actors[actor], "port", {"name": port, "type": direction, "rate": ",".join(str(r) for r in rate)})
-            ends |= {f"{end}Actor": graph.actor_name(actor), f"{end}Port": port}
+            ends |= {f"{end}Actor": actor_names[actor], f"{end}Port": port}
         tokens = {"initialTokens": str(graph.tokens[c])} if graph.tokens[c] else {}
         SubElement(body, "channel", {"name": name, **ends, **tokens})
     properties = SubElement(application, f"{kind}Properties")
-    for a, name in enumerate(graph.actor_names):
+    for a, name in enumerate(actor_names):
         limit = int(graph.concurrency[a])
         more = {"concurrency": str(limit)} if limit else {}
         one = SubElement(properties, "actorProperties", {"actor": name, **more})
         processor = SubElement(one, "processor", {"type": "p", "default": "true"})
         SubElement(processor, "executionTime", {"time": ",".join(str(t) for t in graph.firing_ticks(a))})
-    for c, name in enumerate(graph.channel_names):
+    for c, name in enumerate(channel_names):
         if graph.token_bits[c]:
             one = SubElement(properties, "channelProperties", {"channel": name})
             SubElement(one, "tokenSize", {"sz": str(graph.token_bits[c])})
@@ -198,3 +204,7 @@ def write(graph: TimedGraph) -> bytes:
     text = io.BytesIO()
     ElementTree(root).write(text, encoding="UTF-8", xml_declaration=True)
     return text.getvalue() + b"\n"
+
+
+def _said(name: str) -> str:
+    return _UNSAYABLE.sub(lambda found: f"\\x{ord(found[0]):02x}", name)
