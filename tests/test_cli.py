@@ -498,3 +498,26 @@ def test_readme_shows_as_many_kinds_of_check_as_there_are() -> None:
     verdict = verify(graph, fold(graph, load_machine("ring:3")))
     readme = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
     assert re.findall(r"verified +([0-9]+) kinds of check", readme) == [str(len(verdict.checks))]
+
+
+def test_a_ctrl_c_that_the_interpreter_forgets_is_repeated() -> None:
+    code = """
+import os, signal, sys, time, weakref
+import graphsim.cli as cli
+
+class Thing:
+    pass
+
+def busy(arguments):
+    thing = Thing()
+    keep = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGINT))
+    del thing  # what the callback raises is printed, and forgotten
+    time.sleep(20)
+    return 0
+
+cli._run = busy
+sys.exit(cli.main([]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=15, check=False)
+    assert "Exception ignored" in done.stderr
+    assert done.returncode == 130

@@ -43,7 +43,7 @@ def test_rows_that_are_left_out() -> None:
         ("x = 3, y = 3, rule = B36/S23\nbo!", "f, line 1: the rule is B36/S23; only"),
         ("#C\nx = 3, y = 3\nbo$\n2bz!", "f, line 4: 'z!' is no run of b, o or"),
         ("x = 3, y = 3\n9999999999o!", "f, line 2: '9999999999o!' is no run"),
-        ("x = 3, y = 1\nbo$o!", "f, line 2: a cell lies outside 1 rows of 3 cells"),
+        ("x = 3, y = 1\nbo$o!", "f, line 2: a cell lies outside the 1 rows of 3 cells"),
         ("x = 3, y = 1\n4o!", "f, line 2: a cell lies outside"),
         ("x = 3, y = 3\nbo$2bo", "f, line 2: the pattern does not end"),
         ("x = 100000, y = 100000\no!", "f, line 1: 100,000 rows of 100,000 cells; at most"),

@@ -21,11 +21,11 @@ from graphsim.frontends.circuits.ands import AndCircuit
 from graphsim.frontends.circuits.cover import rows_of, truth_of
 from graphsim.graph.circuit import Circuit
 
-#: Suffixes of formats that are both written and read.
+#: Suffixes of formats that are both written and read, and keep names and registers (C has arrays, and a state).
 ROUND = sorted(
     suffix
     for kind in FORMATS
-    if kind.writer
+    if kind.writer and kind.name != "C"
     for suffix in kind.suffixes
     if any(suffix in other.suffixes for other in FORMATS if other.reader)
 )

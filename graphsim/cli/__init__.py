@@ -18,6 +18,8 @@ from graphsim.errors import CheckFailed, GraphsimError
 
 #: Exit status after Ctrl-C, as shells have it; Typer turns KeyboardInterrupt into it.
 STOPPED = 130
+#: Seconds after which a Ctrl-C that has not stopped a command is repeated.
+_AGAIN = 0.5
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,11 +28,15 @@ def main(arguments: list[str] | None = None) -> int:
 
     def interrupted(number: int, frame: FrameType | None) -> None:
         interrupts.append(number)
+        if number == signal.SIGINT and hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN)
         raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         return _run(arguments)
     before = signal.signal(signal.SIGINT, interrupted)
+    # In a callback of the interpreter's own, as while it imports, an exception is printed and forgotten: ask again.
+    alarm = signal.signal(signal.SIGALRM, interrupted) if hasattr(signal, "setitimer") else None
     try:
         return _run(arguments)
     except BaseException:
@@ -39,6 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
             return _stopped()
         raise
     finally:
+        if alarm is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, alarm)
         signal.signal(signal.SIGINT, before)
 
 

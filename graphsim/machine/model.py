@@ -303,6 +303,8 @@ class Machine:
         sha.update(_line(head))
         for node in self.nodes:
             ops = list(node.op_ticks.values())
+            if node.op_ticks["gate"] == OpTicks().gate:  # schedules from before there were gates stay valid
+                ops.pop()
             sha.update(_line([node.name, node.kind, node.macs_per_tick, ops, node.memory_bytes, node.ticks_per_firing]))
         for link in self.links:
             sha.update(
