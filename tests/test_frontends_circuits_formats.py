@@ -408,3 +408,15 @@ def test_csv_tables(tmp_path: Path) -> None:
 def test_bad_csv_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(CircuitError, match=message):
         circuit_of(tmp_path, "x.csv", text)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.blif", ".model m\n.inputs a\x1b[31m\n.outputs y\n.names a\x1b[31m y\n1 1\n.end\n"),
+        ("a.aag", "aag 1 1 0 1 0\n2\n2\ni0 a\x1b[31m\no0 y\n"),
+    ],
+)
+def test_control_characters_in_names_become_codes(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    assert read(tmp_path / name).input_names == ("a\\x1b[31m",)

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.errors import CircuitError
-from graphsim.frontends.circuits.names import distinct
+from graphsim.frontends.circuits.names import distinct, printable
 from graphsim.frontends.circuits.text import FREE_NAMES, decoded, quoted
 from graphsim.graph.channels import IntArray
 from graphsim.graph.circuit import Circuit
@@ -341,7 +341,7 @@ class _File:
 
     def _names(self, kind: str, count: int, taken: Sequence[str]) -> tuple[str, ...]:
         """Names of the symbol table; ``i0``, ``l1``, ``o2`` where it has none."""
-        given = self.symbols.get(kind, {})
+        given = {at: printable(name) for at, name in self.symbols.get(kind, {}).items()}
         symbols = dict(zip(given, distinct(given.values(), taken), strict=True))
         if any(symbols[at] != given[at] for at in given):
             self.notes["aiger.names"] = "some are there twice; all but the first have a number behind them"

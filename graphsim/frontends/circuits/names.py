@@ -28,3 +28,10 @@ def spelt(names: Iterable[str], allowed: str) -> list[str]:
     """
     wrong = re.compile(f"[^{allowed}]+")
     return distinct([wrong.sub("_", name) or "_" for name in names])
+
+
+def printable(name: str) -> str:
+    """A name as terminals may show it: control characters in it become codes, such as ``\\x1b``."""
+    if name.isprintable():
+        return name
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)

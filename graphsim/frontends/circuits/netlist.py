@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from graphsim.errors import CircuitError
-from graphsim.frontends.circuits.names import distinct
+from graphsim.frontends.circuits.names import distinct, printable
 from graphsim.graph.circuit import VARIABLES, Circuit, pack
 from graphsim.graph.verify import MAX_FAN_IN
 
@@ -93,7 +93,7 @@ class Netlist:
 
     def new(self, name: str = "", line: int | None = None) -> Net:
         """A net that no name leads to; ``name`` is what it is called all the same."""
-        self._names.append(name)
+        self._names.append(printable(name))
         self._seen.append(line)
         return len(self._names) - 1
 
@@ -112,7 +112,7 @@ class Netlist:
 
     def output(self, name: str, net: Net) -> None:
         """The circuit has an output of that name, which shows the net."""
-        self._outputs.append((name, net))
+        self._outputs.append((printable(name), net))
 
     def gate(self, net: Net, fanins: Sequence[Net], truth: int, line: int | None = None) -> Net:
         """A gate drives the net: bit ``sum(value(fanins[i]) << i)`` of ``truth``, at most six fanins; returns the net.
