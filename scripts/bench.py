@@ -30,6 +30,7 @@ from rich.table import Table
 from graphsim import pipeline
 from graphsim.cli.common import write_json
 from graphsim.datasets import load
+from graphsim.errors import GraphsimError
 from graphsim.graph import Graph
 from graphsim.machine import load_machine
 from graphsim.zoo import shipped
@@ -315,4 +316,7 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    try:
+        typer.run(main)
+    except GraphsimError as error:
+        sys.exit(f"error: {error}")
