@@ -12,7 +12,7 @@ from circuits import circuits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphsim.analysis.cycles import CycleWithoutTokens, slowest_cycle
+from graphsim.analysis.cycles import CycleWithoutTokensError, slowest_cycle
 from graphsim.analysis.waves import waves
 from graphsim.graph.circuit import Circuit, to_graph
 
@@ -59,7 +59,7 @@ def test_no_cycle_is_slower(case: tuple[int, list[tuple[int, int, int, int]]]) -
 
 def test_a_cycle_without_tokens_is_named() -> None:
     src, dst = np.array([0, 1, 2, 0]), np.array([1, 2, 1, 0])
-    with pytest.raises(CycleWithoutTokens) as caught:
+    with pytest.raises(CycleWithoutTokensError) as caught:
         slowest_cycle(3, src, dst, np.ones(4, np.int64), np.array([0, 0, 0, 1]))
     assert sorted(caught.value.cycle.edges) == [1, 2]
 

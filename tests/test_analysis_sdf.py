@@ -206,6 +206,8 @@ def test_buffers_are_the_least_of_all_that_there_are(data: st.DataObject) -> Non
 def test_a_smallest_capacity_is_what_the_rates_ask_for() -> None:
     graph = timed_graph("g", {"a": 1, "b": 1}, [Flow("a", "b", 4, 6, tokens=1)])
     assert smallest_capacity(graph, 0) == (4 + 6 - 2 + 1, 2)
+    phased = timed_graph("g", {"a": 1, "b": 1}, [Flow("a", "b", [2, 4], 2, tokens=1)])
+    assert smallest_capacity(phased, 0) == (4 + 1, 2)
 
 
 def test_buffers_of_a_graph_that_nothing_limits_are_refused() -> None:

@@ -17,7 +17,7 @@ from strategies import recurrent, samples
 
 from graphsim.analysis.bounds import lower_bound
 from graphsim.analysis.costs import Costs
-from graphsim.analysis.recurrence import on_cycles, slowest_recurrence
+from graphsim.analysis.recurrence import groups_on_cycles, slowest_recurrence
 from graphsim.graph import Dense, Graph, Group, OneToOne, Ref
 from graphsim.machine import load_machine
 from graphsim.passes import Unroll, unroll
@@ -139,13 +139,13 @@ def test_the_recurrence_is_the_longest_path_of_firings(graph: Graph) -> None:
     net = nx.DiGraph([(e.producer, actor.id) for actor in wide for e in actor.inputs])
     net.add_nodes_from(range(len(wide)))
     longest = 0
-    for number in on_cycles(graph):
+    for number in groups_on_cycles(graph):
         groups = unrolled.firings(number)
         for before, after in itertools.pairwise(groups):
             size = graph.groups[number].size
             net.add_edges_from((int(wide.first[before]) + i, int(wide.first[after]) + i) for i in range(size))
     order = list(nx.topological_sort(net))
-    for number in on_cycles(graph):
+    for number in groups_on_cycles(graph):
         groups = unrolled.firings(number)
         if len(groups) < 2:
             continue
@@ -159,7 +159,7 @@ def test_the_recurrence_is_the_longest_path_of_firings(graph: Graph) -> None:
     assert (found is None) == (longest == 0)
     if found is not None:
         assert found[0] <= longest
-        often = [g for g in on_cycles(graph) if graph.groups[g].firings > 1]
+        often = [g for g in groups_on_cycles(graph) if graph.groups[g].firings > 1]
         if all(graph.groups[g].size == 1 for g in often):
             assert found[0] == longest
 

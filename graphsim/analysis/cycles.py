@@ -45,7 +45,7 @@ class Cycle:
         return Fraction(self.ticks, self.tokens)
 
 
-class CycleWithoutTokens(GraphError):  # noqa: N818 - what it carries
+class CycleWithoutTokensError(GraphError):
     """A cycle without tokens can never run."""
 
     def __init__(self, cycle: Cycle) -> None:
@@ -66,8 +66,8 @@ def _parts(nodes: int, src: IntArray, dst: IntArray) -> npt.NDArray[np.int32]:
     from scipy.sparse.csgraph import connected_components
 
     matrix = coo_array((np.ones(len(src), np.int8), (src, dst)), shape=(nodes, nodes))
-    _, part = connected_components(matrix, directed=True, connection="strong")
-    return part  # type: ignore[no-any-return]
+    part: npt.NDArray[np.int32] = connected_components(matrix, directed=True, connection="strong")[1]
+    return part
 
 
 def slowest_cycle(nodes: int, src: IntArray, dst: IntArray, ticks: IntArray, tokens: IntArray) -> Cycle | None:
@@ -78,7 +78,7 @@ def slowest_cycle(nodes: int, src: IntArray, dst: IntArray, ticks: IntArray, tok
         src, dst, ticks, tokens: of the edges; int64 (edges,), ticks and tokens not negative.
 
     Raises:
-        CycleWithoutTokens: names its edges.
+        CycleWithoutTokensError: names its edges.
         GraphError: numbers too large to compare in 64 bits.
     """
     if not len(src):
@@ -142,7 +142,7 @@ def _check_tokens(nodes: int, src: IntArray, dst: IntArray, edge: IntArray) -> N
         path.append(leaving[node])
         node = int(dst[leaving[node]])
     cycle = path[at[node] :]
-    raise CycleWithoutTokens(Cycle(0, 0, tuple(src[cycle].tolist()), tuple(edge[cycle].tolist())))
+    raise CycleWithoutTokensError(Cycle(0, 0, tuple(src[cycle].tolist()), tuple(edge[cycle].tolist())))
 
 
 def _howard(src: IntArray, dst: IntArray, ticks: IntArray, tokens: IntArray, a: int, b: int, state: _State) -> Cycle:

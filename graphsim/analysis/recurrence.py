@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.analysis.costs import Costs
-from graphsim.analysis.cycles import Cycle, slowest_cycle
+from graphsim.analysis.cycles import Cycle, on_cycles, slowest_cycle
 from graphsim.graph import Channel, Dense, Graph, OneToOne
 from graphsim.passes import unroll
 
@@ -35,7 +35,7 @@ _TRIED = 6
 def slowest_recurrence(costs: Costs) -> tuple[int, str, int] | None:
     """The greatest bound found: its ticks, the actor's name, and its number of firings. None without a cycle."""
     graph = costs.graph
-    groups = [g for g in on_cycles(graph) if graph.groups[g].firings > 1]
+    groups = [g for g in groups_on_cycles(graph) if graph.groups[g].firings > 1]
     best: tuple[int, str, int] | None = None
     for group in sorted(groups, key=lambda g: (-int(costs.cheapest(g).max()), g))[:_TRIED]:
         local = int(np.argmax(costs.cheapest(group)))
@@ -73,20 +73,10 @@ def slowest_state(costs: Costs) -> Cycle | None:
     return slowest_cycle(graph.actor_count, first, np.concatenate(dst), ticks[first], np.concatenate(tokens))
 
 
-def on_cycles(graph: Graph) -> list[int]:
+def groups_on_cycles(graph: Graph) -> list[int]:
     """Numbers of the groups that are part of a cycle of channels, ascending."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    if all(c.src < c.dst for c in graph.channels):
-        return []
-    size = len(graph.groups)
-    ends = [c.src for c in graph.channels], [c.dst for c in graph.channels]
-    matrix = coo_array((np.ones(len(graph.channels), np.int8), ends), shape=(size, size))
-    _, part = connected_components(matrix, directed=True, connection="strong")
-    several = np.bincount(part)[part] > 1
-    loops = {c.src for c in graph.channels if c.src == c.dst}
-    return [g for g in range(size) if several[g] or g in loops]
+    src, dst = (np.array(ends, np.int64) for ends in zip(*((c.src, c.dst) for c in graph.channels), strict=True))
+    return np.unique(src[on_cycles(len(graph.groups), src, dst)]).tolist()  # type: ignore[no-any-return]
 
 
 def _span(costs: Costs, group: int, local: int) -> int:

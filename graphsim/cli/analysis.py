@@ -22,8 +22,8 @@ from graphsim.pipeline import existing, load_graph
 if TYPE_CHECKING:
     from graphsim.graph.sdf import TimedGraph
 
-#: Firings that latency is worked out for; beyond, it takes longer than a user waits.
-_MOST_FIRINGS = 200_000
+#: Firings, and tokens that they wait for, that latency is worked out for; beyond, it takes longer than a user waits.
+_MOST_FIRINGS, _MOST_WAITS = 200_000, 2_000_000
 
 
 def analyze(
@@ -86,7 +86,8 @@ def analyze(
         timed = replace(timed, concurrency=np.full(timed.actor_count, concurrency, np.int64))
     found = throughput(timed)
     latency = None
-    if found.period and int(found.repetition.sum()) <= _MOST_FIRINGS:
+    waits = int(found.repetition[timed.dst].sum())
+    if found.period and int(found.repetition.sum()) <= _MOST_FIRINGS and waits <= _MOST_WAITS:
         from graphsim.analysis.sdf.schedules import latency as first_latency
 
         latency = first_latency(timed)

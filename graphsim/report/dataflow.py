@@ -102,7 +102,7 @@ def print_analysis(console: Console, graph: TimedGraph, found: Throughput, laten
     )
     console.print("consistent, free of deadlock [dim](proved)[/]")
     if not found.period:
-        console.print("throughput  [bold]unlimited[/]: no firing waits for an earlier one of its own, in any cycle")
+        console.print("throughput  [bold]unlimited[/]: no firings that take time wait for each other in a cycle")
         return
     rate = 1 / found.period
     console.print(

@@ -14,18 +14,21 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from math import gcd
 
 import numpy as np
 
-from graphsim.analysis.cycles import CycleWithoutTokens, slowest_cycle
-from graphsim.analysis.sdf.expansion import Expansion, expand, expand_channel
+from graphsim.analysis.cycles import CycleWithoutTokensError, slowest_cycle
+from graphsim.analysis.sdf.expansion import expand, expand_channel
 from graphsim.analysis.sdf.rates import repetition_vector
 from graphsim.errors import GraphError
 from graphsim.graph.sdf import IntArray, TimedGraph
 
 #: Distributions that are tried, unless told otherwise.
 MOST_TRIED = 200_000
+#: Capacities of channels whose edges are kept.
+_KEPT = 256
 
 
 @dataclass(frozen=True)
@@ -65,12 +68,12 @@ def smallest_capacity(graph: TimedGraph, channel: int) -> tuple[int, int]:
 
     Of SDF channels: p + c - g + d mod g, or d if that is more, where g is the greatest common divisor of p and c (Ade,
     Lauwereins and Peperstraete, "Data memory minimisation for synchronous data flow graphs", DAC 1997). Of CSDF
-    channels, what one firing needs.
+    channels, what one firing needs beside the d mod g tokens that never leave.
     """
     made, taken, tokens = graph.produced(channel), graph.consumed(channel), int(graph.tokens[channel])
     step = gcd(*made, *taken)
-    least = made[0] + taken[0] - step + tokens % step if len(made) == len(taken) == 1 else max(*made, *taken)
-    return max(least, tokens), step
+    least = made[0] + taken[0] - step if len(made) == len(taken) == 1 else max(*made, *taken)
+    return max(least + tokens % step, tokens), step
 
 
 def tradeoff(graph: TimedGraph, *, most: int = MOST_TRIED, progress: Callable[[int], None] | None = None) -> Tradeoff:
@@ -129,7 +132,8 @@ class _Search:
         self.graph = graph
         self.repetition = repetition_vector(graph)
         self.base = expand(graph, self.repetition)
-        self._space: dict[tuple[int, int], tuple[IntArray, IntArray, IntArray]] = {}
+        # Neighbouring distributions share most capacities; an iteration of many firings makes each of them large.
+        self._back = lru_cache(maxsize=_KEPT)(self._space)
 
     def unbounded(self) -> Fraction:
         """The period without any bounds on channels."""
@@ -154,7 +158,7 @@ class _Search:
                 int(self.base.first[-1]), first, np.concatenate(dst), self.base.ticks[first], np.concatenate(tokens)
             )
             period = cycle.ratio if cycle is not None else Fraction(0)
-        except CycleWithoutTokens as stuck:
+        except CycleWithoutTokensError as stuck:
             cycle = stuck.cycle
         edges = list(cycle.edges) if cycle is not None else []
         waiting = tuple(sorted({int(c) for c in of[edges] if c >= 0}))
@@ -162,25 +166,21 @@ class _Search:
             raise GraphError(f"{self.graph.name}: deadlock, whatever the buffers")
         return _Found(period, waiting)
 
-    def _back(self, c: int, size: int) -> tuple[IntArray, IntArray, IntArray]:
+    def _space(self, c: int, size: int) -> tuple[IntArray, IntArray, IntArray]:
         """(src, dst, tokens) of the edges of the space of a channel."""
-        if (c, size) not in self._space:
-            graph = self.graph
-            one = slice(c, c + 1)
-            space = replace(
-                graph,
-                src=graph.dst[one],
-                dst=graph.src[one],
-                tokens=size - graph.tokens[one],
-                produce=np.array(graph.consumed(c), np.int64),
-                produce_ptr=np.array([0, len(graph.consumed(c))], np.int64),
-                consume=np.array(graph.produced(c), np.int64),
-                consume_ptr=np.array([0, len(graph.produced(c))], np.int64),
-                channel_names=(),
-                token_bits=graph.token_bits[one],
-            )
-            self._space[c, size] = expand_channel(space, self.repetition, self.base.first, 0)[:3]
-        return self._space[c, size]
-
-
-__all__ = ["Distribution", "Expansion", "Tradeoff", "smallest_capacity", "tradeoff"]
+        graph, one = self.graph, slice(c, c + 1)
+        made, taken = (np.array(rates, np.int64) for rates in (graph.produced(c), graph.consumed(c)))
+        space = replace(
+            graph,
+            src=graph.dst[one],
+            dst=graph.src[one],
+            tokens=size - graph.tokens[one],
+            produce=taken,
+            produce_ptr=np.array([0, len(taken)], np.int64),
+            consume=made,
+            consume_ptr=np.array([0, len(made)], np.int64),
+            channel_names=(),
+            token_bits=graph.token_bits[one],
+        )
+        src, dst, tokens, _ = expand_channel(space, self.repetition, self.base.first, 0)
+        return src, dst, tokens

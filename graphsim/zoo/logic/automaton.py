@@ -16,6 +16,7 @@ from graphsim.graph.circuit import Circuit
 from graphsim.passes.logic import passes_of
 from graphsim.zoo.card import Words
 from graphsim.zoo.logic.learnt import Bits, Learnt, run
+from graphsim.zoo.logic.optimizer import compile_with_adamw
 from graphsim.zoo.logic.parts import placed
 from graphsim.zoo.nets import fresh
 from graphsim.zoo.recipes import CheckerboardRecipe
@@ -49,16 +50,7 @@ class CheckerboardCourse:
         """Compile a fresh model."""
         plan, self._tf, self._keras, self._model, self._done = self.plan, tf, keras, model, done
         if done == 0:
-            optimizer = keras.optimizers.AdamW(
-                plan.learning_rate,
-                weight_decay=plan.weight_decay,
-                beta_1=plan.betas[0],
-                beta_2=plan.betas[1],
-                clipvalue=plan.clip,
-                epsilon=1e-8,
-            )
-            optimizer.build(model.trainable_variables)
-            model.compile(optimizer)
+            compile_with_adamw(keras, model, plan)
         optimizer, variables = model.optimizer, model.trainable_variables
 
         def back(state: Any, gradient: Any) -> Any:

@@ -19,6 +19,7 @@ from graphsim.passes.logic import passes_of
 from graphsim.zoo.card import Words
 from graphsim.zoo.logic.gates import NAMES, TRUTHS
 from graphsim.zoo.logic.learnt import Bits, Layer, Learnt, run
+from graphsim.zoo.logic.optimizer import compile_with_adamw
 from graphsim.zoo.logic.pictures import bars, bars_png, learning_gif
 from graphsim.zoo.nets import life as build
 from graphsim.zoo.recipes import LifeRecipe
@@ -70,16 +71,7 @@ class LifeCourse:
         """Compile a fresh model."""
         plan, self._keras, self._model, self._done = self.plan, keras, model, done
         if done == 0:
-            optimizer = keras.optimizers.AdamW(
-                plan.learning_rate,
-                weight_decay=plan.weight_decay,
-                beta_1=plan.betas[0],
-                beta_2=plan.betas[1],
-                clipvalue=plan.clip,
-                epsilon=1e-8,
-            )
-            optimizer.build(model.trainable_variables)
-            model.compile(optimizer)
+            compile_with_adamw(keras, model, plan)
         else:
             with np.load(self._history_file) as kept:
                 self._history = list(kept["choices"][: -(-done // self.stride)])

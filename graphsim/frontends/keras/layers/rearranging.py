@@ -1,0 +1,255 @@
+"""Operations that give elements other places: shapes, transposes, parts, joins, repeats. They compute nothing."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from graphsim.frontends.blocks.shape import joined, moved, repeated, sliced, transposed
+from graphsim.frontends.builder import Builder, RefusedError, Tensor, positive_axis
+from graphsim.frontends.keras.config import MAX_AXES
+from graphsim.frontends.keras.fields import shown
+from graphsim.frontends.keras.layers.operations import Bound, Made, operation
+from graphsim.graph import Axis
+
+
+@operation("Reshape", takes="x newshape")
+def reshape(to: Builder, of: Bound) -> Made:
+    """The same elements in another shape; the batch axis stays."""
+    x, shape = of.tensor(), of.get("newshape")
+    if isinstance(shape, dict):
+        shape = of.integers("newshape")
+    sizes = shape if isinstance(shape, list) else [shape]
+    if not sizes or any(n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < -1) for n in sizes):
+        raise RefusedError(f"its shape is {shown(shape)}; it should be sizes")
+    if len(sizes) > MAX_AXES:
+        raise RefusedError(f"its shape has {len(sizes)} axes; at most {MAX_AXES} are lowered")
+    batch, *wanted = sizes
+    known = math.prod(n for n in wanted if n not in (-1, None))
+    free = sum(n in (-1, None) for n in wanted)
+    if free == 1 and known and batch not in (-1,) and x.size % known == 0:
+        wanted = [x.size // known if n in (-1, None) else n for n in wanted]
+    if batch not in (-1, None) or free > 1 or math.prod(n or 0 for n in wanted) != x.size:
+        raise RefusedError(
+            f"it reshapes samples of shape {x.shape} to {shown(shape)}, and moves elements between samples"
+        )
+    return x.reshaped(wanted)
+
+
+@operation("Transpose", takes="x axes")
+def transpose(to: Builder, of: Bound) -> Made:
+    """The axes in another order; the batch stays in front."""
+    x = of.tensor()
+    rank = len(x.shape)
+    if of.get("axes") is None:
+        raise RefusedError("it turns all axes round, the batch among them")
+    first, *axes = of.integers("axes")
+    if first != 0 or sorted(axis % (rank + 1) for axis in axes) != list(range(1, rank + 1)):
+        raise RefusedError(f"it moves the batch axis, or names axes {axes} of {rank + 1}")
+    return _permuted(to, x, [axis % (rank + 1) - 1 for axis in axes])
+
+
+def _permuted(to: Builder, x: Tensor, axes: Sequence[int]) -> Tensor:
+    if [axis for axis in axes if x.shape[axis] > 1] == [axis for axis in range(len(axes)) if x.shape[axis] > 1]:
+        return x.reshaped([x.shape[axis] for axis in axes])
+    return transposed(to, x, axes)
+
+
+@operation("Swapaxes", takes="x axis1 axis2")
+def swapaxes(to: Builder, of: Bound) -> Made:
+    """Two axes in each other's place."""
+    x = of.tensor()
+    axes = list(range(len(x.shape)))
+    one, other = (of.axis(len(x.shape), name) for name in ("axis1", "axis2"))
+    axes[one], axes[other] = axes[other], axes[one]
+    return _permuted(to, x, axes)
+
+
+@operation("Moveaxis", takes="x source destination")
+def moveaxis(to: Builder, of: Bound) -> Made:
+    """Axes in other places."""
+    x = of.tensor()
+    source, destination = ([positive_axis(a, len(x.shape)) for a in of.integers(n)] for n in ("source", "destination"))
+    if len(source) != len(destination) or len(set(source)) != len(source) or len(set(destination)) != len(source):
+        raise RefusedError("it moves an axis twice, or two to one place")
+    return _permuted(to, x, [int(i) for i in _moved(len(x.shape), source, destination)])
+
+
+def _moved(rank: int, source: Sequence[int], destination: Sequence[int]) -> list[int]:
+    order = [axis for axis in range(rank) if axis not in source]
+    for place, axis in sorted(zip(destination, source, strict=True)):
+        order.insert(place, axis)
+    return order
+
+
+@operation("ExpandDims", takes="x axis")
+def expand_dims(to: Builder, of: Bound) -> Made:
+    """An axis of size 1 more."""
+    x = of.tensor()
+    shape = list(x.shape)
+    rank = len(shape) + 1
+    places = sorted(positive_axis(axis, rank + len(of.integers("axis")) - 1) for axis in of.integers("axis"))
+    for place in places:
+        shape.insert(place, 1)
+    return x.reshaped(shape)
+
+
+@operation("Squeeze", takes="x axis")
+def squeeze(to: Builder, of: Bound) -> Made:
+    """Without axes of size 1."""
+    x = of.tensor()
+    gone = [i for i, n in enumerate(x.shape) if n == 1] if of.get("axis") in (None, []) else of.axes(len(x.shape))
+    if any(x.shape[axis] != 1 for axis in gone):
+        raise RefusedError(f"it leaves out axes of samples of shape {x.shape} that are larger than 1")
+    return x.reshaped([n for i, n in enumerate(x.shape) if i not in gone])
+
+
+@operation("Concatenate", takes="xs axis")
+def concatenate(to: Builder, of: Bound) -> Made:
+    """One behind the other."""
+    xs = _only_tensors(of)
+    at = of.axis(len(xs[0].shape), default=0)
+    return joined(to, xs, at)
+
+
+@operation("Stack", takes="x axis")
+def stack(to: Builder, of: Bound) -> Made:
+    """Along a new axis."""
+    xs = _only_tensors(of, "x")
+    at = positive_axis(of.get("axis", 0), len(xs[0].shape) + 1)
+    if len({x.shape for x in xs}) != 1:
+        raise RefusedError(f"its inputs of shapes {', '.join(str(x.shape) for x in xs)} differ")
+    return joined(to, [x.reshaped([*x.shape[:at], 1, *x.shape[at:]]) for x in xs], at)
+
+
+def _only_tensors(of: Bound, name: str = "xs") -> list[Tensor]:
+    xs = of.tensors(name)
+    found = [x for x in xs if isinstance(x, Tensor)]
+    if len(found) < len(xs):
+        raise RefusedError("it joins tensors with constants")
+    return found
+
+
+@operation("Split", takes="x indices_or_sections axis")
+def split(to: Builder, of: Bound) -> Made:
+    """Parts of an axis."""
+    x = of.tensor()
+    at = of.axis(len(x.shape), default=0)
+    size, parts = x.shape[at], of.get("indices_or_sections")
+    if isinstance(parts, int) and not isinstance(parts, bool):
+        if parts < 1 or size % parts:
+            raise RefusedError(f"it splits an axis of {size} into {parts} parts")
+        cuts = [size // parts * i for i in range(1, parts)]
+    else:
+        cuts = of.integers("indices_or_sections")
+    ends = [0, *cuts, size]
+    made = []
+    for number, (start, stop) in enumerate(itertools.pairwise(ends)):
+        axes = [sliced(n, slice(start, stop)) if i == at else Axis(n, n) for i, n in enumerate(x.shape)]
+        observes = f"output:{number}" if number else "output"
+        made.append(moved(to, x, axes, suffix=str(number), observes=observes))
+    return made
+
+
+@operation("GetItem", takes="x key")
+def getitem(to: Builder, of: Bound) -> Made:
+    """Slices, whole numbers, new axes and an ellipsis; the batch as it is."""
+    x, key = of.tensor(), of.values.get("key")
+    keys = [_key(item) for item in (key if isinstance(key, list) else [key])]
+    taking = sum(item is not None and item is not Ellipsis for item in keys)
+    rank = len(x.shape) + 1
+    if taking > rank or keys.count(Ellipsis) > 1:
+        raise RefusedError(f"it takes element {shown(key)} of a tensor with {rank} axes")
+    at = keys.index(Ellipsis) if Ellipsis in keys else len(keys)
+    keys[at : at + 1] = [slice(None)] * (rank - taking)
+    if keys[0] != slice(None):
+        raise RefusedError("it takes some of the samples of a batch, or an axis in front of it")
+    axes: list[Axis] = []
+    shape: list[int] = []
+    for item in keys[1:]:
+        if item is None:
+            shape.append(1)
+            continue
+        size = x.shape[len(axes)]
+        if isinstance(item, slice):
+            axes.append(sliced(size, item))
+            shape.append(axes[-1].consumers)
+        elif -size <= item < size:
+            axes.append(Axis(size, 1, pad=-(item % size)))
+        else:
+            raise RefusedError(f"it takes element {item} of an axis of {size}")
+    if all(axis == Axis(n, n) for axis, n in zip(axes, x.shape, strict=True)):
+        return x.reshaped(shape)
+    return moved(to, x, axes, shape=shape)
+
+
+def _key(value: Any) -> Any:
+    """One index: a slice, a whole number, None for a new axis, or an ellipsis."""
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    if isinstance(value, dict):
+        if value.get("class_name") == "__ellipsis__":
+            return Ellipsis
+        config = value.get("config", value)
+        if isinstance(config, dict) and set(config) == {"start", "stop", "step"}:
+            ends = [config[name] for name in ("start", "stop", "step")]
+            if (
+                all(end is None or (isinstance(end, int) and not isinstance(end, bool)) for end in ends)
+                and ends[2] != 0
+            ):
+                return slice(*ends)
+    raise RefusedError(f"it takes element {shown(value)}, which is not lowered")
+
+
+@operation("Take", takes="x indices axis")
+def take(to: Builder, of: Bound) -> Made:
+    """Elements of an axis, by constant numbers."""
+    x = of.tensor()
+    at, value = of.axis(len(x.shape)), of.get("indices")
+    if isinstance(value, Tensor):
+        raise RefusedError("it takes elements that other neurons name; an Embedding layer is lowered")
+    indices = of.integers("indices")
+    size = x.shape[at]
+    if not indices or any(not -size <= i < size for i in indices):
+        raise RefusedError(f"it takes elements {shown(indices)} of an axis of {size}")
+    kept = [] if isinstance(value, int) else [len(indices)]
+    shape = [*x.shape[:at], *kept, *x.shape[at + 1 :]]
+    y = to.group("sum", shape, observes="output")
+    to.table(x, y, 1, lambda: np.take(np.arange(x.size).reshape(x.shape), np.array(indices) % size, axis=at))
+    return y
+
+
+@operation("Flip", takes="x axis")
+def flip(to: Builder, of: Bound) -> Made:
+    """Backwards."""
+    x = of.tensor()
+    gone = of.axes(len(x.shape))
+    return moved(to, x, [Axis(n, n, stride=-1, pad=1 - n) if i in gone else Axis(n, n) for i, n in enumerate(x.shape)])
+
+
+@operation("Roll", takes="x shift axis")
+def roll(to: Builder, of: Bound) -> Made:
+    """The last elements of an axis, then the others."""
+    x, at = of.tensor(), of.axis(len(of.tensor().shape))
+    size = x.shape[at]
+    moves = of.integer("shift") % size
+    if not moves:
+        return moved(to, x, [Axis(n, n) for n in x.shape])
+    y = to.group("sum", x.shape, observes="output")
+    for port, pad in enumerate((moves, moves - size)):
+        to.window(x, y, [Axis(n, n, pad=pad) if i == at else Axis(n, n) for i, n in enumerate(x.shape)], port)
+    return y
+
+
+@operation("Repeat", takes="x repeats axis")
+def repeat(to: Builder, of: Bound) -> Made:
+    """Every element several times."""
+    x, times = of.tensor(), of.integer("repeats")
+    at = of.axis(len(x.shape))
+    if times < 1:
+        raise RefusedError(f"it repeats elements {times} times")
+    return moved(to, x, [repeated(n, times) if i == at else Axis(n, n) for i, n in enumerate(x.shape)])
