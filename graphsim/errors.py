@@ -12,7 +12,11 @@
     ├── MachineError               a machine description that is wrong (key and line named)
     ├── PlacementError             a placement file or strategy that does not fit graph and machine
     ├── ScheduleError              a schedule file that cannot be read, or is for another graph or machine
-    │   └── InfeasibleError        no schedule exists: names the node or link, the resource and the shortfall
+    │   ├── InfeasibleError        no schedule exists: names the node or link, the resource and the shortfall
+    │   └── CalendarError          calendars that the hardware cannot load: names table, memory and row
+    │       ├── OutOfMemoryError     a TX or RX memory has too few frames
+    │       ├── InvalidAddressError  a row or an operand lies outside its memory
+    │       └── OutOfCalendarError   a calendar has too few rows for its table, or its rows do not make up a period
     ├── SimulationError            an engine cannot run, or a run broke
     │   └── TokenError             a token late, stale, lost or overwritten: tick, node and actor
     ├── DatasetError               data missing, damaged, or of the wrong shape
@@ -87,6 +91,22 @@ class ScheduleError(GraphsimError):
 
 class InfeasibleError(ScheduleError):
     """No schedule exists. Names the node or link, the resource, and how much is missing."""
+
+
+class CalendarError(ScheduleError):
+    """Calendars that the hardware cannot load. Names the table, the memory and the row."""
+
+
+class OutOfMemoryError(CalendarError):
+    """A TX or RX memory has fewer frames than its calendars need."""
+
+
+class InvalidAddressError(CalendarError):
+    """A row of a calendar, or an operand of an actor, lies outside of its memory."""
+
+
+class OutOfCalendarError(CalendarError):
+    """A table has more rows than its calendar holds, or its rows do not make up a period."""
 
 
 class SimulationError(GraphsimError):

@@ -151,6 +151,8 @@ link_settings = st.fixed_dictionaries(
         "latency": st.integers(0, 3) | st.just(2**31 - 1),
         "frames_per_tick": st.integers(1, 4) | st.just(2**31 - 1),
         "calendar_entries": st.integers(1, 4) | st.just(2**31 - 1),
+        "memory_frames": st.integers(1, 2),
+        "calendar_rows": st.integers(1, 2),
     },
 )
 node_names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.\-]{0,12}", fullmatch=True)
@@ -225,7 +227,7 @@ def test_too_large_to_be_read_is_not_written(monkeypatch: pytest.MonkeyPatch) ->
 KNOWN_TOP = "name clock_mhz host topology nodes links node switch link node_override link_override"
 KNOWN_TOPOLOGIES = " ".join(pattern for pattern, _, _ in builtin_topologies())
 KNOWN_NODE = "macs_per_tick op_ticks ticks_per_firing memory_bytes"
-KNOWN_LINK = "frame_bits latency frames_per_tick calendar_entries"
+KNOWN_LINK = "frame_bits latency frames_per_tick calendar_entries memory_frames calendar_rows"
 
 GOLDEN = [
     (

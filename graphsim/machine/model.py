@@ -175,6 +175,8 @@ class Link:
         latency: ticks in flight beyond the tick of sending.
         frames_per_tick: frames that can be sent in the same tick.
         calendar_entries: frames the link's calendar can list, that is, frames per period.
+        memory_frames: frames that the memory at either end holds: TX memory at ``src``, RX memory at ``dst``.
+        calendar_rows: run-length entries of its gather calendar at ``src``, and of its scatter calendar at ``dst``.
     """
 
     src: int
@@ -183,6 +185,8 @@ class Link:
     latency: int = SETTINGS["link.latency"].whole
     frames_per_tick: int = SETTINGS["link.frames_per_tick"].whole
     calendar_entries: int = SETTINGS["link.calendar_entries"].whole
+    memory_frames: int = SETTINGS["link.memory_frames"].whole
+    calendar_rows: int = SETTINGS["link.calendar_rows"].whole
 
     def __post_init__(self) -> None:
         for end in (self.src, self.dst):
@@ -196,8 +200,10 @@ class Link:
                 _check_whole(f"link {self.src} -> {self.dst}", key, value, f"link.{key}")
 
 
-LINK_KEYS = ("frame_bits", "latency", "frames_per_tick", "calendar_entries")
+LINK_KEYS = ("frame_bits", "latency", "frames_per_tick", "calendar_entries", "memory_frames", "calendar_rows")
 """The settings of a link, in the order of its fields."""
+
+_PORTS = (SETTINGS["link.memory_frames"].whole, SETTINGS["link.calendar_rows"].whole)
 
 _LINK_LOW = {key: SETTINGS[f"link.{key}"].low for key in LINK_KEYS}
 _LINK_HIGH = {key: SETTINGS[f"link.{key}"].high for key in LINK_KEYS}
@@ -311,6 +317,9 @@ class Machine:
                 b"[%d,%d,%d,%d,%d,%d]\n"
                 % (link.src, link.dst, link.frame_bits, link.latency, link.frames_per_tick, link.calendar_entries)
             )
+            ports = (link.memory_frames, link.calendar_rows)
+            if ports != _PORTS:  # schedules from before there were these settings stay valid
+                sha.update(b"[%d,%d]\n" % ports)
         return sha.hexdigest()
 
     def to_toml(self) -> str:
@@ -345,9 +354,11 @@ class Machine:
         if self.switches:
             lines.append(f"             {_range(self.nodes[i].memory_bytes for i in self.switches)} bytes per switch")
         if self.links:
-            bits, latency, frames, entries = (_range(getattr(link, key) for link in self.links) for key in LINK_KEYS)
+            bits, latency, frames, entries, memory, rows = (
+                _range(getattr(link, key) for link in self.links) for key in LINK_KEYS
+            )
             lines.append(f"  links      frames of {bits} bits, {frames} per tick, latency {latency} ticks")
-            lines.append(f"             calendars of {entries} entries")
+            lines.append(f"             calendars of {entries} entries, in {rows} rows; memories of {memory} frames")
         return "\n".join(lines)
 
     def _check_clock(self) -> None:

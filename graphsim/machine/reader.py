@@ -71,6 +71,8 @@ class _LinkTable(_Table):
     latency: Annotated[int | None, _bounded("link.latency")] = None
     frames_per_tick: Annotated[int | None, _bounded("link.frames_per_tick")] = None
     calendar_entries: Annotated[int | None, _bounded("link.calendar_entries")] = None
+    memory_frames: Annotated[int | None, _bounded("link.memory_frames")] = None
+    calendar_rows: Annotated[int | None, _bounded("link.calendar_rows")] = None
 
 
 class _NodeEntry(_NodeTable):

@@ -82,4 +82,10 @@ SETTINGS: dict[str, Setting] = {
     "link.calendar_entries": Setting(
         4096, 1, _MAX_INT32, "frames/period", "ten times the 392 frames of 64 bits that carry one 784-pixel image"
     ),
+    "link.memory_frames": Setting(
+        2**20, 1, _MAX_INT32, "frames", "8 MiB of 64-bit frames: 256 iterations in flight of 4,096 frames each"
+    ),
+    "link.calendar_rows": Setting(
+        65_536, 1, _MAX_INT32, "entries", "eight times a busy and an idle stretch for each of 4,096 frames"
+    ),
 }

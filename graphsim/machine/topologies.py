@@ -280,8 +280,8 @@ def scaled_links(link: Link, shape: Shape) -> list[Link]:
     Raises:
         MachineError: a product is above what the setting allows.
     """
-    frames, entries = link.frames_per_tick, link.calendar_entries
+    frames, entries, ports = link.frames_per_tick, link.calendar_entries, (link.memory_frames, link.calendar_rows)
     return [
-        Link(src, dst, link.frame_bits, link.latency, frames * capacity, entries * capacity)
+        Link(src, dst, link.frame_bits, link.latency, frames * capacity, entries * capacity, *ports)
         for src, dst, capacity in shape.links
     ]
