@@ -49,30 +49,44 @@ def write_report(folder: Path, result: Result, record: Mapping[str, Any]) -> Pat
 
 def render(result: Result, record: Mapping[str, Any]) -> str:
     """The page as text."""
-    figures = _figures(result)
-    environment = Environment(
-        loader=PackageLoader("graphsim.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
     comparison = result.comparison
     wrong = _wrong(result)
     divergence = None if comparison is None else comparison.first_divergence
-    return environment.get_template("report.html").render(
+    return page(
+        "report.html",
+        _figures(result),
         record=record,
         ok=comparison is None or comparison.ok,
         tiles=_tiles(record),
         binding=_binding(result.schedule, result.graph),
         divergence=str(divergence) if divergence is not None else "",
         shown=_shown(result),
+        wrong=wrong[:WRONG],
+        wrong_total=len(wrong),
+        answers=result.answers,
+        answer_lines=[] if result.answers is None else result.answers.shown(LINES),
+    )
+
+
+def page(template: str, figures: Mapping[str, Any], **values: Any) -> str:
+    """A page that opens offline: a template that extends ``page.html``, with ``plots.NAME`` where a figure goes.
+
+    Args:
+        template: its name in ``graphsim/report/templates``.
+        figures: Plotly figures by name; None where there is nothing to draw.
+        values: what else the template reads.
+    """
+    environment = Environment(
+        loader=PackageLoader("graphsim.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template(template).render(
+        **values,
         plots={
             name: None if figure is None else Markup(f'<div id="plot-{name}"></div>')
             for name, figure in figures.items()
         },
         figures=_script({f"plot-{name}": json.loads(f.to_json()) for name, f in figures.items() if f is not None}),
         plotly=Markup(get_plotlyjs()),
-        wrong=wrong[:WRONG],
-        wrong_total=len(wrong),
-        answers=result.answers,
-        answer_lines=[] if result.answers is None else result.answers.shown(LINES),
     )
 
 
