@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from graphsim import __version__
-from graphsim.cli import alu, analysis, circuits, data, graphs, life, runs, schedules
+from graphsim.cli import alu, analysis, circuits, clocks, data, graphs, life, runs, schedules
 
 app = typer.Typer(
     name="graphsim",
@@ -47,6 +47,7 @@ for command in (
     circuits.equal,
     analysis.analyze,
     schedules.machines,
+    clocks.clocks,
     data.fetch,
     data.train,
     alu.alu,

@@ -31,7 +31,7 @@ def group_colours(graph: Graph) -> dict[int, str]:
     return {number: COLOURS[number % len(COLOURS)] for number in range(len(graph.groups))}
 
 
-def _figure(traces: list[Any], height: int, **layout: Any) -> go.Figure:
+def picture(traces: list[Any], height: int, **layout: Any) -> go.Figure:
     figure = go.Figure(traces)
     figure.update_layout(
         height=height,
@@ -121,7 +121,7 @@ def group_graph(graph: Graph) -> go.Figure:
         hovertemplate="%{text}<br>%{customdata[0]}, then %{customdata[1]}<extra></extra>",
         showlegend=False,
     )
-    figure = _figure([lines, points], 150 + 60 * max(rows.values()))
+    figure = picture([lines, points], 150 + 60 * max(rows.values()))
     figure.update_xaxes(visible=False, range=[-0.6, max(depth) + 0.6])
     figure.update_yaxes(visible=False, range=[-max(rows.values()) + 0.2, 0.7])
     return figure
@@ -156,7 +156,7 @@ def node_gantt(graph: Graph, schedule: Schedule, periods: int = 2) -> go.Figure:
         names,
         group_colours(graph),
     )
-    figure = _figure(traces, 120 + 20 * len(rows), barmode="overlay", bargap=0.25)
+    figure = picture(traces, 120 + 20 * len(rows), barmode="overlay", bargap=0.25)
     figure.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=rows)
     figure.update_xaxes(title="tick (simulated)", range=[0, periods * period])
     for n in range(1, periods):
@@ -190,7 +190,7 @@ def link_gantt(graph: Graph, schedule: Schedule, periods: int = 2) -> go.Figure 
     names = {n: f"tokens of {graph.groups[n].name}" for n in np.unique(group).tolist()}
     lane = np.tile(np.searchsorted(shown, schedule.hop_link[hops]), periods + 1)[keep]
     traces = _bars(rows, lane, np.tile(group, periods + 1)[keep], start[keep], end[keep], names, group_colours(graph))
-    figure = _figure(traces, 120 + 20 * len(rows), barmode="overlay", bargap=0.25)
+    figure = picture(traces, 120 + 20 * len(rows), barmode="overlay", bargap=0.25)
     figure.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=rows)
     figure.update_xaxes(title="tick (simulated)", range=[0, periods * period])
     return figure
@@ -219,7 +219,7 @@ def pipelining(graph: Graph, schedule: Schedule, iterations: int = 4) -> go.Figu
                 hovertemplate="%{y}<br>ticks %{base} to %{x}<extra>sample " + str(n) + "</extra>",
             )
         )
-    figure = _figure(traces, 120 + 26 * len(rows), barmode="group", bargap=0.15)
+    figure = picture(traces, 120 + 26 * len(rows), barmode="group", bargap=0.15)
     figure.update_yaxes(autorange="reversed")
     figure.update_xaxes(title="tick (simulated)")
     return figure
@@ -255,7 +255,7 @@ def loads(graph: Graph, schedule: Schedule) -> go.Figure:
                 hovertemplate="%{customdata}: %{y:.1%}<extra></extra>",
             )
         )
-    figure = _figure(traces, 260)
+    figure = picture(traces, 260)
     figure.update_xaxes(title="nodes and links, busiest first", showticklabels=False)
     figure.update_yaxes(title="share of the period", tickformat=".0%", range=[0, 1.05])
     return figure
@@ -275,7 +275,7 @@ def confusion(matrix: IntArray, classes: tuple[str, ...]) -> go.Figure:
         showscale=False,
         hovertemplate="label %{y}, predicted %{x}: %{text}<extra></extra>",
     )
-    figure = _figure([trace], 420)
+    figure = picture([trace], 420)
     figure.update_xaxes(title="predicted", type="category", showgrid=False)
     figure.update_yaxes(title="label", type="category", autorange="reversed", showgrid=False)
     return figure
@@ -297,7 +297,7 @@ def agreement(comparison: Comparison) -> go.Figure:
         )
         for i, layer in enumerate(layers)
     ]
-    figure = _figure(traces, 300, barmode="group")
+    figure = picture(traces, 300, barmode="group")
     figure.add_vrect(x0=len(names) - 1.5, x1=len(names) - 0.5, fillcolor="red", opacity=0.12, line_width=0)
     figure.update_xaxes(title="|error of the reference| / its bound", type="category", range=[-0.5, len(names) - 0.5])
     figure.update_yaxes(title="share of values", tickformat=".0%")
@@ -318,7 +318,7 @@ def ulps(comparison: Comparison) -> go.Figure:
         )
         for i, layer in enumerate(layers)
     ]
-    figure = _figure(traces, 300, barmode="group")
+    figure = picture(traces, 300, barmode="group")
     figure.update_xaxes(
         title="difference between graphsim and the reference, in units in the last place", type="category"
     )

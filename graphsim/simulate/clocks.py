@@ -4,13 +4,14 @@ logical time.
 No node of a bittide machine has another's clock. Each sends one frame per tick of its own oscillator on every link, and
 takes one frame per tick out of the elastic buffer of every link that arrives; how full these buffers are is all that a
 node knows of the others, and it speeds up when they fill and slows down when they drain (Lall, Cascaval, Izzard and
-Spalink, *Modeling and Control of bittide Synchronization*, 2022). While no buffer runs over or empty, frame k of a link is
-taken out exactly ``lam`` ticks of its receiver after tick k of its sender, whatever the oscillators do: that constant is
-the logical latency for which schedules are made.
+Spalink, *Modeling and Control of bittide Synchronization*, 2022). While no buffer runs over or empty, the frame that is
+sent in tick k is taken out in tick ``k + lambda`` of its receiver, whatever the oscillators do: that constant is the
+logical latency for which schedules are made.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -46,6 +47,14 @@ class Control:
     period: float = 1e-4
     depth: int = 256
     delay: float = 50e-9
+
+    def __post_init__(self) -> None:
+        numbers = (self.kp, self.ki, self.delay, self.period)
+        if not (all(map(math.isfinite, numbers)) and min(numbers) >= 0 and self.period > 0 and self.depth >= 2):
+            raise SimulationError(
+                f"{self}: gains and delay are finite and not negative, the control period is more than 0 seconds, and "
+                f"buffers hold at least 2 frames"
+            )
 
 
 @dataclass(frozen=True)
@@ -100,9 +109,9 @@ def run_clocks(
 ) -> Clocks:
     """Let the clocks of a machine run from tick 0, when all start together with buffers half full.
 
-    Node i makes ``w_i = u_i + c_i`` ticks per second: u_i its oscillator's own, c_i its correction. Its phase theta_i is
-    the integral of w_i. Before time 0 nodes run uncorrected. The buffer of link j -> i holds
-    ``beta = lam + floor(theta_j(t - delay)) - floor(theta_i(t))`` frames; every control period node i sums
+    Node i makes ``w_i = u_i + c_i`` ticks per second: u_i its oscillator's own, c_i its correction. Its phase theta_i
+    is the integral of w_i. Before time 0 nodes run uncorrected. The buffer of link j -> i holds
+    ``beta = lambda + floor(theta_j(t - delay)) - floor(theta_i(t))`` frames; every control period node i sums
     ``beta - depth / 2`` over the links that arrive to r_i and sets ``c_i = kp * r_i + ki * xi_i``, xi_i being the
     integral of r_i. Phases are exact between corrections, as frequencies are constant there.
 
@@ -117,15 +126,17 @@ def run_clocks(
         SimulationError: a buffer ran over or empty: names the link, the time and what can be done; or the run is too
             long to be held in memory.
     """
-    nodes, steps = len(machine.nodes), max(1, int(np.ceil(seconds / control.period * (1 - 1e-12))))
-    back = int(np.ceil(control.delay / control.period))
+    if not 0 < seconds < math.inf or not np.isfinite(errors).all():
+        raise SimulationError("clocks: seconds must be more than 0, and every oscillator's error a finite number")
+    nodes, steps = len(machine.nodes), max(1, math.ceil(seconds / control.period * (1 - 1e-12)))
+    back = math.ceil(control.delay / control.period)
     if (steps + back + 1) * (nodes + len(machine.links)) > MOST_PHASES:
         raise SimulationError(
             f"{steps:,} control periods of {nodes:,} nodes and {len(machine.links):,} links are more than this keeps; "
             f"take fewer seconds or a longer control period"
         )
     nominal = machine.clock_mhz * 1e6
-    own = nominal * (1 + errors * 1e-6)
+    own: FloatArray = nominal * (1 + np.asarray(errors, np.float64) * 1e-6)
     src = np.array([link.src for link in machine.links], np.int64)
     dst = np.array([link.dst for link in machine.links], np.int64)
     half = control.depth // 2
@@ -155,7 +166,7 @@ def run_clocks(
         phase[now + 1] = phase[now] + frequency[step] * control.period
         if progress is not None and step % 256 == 0:
             progress(step)
-    time = np.arange(steps + 1) * control.period
+    time: FloatArray = np.arange(steps + 1, dtype=np.float64) * control.period
     apart = frequency - frequency.mean(axis=1, keepdims=True)
     error = float((apart**2).sum() * control.period)
     predicted = _closed_form(own, src, dst, control)
@@ -173,7 +184,9 @@ def timed_machine(machine: Machine, clocks: Clocks) -> Machine:
     """
     if len(clocks.latency) and clocks.latency.min() < 1:
         link = int(clocks.latency.argmin())
-        raise MachineError(f"link {machine.link_name(link)} would have a logical latency of {clocks.latency[link]} ticks")
+        raise MachineError(
+            f"link {machine.link_name(link)} would have a logical latency of {clocks.latency[link]} ticks"
+        )
     links = tuple(
         replace(link, latency=int(ticks) - 1) for link, ticks in zip(machine.links, clocks.latency, strict=True)
     )
