@@ -7,6 +7,7 @@
     topologies.py   line, ring, mesh, torus, full, star, tree, fat_tree, hypercube
     load.py         load_machine("torus:4x4") or load_machine("machine.toml")
     reader.py       machine.toml and settings after a name, validated with pydantic
+    tables.py       TOML files with a strict schema, and what is wrong with them
     positions.py    the line on which a key of a TOML file stands
     writer.py       Machine.to_toml
 """

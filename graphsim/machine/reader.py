@@ -9,44 +9,26 @@ from __future__ import annotations
 
 import itertools
 import re
-import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import FailFast, Field, ValidationError
 
 from graphsim.errors import MachineError
 from graphsim.machine.model import NODE_NAME, Link, Machine, NodeSpec, OpTicks, hint, show
-from graphsim.machine.positions import KeyPath, line_at, lines_of
-from graphsim.machine.settings import MAX_FILE_BYTES, SETTINGS
+from graphsim.machine.positions import KeyPath
+from graphsim.machine.settings import SETTINGS
+from graphsim.machine.tables import Fault, Form, Table, dotted, places
 from graphsim.machine.topologies import SCALED_KEYS, scaled_links, topology_shape
-
-MAX_LINE = 2_000
-"""Characters on one line of a machine file. It bounds the depth of dotted keys, which cost ``tomllib`` its square."""
-
-MAX_DOTS = 100_000
-"""Dots in a machine file. Each may be a table of a dotted key, for which ``tomllib`` takes more than a kilobyte."""
-
-_SHOWN_FAULTS = 10
 
 
 def _bounded(setting: str) -> Any:
     return Field(ge=SETTINGS[setting].low, le=SETTINGS[setting].high)
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-    def given(self) -> dict[str, Any]:
-        """The settings that are present, tables within left out."""
-        pairs = {key: getattr(self, key) for key in self.model_fields_set}
-        return {key: value for key, value in pairs.items() if not isinstance(value, BaseModel)}
-
-
-class _OpTicksTable(_Table):
+class _OpTicksTable(Table):
     add: Annotated[int | None, _bounded("node.op_ticks.add")] = None
     mul: Annotated[int | None, _bounded("node.op_ticks.mul")] = None
     compare: Annotated[int | None, _bounded("node.op_ticks.compare")] = None
@@ -55,18 +37,18 @@ class _OpTicksTable(_Table):
     gate: Annotated[int | None, _bounded("node.op_ticks.gate")] = None
 
 
-class _NodeTable(_Table):
+class _NodeTable(Table):
     macs_per_tick: Annotated[int | None, _bounded("node.macs_per_tick")] = None
     op_ticks: _OpTicksTable | None = None
     ticks_per_firing: Annotated[int | None, _bounded("node.ticks_per_firing")] = None
     memory_bytes: Annotated[int | None, _bounded("node.memory_bytes")] = None
 
 
-class _SwitchTable(_Table):
+class _SwitchTable(Table):
     memory_bytes: Annotated[int | None, _bounded("switch.memory_bytes")] = None
 
 
-class _LinkTable(_Table):
+class _LinkTable(Table):
     frame_bits: Annotated[int | None, _bounded("link.frame_bits")] = None
     latency: Annotated[int | None, _bounded("link.latency")] = None
     frames_per_tick: Annotated[int | None, _bounded("link.frames_per_tick")] = None
@@ -90,28 +72,19 @@ class _LinkEntry(_LinkTable):
     both_ways: bool = False
 
 
-class _MachineTable(_Table):
+class _MachineTable(Table):
     # Lists stop at their first faulty entry: a file of a hundred thousand faults must not cost a report on each.
     name: Annotated[str | None, Field(min_length=1, max_length=200)] = None
     clock_mhz: Annotated[float | None, _bounded("clock_mhz")] = None
     host: str | None = None
     topology: str | None = None
-    nodes: Annotated[list[_NodeEntry], FailFast()] = []
-    links: Annotated[list[_LinkEntry], FailFast()] = []
+    nodes: Annotated[list[_NodeEntry], FailFast()] = Field(default_factory=list)
+    links: Annotated[list[_LinkEntry], FailFast()] = Field(default_factory=list)
     node: _NodeTable = _NodeTable()
     switch: _SwitchTable = _SwitchTable()
     link: _LinkTable = _LinkTable()
-    node_override: Annotated[list[_NodeOverride], FailFast()] = []
-    link_override: Annotated[list[_LinkEntry], FailFast()] = []
-
-
-class _Fault(Exception):  # noqa: N818 - never leaves this module
-    """One thing wrong with the description, at a key path."""
-
-    def __init__(self, path: KeyPath, message: str) -> None:
-        super().__init__(message)
-        self.path = path
-        self.message = message
+    node_override: Annotated[list[_NodeOverride], FailFast()] = Field(default_factory=list)
+    link_override: Annotated[list[_LinkEntry], FailFast()] = Field(default_factory=list)
 
 
 def read_machine(path: Path) -> Machine:
@@ -121,7 +94,7 @@ def read_machine(path: Path) -> Machine:
         MachineError: the file cannot be read, is larger than 1 MiB, is not TOML, or breaks the format. The message has
             one line per fault: ``file:line: key: what is wrong``.
     """
-    text = _text(path)
+    text = _FORM.read(path)
     return machine_from_toml(text, str(path), default_name=path.stem)
 
 
@@ -132,24 +105,11 @@ def machine_from_toml(text: str, source: str = "machine.toml", default_name: str
         MachineError: as for :func:`read_machine`.
     """
     text = text.replace("\r\n", "\n")
-    for number, line in enumerate(text.split("\n"), start=1):
-        if len(line) > MAX_LINE:
-            raise MachineError(
-                f"{source}:{number}: a line of {len(line):,} characters; break it ({MAX_LINE:,} at most)"
-            )
-    if text.count(".") > MAX_DOTS:
-        raise MachineError(f"{source}: more than {MAX_DOTS:,} dots; keys nested like this are not those of a machine")
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise MachineError(_syntax_message(source, str(error), text)) from None
-    except (ValueError, RecursionError):
-        raise MachineError(f"{source}: not TOML that can be read; a value is too long or nested too deep") from None
+    data = _FORM.parse(text, source)
     try:
         return _machine(data, default_name)
-    except (ValidationError, _Fault) as error:
-        lines = _lines(text)
-        raise MachineError(_report(error, lambda path: _file_place(source, lines, path))) from None
+    except (ValidationError, Fault) as error:
+        raise MachineError(_FORM.report(error, places(text, source))) from None
 
 
 def machine_with_settings(topology: str, settings: Sequence[str], spec: str) -> Machine:
@@ -182,8 +142,8 @@ def machine_with_settings(topology: str, settings: Sequence[str], spec: str) -> 
         table[str(path[-1])] = _inline_value(value)
     try:
         return _machine(data, spec)
-    except (ValidationError, _Fault) as error:
-        raise MachineError(_report(error, lambda path: f"{spec}: {_dotted(path)}")) from None
+    except (ValidationError, Fault) as error:
+        raise MachineError(_FORM.report(error, lambda path: f"{spec}: {dotted(path)}")) from None
 
 
 def _inline_keys() -> tuple[dict[str, KeyPath], list[str]]:
@@ -209,33 +169,12 @@ def _inline_value(text: str) -> int | float | str:
         return text
 
 
-def _text(path: Path) -> str:
-    try:
-        if path.exists() and not path.is_file():
-            raise MachineError(f"{path}: not a file; give a machine.toml")
-        with path.open("rb") as stream:
-            content = stream.read(MAX_FILE_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise MachineError(f"{show(str(path))}: cannot read it ({reason})") from error
-    if len(content) > MAX_FILE_BYTES:
-        raise MachineError(
-            f"{path}: larger than {MAX_FILE_BYTES // 2**20} MiB, the most a machine file may be; "
-            f"name a topology instead of listing its nodes and links"
-        )
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise MachineError(f"{path}:{line}: not UTF-8 text; a machine file is TOML") from None
-
-
 def _machine(data: Mapping[str, Any], default_name: str) -> Machine:
-    """Build the machine; raises ValidationError or _Fault, which the callers turn into messages."""
+    """Build the machine; raises ValidationError or Fault, which the callers turn into messages."""
     table = _MachineTable.model_validate(data)
     name = table.name if table.name is not None else table.topology or default_name
     if not name.isprintable() or not 1 <= len(name) <= 200:
-        raise _Fault(("name",), "a machine's name is 1 to 200 printable characters")
+        raise Fault(("name",), "a machine's name is 1 to 200 printable characters")
     if table.topology is not None:
         nodes, links = _from_topology(table)
     else:
@@ -243,11 +182,11 @@ def _machine(data: Mapping[str, Any], default_name: str) -> Machine:
     ids = {node.name: i for i, node in enumerate(nodes)}
     host = next((i for i, node in enumerate(nodes) if node.kind == "compute"), None)
     if host is None:
-        raise _Fault(("nodes",), "every node is a switch; at least one must compute")
+        raise Fault(("nodes",), "every node is a switch; at least one must compute")
     if table.host is not None:
         host = _node_id(ids, table.host, ("host",))
         if nodes[host].kind != "compute":
-            raise _Fault(("host",), f"{table.host} is a switch; source and sink need a compute node")
+            raise Fault(("host",), f"{table.host} is a switch; source and sink need a compute node")
     clock = table.clock_mhz if table.clock_mhz is not None else SETTINGS["clock_mhz"].default
     assert clock is not None
     try:
@@ -255,7 +194,7 @@ def _machine(data: Mapping[str, Any], default_name: str) -> Machine:
     except MachineError as error:
         # What is left to find once every entry is sound concerns all links together: a path that is missing.
         place = next(key for key in ("topology", "links", "nodes") if key in table.model_fields_set)
-        raise _Fault((place,), str(error).removeprefix(f"{name}: ")) from None
+        raise Fault((place,), str(error).removeprefix(f"{name}: ")) from None
 
 
 @dataclass(frozen=True)
@@ -277,12 +216,12 @@ def _defaults(table: _MachineTable) -> _Defaults:
 def _from_topology(table: _MachineTable) -> tuple[list[NodeSpec], list[Link]]:
     for key in ("nodes", "links"):
         if key in table.model_fields_set:
-            raise _Fault((key,), f"cannot stand beside topology; use {key[:-1]}_override to change some {key}")
+            raise Fault((key,), f"cannot stand beside topology; use {key[:-1]}_override to change some {key}")
     assert table.topology is not None
     try:
         shape = topology_shape(table.topology)
     except MachineError as error:
-        raise _Fault(("topology",), str(error)) from None
+        raise Fault(("topology",), str(error)) from None
     base = _defaults(table)
     nodes = [
         replace(base.compute if i < shape.first_switch else base.switch, name=name)
@@ -292,7 +231,7 @@ def _from_topology(table: _MachineTable) -> tuple[list[NodeSpec], list[Link]]:
     for key in SCALED_KEYS:
         most = int(SETTINGS[f"link.{key}"].high)
         if widest * getattr(base.link, key) > most:
-            raise _Fault(
+            raise Fault(
                 ("link", key), f"links at the root of {table.topology} have {widest:,} times this; {most:,} is the most"
             )
     links = scaled_links(base.link, shape)
@@ -303,19 +242,19 @@ def _from_topology(table: _MachineTable) -> tuple[list[NodeSpec], list[Link]]:
 
 def _from_lists(table: _MachineTable) -> tuple[list[NodeSpec], list[Link]]:
     if "nodes" not in table.model_fields_set:
-        raise _Fault((), 'neither topology nor nodes; write topology = "torus:4x4", or list [[nodes]] and [[links]]')
+        raise Fault((), 'neither topology nor nodes; write topology = "torus:4x4", or list [[nodes]] and [[links]]')
     base = _defaults(table)
     nodes: list[NodeSpec] = []
     ids: dict[str, int] = {}
     for i, entry in enumerate(table.nodes):
         path = ("nodes", i)
         if not NODE_NAME.fullmatch(entry.name):
-            raise _Fault(
+            raise Fault(
                 (*path, "name"),
                 f"must be a letter or _, then letters, digits, _ . - (64 at most), not {show(entry.name)}",
             )
         if entry.name in ids:
-            raise _Fault((*path, "name"), f"two nodes are called {entry.name}; give each its own name")
+            raise Fault((*path, "name"), f"two nodes are called {entry.name}; give each its own name")
         ids[entry.name] = i
         template = base.compute if entry.kind == "compute" else base.switch
         nodes.append(_with_node_settings(replace(template, name=entry.name), entry, path))
@@ -325,7 +264,7 @@ def _from_lists(table: _MachineTable) -> tuple[list[NodeSpec], list[Link]]:
         for src, dst in _directions(link, ids, ("links", i)):
             if (src, dst) in seen:
                 first = seen[src, dst]
-                raise _Fault(
+                raise Fault(
                     ("links", i),
                     f"a second link from {nodes[src].name} to {nodes[dst].name}, after links[{first}]; "
                     f"give that one more frames_per_tick instead",
@@ -354,7 +293,7 @@ def _apply_link_overrides(table: _MachineTable, nodes: list[NodeSpec], links: li
         for ends in _directions(override, ids, ("link_override", i)):
             if ends not in by_ends:
                 src, dst = (nodes[end].name for end in ends)
-                raise _Fault(("link_override", i), f"there is no link from {src} to {dst}")
+                raise Fault(("link_override", i), f"there is no link from {src} to {dst}")
             which = by_ends[ends]
             links[which] = replace(links[which], **_link_settings(override))
 
@@ -363,14 +302,14 @@ def _directions(entry: _LinkEntry, ids: Mapping[str, int], path: KeyPath) -> lis
     src = _node_id(ids, entry.src, (*path, "from"))
     dst = _node_id(ids, entry.dst, (*path, "to"))
     if src == dst:
-        raise _Fault((*path, "to"), f"a link joins two different nodes, and both ends are {entry.src}")
+        raise Fault((*path, "to"), f"a link joins two different nodes, and both ends are {entry.src}")
     return [(src, dst), (dst, src)] if entry.both_ways else [(src, dst)]
 
 
 def _node_id(ids: Mapping[str, int], name: str, path: KeyPath) -> int:
     if name not in ids:
         some = ", ".join(itertools.islice(ids, 3)) + (", ..." if len(ids) > 3 else "")
-        raise _Fault(path, f"no node is called {show(name)}{hint(name, ids)}; there are {some}")
+        raise Fault(path, f"no node is called {show(name)}{hint(name, ids)}; there are {some}")
     return ids[name]
 
 
@@ -379,7 +318,7 @@ def _with_node_settings(node: NodeSpec, table: _NodeTable, path: KeyPath = ("nod
     if node.kind == "switch":
         for key in (*settings, *(["op_ticks"] if table.op_ticks else [])):
             if key != "memory_bytes":
-                raise _Fault((*path, key), f"{node.name} is a switch and does no work; only memory_bytes fits it")
+                raise Fault((*path, key), f"{node.name} is a switch and does no work; only memory_bytes fits it")
     if table.op_ticks is not None:
         assert isinstance(node.op_ticks, OpTicks)
         settings["op_ticks"] = replace(node.op_ticks, **table.op_ticks.given())
@@ -390,105 +329,21 @@ def _link_settings(table: _LinkEntry) -> dict[str, Any]:
     return {key: value for key, value in table.given().items() if key not in ("src", "dst", "both_ways")}
 
 
-def _lines(text: str) -> dict[KeyPath, int]:
-    try:
-        return lines_of(text)
-    except RecursionError:
-        return {}
-
-
-def _file_place(source: str, lines: dict[KeyPath, int], path: KeyPath) -> str:
-    line = line_at(lines, path)
-    place = source if line is None else f"{source}:{line}"
-    return f"{place}: {_dotted(path)}" if path else place
-
-
-def _dotted(path: KeyPath) -> str:
-    text = ""
-    for part in path:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        else:
-            text += f".{part}" if text else part
-    return text if len(text) <= 120 else text[:117] + "..."
-
-
-def _syntax_message(source: str, message: str, text: str) -> str:
-    match = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", message, re.DOTALL)
-    if match is None:
-        last = text.rstrip().count("\n") + 1
-        return f"{source}:{last}: not TOML: {message}"
-    what, line, column = match.groups()
-    return f"{source}:{line}: not TOML: {what}, in column {column}"
-
-
-_TABLES: dict[tuple[str, ...], type[_Table]] = {
-    (): _MachineTable,
-    ("node",): _NodeTable,
-    ("node", "op_ticks"): _OpTicksTable,
-    ("switch",): _SwitchTable,
-    ("link",): _LinkTable,
-    ("nodes",): _NodeEntry,
-    ("nodes", "op_ticks"): _OpTicksTable,
-    ("links",): _LinkEntry,
-    ("node_override",): _NodeOverride,
-    ("node_override", "op_ticks"): _OpTicksTable,
-    ("link_override",): _LinkEntry,
-}
-
-
-def _report(error: ValidationError | _Fault, place: Callable[[KeyPath], str]) -> str:
-    """One line per fault, at most ten of them."""
-    if isinstance(error, _Fault):
-        return f"{place(error.path)}: {error.message}"
-    faults = error.errors(include_url=False)
-    lines = [f"{place(fault['loc'])}: {_what_is_wrong(fault)}" for fault in faults[:_SHOWN_FAULTS]]
-    if len(faults) > _SHOWN_FAULTS:
-        lines.append(f"and {len(faults) - _SHOWN_FAULTS:,} more faults")
-    return "\n".join(lines)
-
-
-def _what_is_wrong(fault: ErrorDetails) -> str:
-    """Pydantic's finding in the words of this project."""
-    kind, given, context = fault["type"], _shown_value(fault["input"]), fault.get("ctx", {})
-    if kind == "extra_forbidden":
-        table = _TABLES[tuple(part for part in fault["loc"][:-1] if isinstance(part, str))]
-        known = [item.alias or key for key, item in table.model_fields.items()]
-        return f"unknown key{hint(fault['loc'][-1], known)}; there are {' '.join(known)}"
-    if kind == "missing":
-        return "this key is missing; add it"
-    if kind in ("greater_than_equal", "less_than_equal"):
-        bound = "at least" if kind == "greater_than_equal" else "at most"
-        return f"must be {bound} {context.get('ge', context.get('le')):,}, not {given}"
-    if kind == "literal_error":
-        return f"must be {context['expected']}, not {given}"
-    if kind in _WANTED:
-        return f"must be {_WANTED[kind]}, not {given}"
-    return f"{fault['msg'][:1].lower()}{fault['msg'][1:]}, not {given}"
-
-
-_WANTED = {
-    "int_type": "a whole number",
-    "float_type": "a number",
-    "finite_number": "a finite number",
-    "string_type": "text",
-    "string_too_short": "at least one character",
-    "string_too_long": "at most 200 characters",
-    "bool_type": "true or false",
-    "list_type": "an array",
-    "too_short": "at least one name",
-    "model_type": "a table",
-    "model_attributes_type": "a table",
-}
-
-
-def _shown_value(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict):
-        return "a table"
-    if isinstance(value, list):
-        return "an array" if value else "an empty array"
-    if isinstance(value, str):
-        return f"the text {show(value)}"
-    return show(value) if isinstance(value, (int, float)) else f"the {type(value).__name__} {value}"
+_FORM = Form(
+    "machine",
+    MachineError,
+    "name a topology instead of listing its nodes and links",
+    {
+        (): _MachineTable,
+        ("node",): _NodeTable,
+        ("node", "op_ticks"): _OpTicksTable,
+        ("switch",): _SwitchTable,
+        ("link",): _LinkTable,
+        ("nodes",): _NodeEntry,
+        ("nodes", "op_ticks"): _OpTicksTable,
+        ("links",): _LinkEntry,
+        ("node_override",): _NodeOverride,
+        ("node_override", "op_ticks"): _OpTicksTable,
+        ("link_override",): _LinkEntry,
+    },
+)
