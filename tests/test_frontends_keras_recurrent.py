@@ -541,12 +541,3 @@ def test_time_distributed_layers_agree(keras: Any, tmp_path: Path, suffix: str) 
     arrays = samples(STEPS, FEATURES), samples(4, 6, 5, 2)
     graph = agree(keras, tmp_path, [x, frames], outputs, *arrays, suffix=suffix)
     assert {g.firings for g in graph.groups if g.op == "linear"} == {1, 4, STEPS}
-
-
-def test_a_recurrent_layer_for_every_step_is_refused(tmp_path: Path) -> None:
-    inner = layer("LSTM", "lstm", units=2, **INNER)
-    config = sequential(
-        layer("InputLayer", "x", batch_input_shape=[None, 2, 3, 4]), layer("TimeDistributed", "each", layer=inner)
-    )
-    with pytest.raises(UnsupportedLayerError, match="recurrent layer on every step of another"):
-        lower(write_legacy(tmp_path / "model.h5", config, {"x": {}}))

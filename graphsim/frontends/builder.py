@@ -146,7 +146,9 @@ class Builder:
     firings: int = 1
     holder: str = ""
     _tokens: dict[int, int] = field(default_factory=dict)  # of serials, per sample
-    _settled: dict[tuple[int, bytes], Tensor] = field(default_factory=dict)
+    _settled: dict[tuple[int, bytes, int], Tensor] = field(default_factory=dict)
+    _whole: dict[int, Tensor] = field(default_factory=dict)  # what a serial goes along, by its group
+    _streams: dict[int, Tensor] = field(default_factory=dict)  # the steps that were settled behind rows, by group
     _names: set[str] = field(default_factory=set)
     _actors: int = 0
     _edges: int = 0
@@ -271,14 +273,23 @@ class Builder:
 
     # -- sequences --------------------------------------------------------------------------------------------------
 
-    def serial(self, x: Tensor, *, backwards: bool = False, suffix: str = "steps") -> Tensor:
-        """One token for each index of the first axis of ``x``, from the first or the last on; ``x`` if it is that."""
-        steps, *shape = x.shape
-        if x.steps and not backwards:
+    def serial(self, x: Tensor, *, backwards: bool = False, along: int = 0, suffix: str = "steps") -> Tensor:
+        """One token for each index of an axis of ``x``, the first or the second, from index 0 or from the last on.
+
+        ``x`` itself, or what was settled to make it, where that is the same.
+        """
+        if x.steps and not along and not backwards:
             return x
-        along = Axis(steps, 1, taps=steps, dilation=-1, pad=1 - steps) if backwards else Axis(steps, 1, taps=steps)
-        y = self._serial(self.settled(x), [along, *(Axis(size, size) for size in shape)], shape, suffix)
-        return Tensor(y.group, x.shape, steps=steps)
+        if along and not backwards and x.group in self._streams:
+            return self._streams[x.group]
+        x = self.settled(x)
+        steps, kept = x.shape[along], [n for axis, n in enumerate(x.shape) if axis != along]
+        over = Axis(steps, 1, taps=steps, dilation=-1, pad=1 - steps) if backwards else Axis(steps, 1, taps=steps)
+        order = [1, 0, *range(2, len(x.shape))] if along else ()
+        y = self._serial(x, [over, *(Axis(size, size) for size in kept)], kept, suffix, order)
+        if not along and not backwards:
+            self._whole[y.group] = x
+        return Tensor(y.group, (steps, *kept), steps=steps)
 
     def repeated(self, x: Tensor, steps: int, *, suffix: str) -> Tensor:
         """The same token ``steps`` times, for as many firings."""
@@ -286,44 +297,59 @@ class Builder:
         y = self._serial(self.settled(x), [along, *(Axis(size, size) for size in x.shape)], x.shape, suffix)
         return Tensor(y.group, (steps, *x.shape), steps=steps)
 
-    def _serial(self, x: Tensor, axes: Sequence[Axis], shape: Sequence[int], suffix: str) -> Tensor:
+    def _serial(
+        self, x: Tensor, axes: Sequence[Axis], shape: Sequence[int], suffix: str, order: Sequence[int] = ()
+    ) -> Tensor:
         with self.within(firings=1):
             y = self.group("serial", shape, suffix=suffix)
         self._tokens[y.group] = axes[0].taps
-        self.window(x, y, axes)
+        self.window(x, y, axes, order=order)
         return y
 
-    def settled(self, x: Tensor, *, backwards: bool = False) -> Tensor:
-        """A tensor of steps as an ordinary one, with time as its first axis, forwards or backwards."""
+    def settled(self, x: Tensor, *, backwards: bool = False, at: int = 0) -> Tensor:
+        """A tensor of steps as an ordinary one, with time as axis ``at``, 0 or 1, forwards or backwards."""
         if not x.steps:
             return x
+        if x.group in self._whole and not backwards and not at:
+            return replace(self._whole[x.group].reshaped(x.shape), mask=x.mask)
         picks = np.arange(x.steps, dtype=np.int32)
-        y = self._taken(x, picks[::-1] if backwards else picks, x.shape, "backwards" if backwards else "sequence")
-        return replace(y, mask=x.mask)
+        y = self._taken(x, picks[::-1] if backwards else picks, "backwards" if backwards else "sequence", at=at)
+        if at and not backwards:
+            self._streams[y.group] = x
+        time, *others = x.shape
+        return replace(y, shape=(*others[:at], time, *others[at:]), mask=x.mask)
+
+    def settled_if_known(self, x: Tensor) -> Tensor:
+        """A tensor of steps as the ordinary one that its serial goes along, if it is a serial's; else as it is."""
+        return self.settled(x) if x.group in self._whole else x
 
     def last(self, x: Tensor, observes: Observed = "") -> Tensor:
         """Of a tensor of steps the last one."""
-        return self._taken(x, np.array([x.steps - 1], np.int32), x.shape[1:], "last", observes)
+        y = self._taken(x, np.array([x.steps - 1], np.int32), "last", observes)
+        return y.reshaped(x.shape[1:])
 
     def _taken(
-        self, x: Tensor, picks: npt.NDArray[np.int32], shape: Sequence[int], suffix: str, observes: Observed = ""
+        self, x: Tensor, picks: npt.NDArray[np.int32], suffix: str, observes: Observed = "", *, at: int = 0
     ) -> Tensor:
-        """Those tokens of a tensor of steps; asking again gives the same group."""
-        key = x.group, picks.tobytes()
+        """Those tokens of a tensor of steps, along axis ``at``; asking again gives the same group."""
+        observes = observes if self.shows else ""
+        key = x.group, picks.tobytes(), at
         if key not in self._settled:
+            before, behind = x.shape[1 : 1 + at], x.shape[1 + at :]
             name = self.name(f"{self.groups[x.group].name}.{suffix}")
             self.derived[f"{name}/pick"] = (self.layer, lambda _: picks)
             group = Group(
                 name=name,
                 op="take",
-                shape=tuple(shape),
-                params={"pick": Ref(f"{name}/pick", math.prod(x.shape[1:]))},
+                shape=x.shape[1:] if len(picks) == 1 else (*before, len(picks), *behind),
+                params={"pick": Ref(f"{name}/pick", math.prod(behind))},
                 layer="/".join((self.layer, *self.parts)) if observes else "",
                 call=self.call if observes else 0,
                 observes=observes,
             )
             y = self._settled[key] = Tensor(self.add(group), group.shape)
-            self.window(x, y, [Axis(1, len(picks), stride=0), *(Axis(size, size) for size in x.shape[1:])])
+            kept = [Axis(size, size) for size in x.shape[1:]]
+            self.window(x, y, [*kept[:at], Axis(1, len(picks), stride=0), *kept[at:]])
         return self._settled[key]
 
     # -- channels ---------------------------------------------------------------------------------------------------

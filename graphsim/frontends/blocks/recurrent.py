@@ -4,7 +4,10 @@ A sequence of T steps is read by a ``serial``, one token per step; every group o
 state of the step before is what a channel with one initial token holds: +0 at the first step of a sample. A state
 that starts from another tensor is selected at the first step; a state that a mask holds is selected at every step.
 
-With U units, and F features at each step, a cell's groups and the formulas they compute (all of shape (U,)):
+R sequences that do not know of each other, such as those of a layer that is repeated for every index of an axis, are
+rows: every group of the cell has R rows of actors, which share their parameters and fire T times each.
+
+With U units, and F features at each step, a cell's groups and the formulas they compute (all of shape (U,), or (R, U)):
 
 ============= ======================= =======================================================================
 simple        ""                      activation(x K + h R + b)
@@ -25,6 +28,7 @@ and after the product).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
@@ -45,8 +49,8 @@ Masked = Literal["repeat", "zero", "state"]
 class State:
     """What one of a cell's states was a step before: read by the cell first, known when the step has been built."""
 
-    def __init__(self, to: Builder, size: int) -> None:
-        self.to, self.size = to, size
+    def __init__(self, to: Builder, shape: Sequence[int]) -> None:
+        self.to, self.shape = to, tuple(shape)
         self._waiting: list[Channel] = []
         self._from: Tensor | None = None
 
@@ -54,21 +58,23 @@ class State:
         """Be ``initial`` at the step that ``first`` marks."""
         steps = first.steps
         given = self.to.repeated(initial, steps, suffix=_joined(name, "initial"))
-        before = self.to.group("select", [self.size], suffix=_joined(name, "before"))
+        before = self.to.group("select", self.shape, suffix=_joined(name, "before"))
         self.to.dense(first, before, 0)
         self.to.one_to_one(given, before, 1)
         self.one_to_one(before, 2)
         self._from = before
 
     def dense(self, dst: Tensor, port: int, weight: Stored | Weight) -> None:
-        """All of it to all of ``dst``."""
-        self._read(Dense(src=dst.group, dst=dst.group, port=port, weight=Ref(weight.param)))
+        """All of a row of it to all of the same row of ``dst``."""
+        blocks = math.prod(self.shape[:-1])
+        self.read(Dense(src=dst.group, dst=dst.group, port=port, weight=Ref(weight.param), blocks=blocks))
 
     def one_to_one(self, dst: Tensor, port: int) -> None:
         """Element i to element i."""
-        self._read(OneToOne(src=dst.group, dst=dst.group, port=port))
+        self.read(OneToOne(src=dst.group, dst=dst.group, port=port))
 
-    def _read(self, channel: Channel) -> None:
+    def read(self, channel: Channel) -> None:
+        """By a bundle into ``channel.dst``; where it comes from is known later."""
         if self._from is None:
             self._waiting.append(channel)
         else:
@@ -96,8 +102,8 @@ class Cell(Protocol):
     """What is done at every step."""
 
     @property
-    def sizes(self) -> tuple[int, ...]:
-        """Of its states."""
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Of its states, in each row."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -107,18 +113,12 @@ class Cell(Protocol):
         """Build a step on ``x``; its output observes what is said, and names of new states end in ``mark``."""
 
 
-@dataclass(frozen=True)
-class Gate:
-    """Parameters of the sums of U units: a kernel for the step (F, U), one for the state (U, U), a bias (U,).
+class Gate(Protocol):
+    """Weighted sums of a step and of a state, a bias, and an activation."""
 
-    ``magnitude`` is there where the bias is the sum of two that the source adds one after the other: the sum of their
-    absolute values.
-    """
-
-    kernel: Stored | Weight
-    recurrent: Stored | Weight
-    bias: Ref | None = None
-    magnitude: Ref | None = None
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of what it makes, in each row."""
 
     def build(
         self,
@@ -131,9 +131,44 @@ class Gate:
         observes: Observed = "",
     ) -> Tensor:
         """The gate on a step and a state; or on a step and what ``state`` adds as port 1."""
+
+    def read(self, to: Builder, x: Tensor, y: Tensor, port: int) -> None:
+        """The weighted sums of a state that is known at this step."""
+
+    def recall(self, to: Builder, state: State, y: Tensor, port: int) -> None:
+        """The weighted sums of a state of the step before."""
+
+
+@dataclass(frozen=True)
+class DenseGate:
+    """Parameters of the sums of U units: a kernel for the step (F, U), one for the state (U, U), a bias (U,).
+
+    ``magnitude`` is there where the bias is the sum of two that the source adds one after the other: the sum of their
+    absolute values.
+    """
+
+    kernel: Stored | Weight
+    recurrent: Stored | Weight
+    bias: Ref | None = None
+    magnitude: Ref | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.kernel.shape[1],)
+
+    def build(
+        self,
+        to: Builder,
+        x: Tensor,
+        state: State | Callable[[Tensor], None],
+        function: Function,
+        *,
+        name: str = "",
+        observes: Observed = "",
+    ) -> Tensor:
         y = to.group(
             "linear",
-            [self.kernel.shape[1]],
+            [*x.shape[:-1], *self.shape],
             suffix=name,
             activation=function if isinstance(function, Unary) else LINEAR,
             params={"bias": self.bias, "magnitude": self.magnitude},
@@ -141,12 +176,18 @@ class Gate:
             extra_roundings=0 if self.magnitude is None else 3,
             observes=observes if isinstance(function, Unary) else "",
         )
-        to.dense(x, y, 0, weight=self.kernel)
+        to.dense(x, y, 0, weight=self.kernel, blocks=math.prod(x.shape[:-1]))
         if isinstance(state, State):
-            state.dense(y, 1, self.recurrent)
+            self.recall(to, state, y, 1)
         else:
             state(y)
-        return y if isinstance(function, Unary) else _along(to, y, function, name)
+        return y if isinstance(function, Unary) else along(to, y, function, name)
+
+    def read(self, to: Builder, x: Tensor, y: Tensor, port: int) -> None:
+        to.dense(x, y, port, weight=self.recurrent, blocks=math.prod(x.shape[:-1]))
+
+    def recall(self, to: Builder, state: State, y: Tensor, port: int) -> None:
+        state.dense(y, port, self.recurrent)
 
 
 @dataclass(frozen=True)
@@ -157,8 +198,8 @@ class SimpleCell:
     activation: Function
 
     @property
-    def sizes(self) -> tuple[int, ...]:
-        return (self.gate.kernel.shape[1],)
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        return (self.gate.shape,)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -180,9 +221,8 @@ class LstmCell:
     recurrent_activation: Function
 
     @property
-    def sizes(self) -> tuple[int, ...]:
-        units = self.i.kernel.shape[1]
-        return units, units
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        return self.i.shape, self.i.shape
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -203,7 +243,7 @@ class LstmCell:
 
     def _squash(self, to: Builder, state: Tensor) -> Tensor:
         if not isinstance(self.activation, Unary):
-            return _along(to, state, self.activation, "squash")
+            return along(to, state, self.activation, "squash")
         if self.activation == LINEAR:
             return state
         y = to.group("sum", state.shape, suffix="squash", activation=self.activation, observes="step.squash")
@@ -227,8 +267,8 @@ class GruCell:
     recurrent_activation: Function
 
     @property
-    def sizes(self) -> tuple[int, ...]:
-        return (self.z.kernel.shape[1],)
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        return (self.z.shape,)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -250,7 +290,7 @@ class GruCell:
     def _candidate(self, to: Builder, x: Tensor, h: State, r: Tensor) -> Tensor:
         if self.after:
             inner = to.group("linear", r.shape, suffix="recurrent", params={"bias": self.recurrent_bias})
-            h.dense(inner, 0, self.h.recurrent)
+            self.h.recall(to, h, inner, 0)
             reset = _product(to, r, inner, "reset")
             return self.h.build(
                 to, x, lambda y: to.one_to_one(reset, y, 1), self.activation, name="h", observes="step.h"
@@ -258,10 +298,7 @@ class GruCell:
         reset = to.group("product", r.shape, suffix="reset")
         to.one_to_one(r, reset, 0)
         h.one_to_one(reset, 1)
-        recurrent = self.h.recurrent
-        return self.h.build(
-            to, x, lambda y: to.dense(reset, y, 1, weight=recurrent), self.activation, name="h", observes="step.h"
-        )
+        return self.h.build(to, x, lambda y: self.h.read(to, reset, y, 1), self.activation, name="h", observes="step.h")
 
 
 @dataclass(frozen=True)
@@ -271,8 +308,8 @@ class StackedCell:
     cells: tuple[Cell, ...]
 
     @property
-    def sizes(self) -> tuple[int, ...]:
-        return tuple(size for cell in self.cells for size in cell.sizes)
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(shape for cell in self.cells for shape in cell.shapes)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -283,7 +320,7 @@ class StackedCell:
         put = 0
         for number, cell in enumerate(self.cells):
             with to.within(str(number)):
-                made = cell.step(to, x, before[len(states) : len(states) + len(cell.sizes)], "step", mark)
+                made = cell.step(to, x, before[len(states) : len(states) + len(cell.shapes)], "step", mark)
             x, put = made.output, len(states) + made.put
             states += made.states
         return Step(states, put)
@@ -300,6 +337,7 @@ def recur(
     masked: Masked = "repeat",
     carries: bool = False,
     sequences: bool = False,
+    rows: int = 0,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """A cell on every step of ``x`` (T, F): its outputs and its states, tensors of T steps.
 
@@ -309,15 +347,16 @@ def recur(
         mask: (T,): where it is 0, the states are held and the output is what ``masked`` says.
         carries: whether states are carried from sample to sample.
         sequences: whether the outputs of all steps are the layer's output, or that of the last alone.
+        rows: 0; or how many sequences there are: then ``x`` is (rows, T, F), ``mask`` (rows, T), states (rows, size).
     """
-    if to.firings != 1:
-        raise RefusedError("it is a recurrent layer on every step of another, which is not lowered")
-    steps = x.shape[0]
-    token = to.serial(x, backwards=backwards)
-    chosen = None if mask is None else to.serial(mask, backwards=backwards, suffix="mask")
+    stream = to.serial(x, backwards=backwards, along=int(rows > 0))
+    steps, token = stream.steps, Tensor(stream.group, stream.shape[1:])
+    chosen = None
+    if mask is not None:
+        chosen = to.serial(mask, backwards=backwards, along=int(rows > 0), suffix="mask")
     whole: Observed = "output" if sequences else ""
     with to.within(firings=steps):
-        before = [State(to, size) for size in cell.sizes]
+        before = [State(to, (*token.shape[: int(rows > 0)], *shape)) for shape in cell.shapes]
         if initial is not None:
             first = to.serial(_first(to, steps), suffix="start")
             for state, tensor, name in zip(before, initial, cell.names, strict=True):
@@ -357,7 +396,7 @@ def _sum(to: Builder, one: Tensor, other: Tensor, name: str, observes: Observed)
     return y
 
 
-def _along(to: Builder, y: Tensor, function: Callable[[Builder, Tensor], Tensor], name: str) -> Tensor:
+def along(to: Builder, y: Tensor, function: Callable[[Builder, Tensor], Tensor], name: str) -> Tensor:
     """``y`` after an activation that no neuron can compute alone."""
     with to.within(name, shows=False):
         return function(to, y)
@@ -370,11 +409,17 @@ def _first(to: Builder, steps: int) -> Tensor:
         return to.group("sum", [steps], suffix="first", params={"bias": Ref(marks.param)})
 
 
+def _chosen(to: Builder, chosen: Tensor, new: Tensor, name: str, observes: Observed) -> Tensor:
+    """``new`` where the step is chosen, or the step of the row, else what port 2 will say."""
+    y = to.group("select", new.shape, suffix=name, observes=observes)
+    to.dense(chosen, y, 0, blocks=math.prod(chosen.shape[1:]))
+    to.one_to_one(new, y, 1)
+    return y
+
+
 def _held(to: Builder, chosen: Tensor, new: Tensor, state: State, name: str, observes: Observed) -> Tensor:
     """A state: ``new`` where the step is chosen, else as it was."""
-    y = to.group("select", new.shape, suffix=name, observes=observes)
-    to.dense(chosen, y, 0)
-    to.one_to_one(new, y, 1)
+    y = _chosen(to, chosen, new, name, observes)
     state.one_to_one(y, 2)
     return y
 
@@ -382,27 +427,70 @@ def _held(to: Builder, chosen: Tensor, new: Tensor, state: State, name: str, obs
 def _masked(to: Builder, chosen: Tensor, new: Tensor, masked: Masked, observes: Observed) -> Tensor:
     """The output: ``new`` where the step is chosen, else the output before, or zeros."""
     if masked == "repeat":
-        last = State(to, new.size)
+        last = State(to, new.shape)
         y = _held(to, chosen, new, last, "output", observes)
         last.becomes(y, carries=False)
         return y
     zero = to.group("sum", new.shape, suffix="zero")
-    y = to.group("select", new.shape, suffix="output", observes=observes)
-    to.dense(chosen, y, 0)
-    to.one_to_one(new, y, 1)
+    y = _chosen(to, chosen, new, "output", observes)
     to.one_to_one(zero, y, 2)
     return y
 
 
 def for_every_step(to: Builder, x: Tensor, inner: Callable[[Tensor], Tensor]) -> Tensor:
-    """What ``inner`` builds on one index of the first axis of ``x``, by actors that fire for each: a tensor of steps.
+    """What ``inner`` builds on one index of the first axis of ``x``, by actors that fire for each: a tensor of steps,
+    or an ordinary one.
 
-    The source model shows what comes out, and nothing inside.
+    A mask of the steps stays with them; one that says more is handed to ``inner``, its part of each step. The source
+    model shows what comes out, and nothing inside.
     """
     if to.firings != 1:
-        raise RefusedError("it repeats a layer for every step of another, which is not lowered")
+        return _flattened(to, x, inner)
     token = to.serial(x)
     since = len(to.groups)
+    mask = None
+    if x.mask is not None and len(x.mask.shape) > 1:
+        mask = Tensor(to.serial(x.mask, suffix="mask").group, x.mask.shape[1:])
     with to.within(shows=False, firings=x.shape[0]):
-        y = inner(Tensor(token.group, x.shape[1:]))
-    return replace(to.observe(_steps(y, x.shape[0]), since), mask=x.mask)
+        y = to.settled(inner(Tensor(token.group, x.shape[1:], mask=mask)))
+    return replace(to.observe(to.settled_if_known(_steps(y, x.shape[0])), since), mask=x.mask)
+
+
+def _flattened(to: Builder, x: Tensor, inner: Callable[[Tensor], Tensor]) -> Tensor:
+    """The same inside of what fires for every step already: by actors that fire for all steps of all steps."""
+
+    def together(xs: Sequence[Tensor | None], rows: int) -> Sequence[Tensor]:
+        (whole,) = xs
+        assert whole is not None
+        outer, steps, *shape = whole.shape
+        y = to.settled(for_every_step(to, whole.reshaped((outer * steps, *shape)), inner))
+        return [y.reshaped((outer, steps, *y.shape[1:]))]
+
+    if x.mask is not None:
+        raise RefusedError("it repeats a layer for every step of another, and its input is masked")
+    (y,) = in_rows(to, [x], together)
+    return y
+
+
+#: Builds on tensors; of so many rows where that is not 0.
+OnRows = Callable[[Sequence[Tensor | None], int], Sequence[Tensor]]
+
+
+def in_rows(to: Builder, xs: Sequence[Tensor | None], made: OnRows) -> Sequence[Tensor]:
+    """What ``made`` builds on tensors; inside of what fires R times, on those of all firings at once, as R rows.
+
+    Inside, ``made`` takes and returns ordinary tensors whose first axis is that of the rows.
+    """
+    if to.firings == 1:
+        return made(xs, 0)
+    rows = to.firings
+
+    def all_of(x: Tensor) -> Tensor:
+        return to.settled(Tensor(x.group, (rows, *x.shape), steps=rows))
+
+    def each_of(x: Tensor) -> Tensor:
+        mask = None if x.mask is None else each_of(x.mask)
+        return Tensor(to.serial(x).group, x.shape[1:], mask=mask)
+
+    with to.within(firings=1):
+        return [each_of(y) for y in made([None if x is None else all_of(x) for x in xs], rows)]

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from graphsim.frontends.blocks.recurrent import Cell, Gate, GruCell, LstmCell, SimpleCell, recur
+from graphsim.frontends.blocks.recurrent import Cell, DenseGate, GruCell, LstmCell, SimpleCell, recur
 from graphsim.frontends.blocks.shape import joined
 from graphsim.frontends.builder import Builder, RefusedError, Tensor, Unary
 from graphsim.frontends.onnx.operators import Call, Value, operator
@@ -88,14 +88,14 @@ def _cell(to: Builder, call: Call, direction: int) -> Cell:
     def param(name: str, array: npt.NDArray[np.float32]) -> Ref:
         return Ref(to.constant(f"{'/'.join((*to.parts, name))}", np.ascontiguousarray(array)).param)
 
-    def gate(name: str) -> Gate:
+    def gate(name: str) -> DenseGate:
         stored = [
             to.constant("/".join((*to.parts, f"{what}_{name}")), np.ascontiguousarray(array.T))
             for what, array in zip(("kernel", "recurrent"), parts[name], strict=True)
         ]
         second = np.zeros_like(outer[name]) if after and name == "h" else outer[name]
         size = np.nextafter(np.abs(inner[name]) + np.abs(second), np.float32(np.inf))
-        return Gate(
+        return DenseGate(
             stored[0],
             stored[1],
             param(f"bias_{name}", inner[name] + second),

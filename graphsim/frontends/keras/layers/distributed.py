@@ -1,7 +1,8 @@
 """TimeDistributed: a layer, or a model, for every index of the first axis; and SpectralNormalization, once.
 
 A layer that works along the last axis alone takes all steps at once, unless they come one after the other anyhow; other
-layers become actors that fire once for each step. Models in it are lowered by :mod:`graphsim.frontends.keras.lower`.
+layers become actors that fire once for each step, but for recurrent ones, whose sequences are rows of actors side by
+side. Models in it are lowered by :mod:`graphsim.frontends.keras.lower`.
 """
 
 from __future__ import annotations

@@ -22,13 +22,14 @@ import numpy as np
 
 from graphsim.frontends.blocks.recurrent import (
     Cell,
+    DenseGate,
     Function,
-    Gate,
     GruCell,
     LstmCell,
     Masked,
     SimpleCell,
     StackedCell,
+    in_rows,
     recur,
 )
 from graphsim.frontends.builder import Builder, FloatArray, RefusedError, Stored, Tensor, Unary, Weight
@@ -58,17 +59,25 @@ class Recurrent:
     masked: Masked
 
     def build(
-        self, to: Builder, x: Tensor, mask: Tensor | None, initial: Sequence[Tensor], part: str = ""
+        self, to: Builder, x: Tensor, mask: Tensor | None, initial: Sequence[Tensor], part: str = "", rows: int = 0
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """The output, one or all steps, and the last states. ``part`` is where the layer lies in the current one."""
-        if len(x.shape) != 2:
-            raise to.error(f"takes steps of features; its input has shape {x.shape}")
-        cell = self.cell(to, x.shape[1], "/".join(filter(None, (part, self.part))))
-        if initial and [tensor.shape for tensor in initial] != [(size,) for size in cell.sizes]:
-            given = ", ".join(str(tensor.shape) for tensor in initial)
-            raise to.error(f"has states of {', '.join(map(str, cell.sizes))} units; it is called with ones of {given}")
-        if mask is not None and mask.shape != x.shape[:1]:
-            raise RefusedError(f"its mask has shape {mask.shape}, not one value for each of {x.shape[0]} steps")
+        """The output, one or all steps, and the last states. ``part`` is where the layer lies in the current one.
+
+        ``rows``: 0; or of how many sequences side by side, whose number is the first axis of all tensors.
+        """
+        outer, inner = x.shape[: int(rows > 0)], x.shape[int(rows > 0) :]
+        if len(inner) != 2:
+            raise to.error(f"takes steps of features; its input has shape {inner}")
+        cell = self.cell(to, inner[1], "/".join(filter(None, (part, self.part))))
+        if initial and [tensor.shape for tensor in initial] != [(*outer, *shape) for shape in cell.shapes]:
+            given = ", ".join(str(tensor.shape[len(outer) :]) for tensor in initial)
+            units = ", ".join(str(*shape) for shape in cell.shapes)
+            raise to.error(f"has states of {units} units; it is called with ones of {given}")
+        if mask is not None and mask.shape != (*outer, inner[0]):
+            found = mask.shape[len(outer) :]
+            raise RefusedError(f"its mask has shape {found}, not one value for each of {inner[0]} steps")
+        if self.carries and rows:
+            raise RefusedError("it carries states, and a layer around it repeats it: from one time to the next")
         if self.carries:
             to.notes["stateful"] = "states are carried from sample to sample, as Keras does with batches of one sample"
         output, states = recur(
@@ -81,6 +90,7 @@ class Recurrent:
             masked=self.masked,
             carries=self.carries,
             sequences=self.sequences,
+            rows=rows,
         )
         output = replace(output, mask=mask) if self.sequences else to.last(output, "output")
         return output, tuple(map(to.last, states)) if self.states else ()
@@ -155,11 +165,11 @@ class _Arrays:
     cudnn: bool
     biases: int
 
-    def make(self, to: Builder, width: int, units: int, part: str) -> Mapping[str, Gate]:
+    def make(self, to: Builder, width: int, units: int, part: str) -> Mapping[str, DenseGate]:
         """The gates, for steps of ``width`` features."""
         if self.apart:
             return {
-                gate: Gate(
+                gate: DenseGate(
                     to.weight(f"W_{gate}", [width, units], part=part),
                     to.weight(f"U_{gate}", [units, units], part=part),
                     Ref(to.weight(f"b_{gate}", [units], part=part).param),
@@ -183,7 +193,7 @@ class _Arrays:
                 return array[:, columns].T if self.cudnn else array[:, columns]
 
             biases = {} if bias is None else self._biases(to, bias, gate, columns)
-            found[gate] = Gate(
+            found[gate] = DenseGate(
                 _cut(to, kernel, gate, input_part, (width, units)),
                 _cut(to, recurrent, gate, state_part, (units, units)),
                 **biases,
@@ -243,7 +253,7 @@ def _simple(fields: Fields, semantics: Semantics) -> CellRule:
         kernel = to.weight("kernel", [width, units], part=part)
         recurrent = to.weight("recurrent_kernel", [units, units], part=part)
         bias = Ref(to.weight("bias", [units], part=part).param) if has_bias else None
-        return SimpleCell(Gate(kernel, recurrent, bias), activation)
+        return SimpleCell(DenseGate(kernel, recurrent, bias), activation)
 
     return make
 
@@ -334,7 +344,7 @@ def _cell(described: Fields, semantics: Semantics) -> CellRule:
 
 
 def _output_size(cell: Cell) -> int:
-    return _output_size(cell.cells[-1]) if isinstance(cell, StackedCell) else cell.sizes[0]
+    return _output_size(cell.cells[-1]) if isinstance(cell, StackedCell) else cell.shapes[0][0]
 
 
 _CELLS: dict[str, Callable[[Fields, Semantics], CellRule]] = {
@@ -361,8 +371,12 @@ def _layer(class_name: str) -> Callable[[Fields, Semantics], Calling]:
 
         def build(to: Builder, given: Given) -> Sequence[Tensor]:
             x, mask, initial = _arguments(given)
-            output, states = layer.build(to, x, mask, initial)
-            return [output, *states]
+
+            def on_rows(xs: Sequence[Tensor | None], rows: int) -> Sequence[Tensor]:
+                output, states = layer.build(to, *_together(xs), rows=rows)
+                return [to.settled(output, at=1) if rows else output, *states]
+
+            return in_rows(to, [x, mask, *initial], on_rows)
 
         return build
 
@@ -389,6 +403,13 @@ def _arguments(given: Given) -> tuple[Tensor, Tensor | None, list[Tensor]]:
     if mask is not None and not isinstance(mask, Tensor):
         raise RefusedError(f"it is called with mask {shown(mask)}, which is not lowered")
     return x, x.mask if mask is None else mask, initial
+
+
+def _together(xs: Sequence[Tensor | None]) -> tuple[Tensor, Tensor | None, list[Tensor]]:
+    """Input, mask and initial states of a call, out of one list."""
+    x, mask, *initial = xs
+    assert x is not None
+    return x, mask, [tensor for tensor in initial if tensor is not None]
 
 
 def _tensors(value: Any) -> list[Tensor]:
@@ -426,18 +447,23 @@ def bidirectional(fields: Fields, semantics: Semantics) -> Calling:
 
     def build(to: Builder, given: Given) -> Sequence[Tensor]:
         x, mask, initial = _arguments(given)
+        return in_rows(to, [x, mask, *initial], lambda xs, rows: on_rows(to, xs, rows))
+
+    def on_rows(to: Builder, xs: Sequence[Tensor | None], rows: int) -> Sequence[Tensor]:
+        x, mask, initial = _together(xs)
         half = len(initial) // 2
+        at = int(rows > 0)
         made = []
         for layer, name, states in ((forward, "forward", initial[:half]), (backward, "backward", initial[half:])):
             with to.within(name):
-                made.append(layer.build(to, x, mask, states, f"{name}_layer"))
+                made.append(layer.build(to, x, mask, states, f"{name}_layer", rows))
         one, other = (output for output, _ in made)
         states = [state for _, found in made for state in found]
         if forward.sequences:
-            other = to.settled(other, backwards=True)
+            other = to.settled(other, backwards=True, at=at)
         if mode is None:
-            return [one, other, *states]
-        y = _merged(to, mode, to.settled(one), other)
+            return [to.settled(one, at=at) if rows else one, other, *states]
+        y = _merged(to, mode, to.settled(one, at=at), other)
         return [replace(y, mask=mask if forward.sequences else None), *states]
 
     return build
