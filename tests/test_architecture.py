@@ -26,6 +26,7 @@ ALLOWED = {
     "analysis": {"errors", "graph", "machine", "native", "passes"},
     "schedule": {"errors", "files", "graph", "machine", "passes", "analysis", "native"},
     "simulate": {"errors", "files", "graph", "machine", "passes", "analysis", "native", "schedule"},
+    "trace": {"errors", "files", "graph", "machine", "passes", "analysis", "schedule"},
     "datasets": {"errors", "files"},
     # What is learnt as gates is simplified and written as a circuit.
     "zoo": {"errors", "files", "graph", "frontends", "passes", "datasets"},
@@ -40,6 +41,7 @@ ALLOWED = {
         "analysis",
         "schedule",
         "simulate",
+        "trace",
         "datasets",
         "compare",
     },
