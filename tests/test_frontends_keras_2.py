@@ -93,3 +93,12 @@ def test_embeddings_dot_and_sums_of_products(tf_keras: Any, tmp_path: Path, suff
     numbers = np.random.default_rng(5).integers(0, 5, (4, 4)).astype(np.float32)
     numbers[:, 0] = 1
     assert_agrees(stirred(tf_keras.Model([words, x], outputs)), tmp_path, suffix, numbers, samples(4, 3, seed=2))
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_softmax_of_what_is_masked(tf_keras: Any, tmp_path: Path, suffix: str) -> None:
+    layers = tf_keras.layers
+    x, mask = tf_keras.Input((3, 5), name="x"), tf_keras.Input((3, 5), name="mask")
+    outputs = [layers.Softmax()(x, mask=mask), layers.Softmax(axis=[1, 2])(x, mask=mask)]
+    values = (np.random.default_rng(1).random((6, 3, 5)) < 0.5).astype(np.float32)
+    assert_agrees(tf_keras.Model([x, mask], outputs), tmp_path, suffix, samples(3, 5, seed=1, count=6), values)

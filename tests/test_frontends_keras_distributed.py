@@ -1,4 +1,4 @@
-"""TimeDistributed: recurrent layers and models with such layers, for every step of another axis."""
+"""TimeDistributed: recurrent layers and models with such layers, for every step of another axis; ConvLSTM layers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from keras_files import Json, layer, sequential, write_legacy
 from keras_models import FloatArray, assert_within_bounds, samples, saved, stirred
 
-from graphsim.errors import UnsupportedLayerError
+from graphsim.errors import ModelError, UnsupportedLayerError
 from graphsim.frontends.keras import lower
 from graphsim.graph import Graph
 from graphsim.passes import Unroll
@@ -140,4 +140,52 @@ def test_states_that_are_carried_from_step_to_step_are_refused(tmp_path: Path) -
         layer("InputLayer", "x", batch_input_shape=[None, 2, 3, 4]), layer("TimeDistributed", "each", layer=inner)
     )
     with pytest.raises(UnsupportedLayerError, match="carries states, and a layer around it repeats it"):
+        lower(write_legacy(tmp_path / "model.h5", config, {"x": {}}))
+
+
+OPTIONS: list[Json] = [
+    {"return_sequences": True},
+    {"padding": "same", "return_sequences": True, "go_backwards": True},
+    {"padding": "same", "dilation_rate": 2, "use_bias": False},
+    {"strides": 2, "activation": "relu", "return_state": True},
+    {"recurrent_activation": "hard_sigmoid", "return_sequences": True, "padding": "same"},
+]
+
+
+@pytest.mark.parametrize("rank", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
+def test_recurrent_convolutions_agree(keras: Any, tmp_path: Path, rank: int) -> None:
+    """ConvLSTM1D, ConvLSTM2D, ConvLSTM3D."""
+    conv = getattr(keras.layers, f"ConvLSTM{rank}D")
+    size = (6, 5, 4)[:rank]
+    x, mask = keras.Input((3, *size, 2), name="x"), keras.Input((3,), name="mask")
+    outputs = [conv(2, 2, **options)(x) for options in (OPTIONS if rank < 3 else OPTIONS[:2])]
+    outputs.append(conv(2, 2, return_sequences=True)(x, mask=keras.ops.cast(mask, "bool")))
+    h = conv(2, 3, padding="same")(x)
+    outputs.append(conv(2, (2, 3, 1)[:rank], padding="same", return_sequences=True)(x, initial_state=[h, h]))
+    on = np.array([[1, 1, 0], [0, 1, 1]], np.float32)
+    agree(keras, tmp_path, [x, mask], keras.tree.flatten(outputs), samples(3, *size, 2, count=2), on)
+
+
+def test_recurrent_convolutions_with_channels_first_compute_the_same(keras: Any, tmp_path: Path) -> None:
+    """TensorFlow has no such convolutions on a CPU. Small whole numbers make sums that no order changes."""
+    rng = np.random.default_rng(2)
+    layers, x = keras.layers, rng.integers(0, 2, (4, 2, 5, 4, 2)).astype(np.float32)
+    options = {"padding": "same", "activation": "relu", "recurrent_activation": "relu"}
+    model = keras.Sequential([keras.Input((2, 5, 4, 2)), layers.ConvLSTM2D(3, 2, **options)])
+    turned = keras.Sequential(
+        [keras.Input((2, 2, 5, 4)), layers.ConvLSTM2D(3, 2, data_format="channels_first", **options)]
+    )
+    arrays = [rng.choice([-1, 0, 0, 0, 1], weight.shape) for weight in model.weights]
+    values = []
+    for net, suffix, pixels in ((model, ".h5", x), (turned, ".keras", np.moveaxis(x, -1, 2))):
+        net.set_weights(arrays)
+        values.append(ReferenceEngine(lower(saved(net, tmp_path, suffix))).run(pixels).values["sink"])
+    assert 0 < values[0].max() < 2**24
+    np.testing.assert_array_equal(values[0].reshape(4, 5, 4, 3), np.moveaxis(values[1].reshape(4, 3, 5, 4), 1, -1))
+
+
+def test_a_recurrent_convolution_of_what_has_too_few_axes_is_refused(tmp_path: Path) -> None:
+    inner = layer("ConvLSTM2D", "r", filters=2, kernel_size=[2, 2], **INNER)
+    config = sequential(layer("InputLayer", "x", batch_input_shape=[None, 3, 4, 2]), inner)
+    with pytest.raises(ModelError, match="takes steps of 2 axes and channels"):
         lower(write_legacy(tmp_path / "model.h5", config, {"x": {}}))

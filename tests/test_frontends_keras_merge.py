@@ -125,6 +125,23 @@ def test_masks_pass_through_layers_that_support_them(keras: Any, tmp_path: Path)
     assert_both_formats_agree(model, tmp_path, values)
 
 
+@pytest.mark.slow
+def test_a_softmax_leaves_out_what_is_masked(keras: Any, tmp_path: Path) -> None:
+    """Rows of which nothing is left are 0, and an element counts where its mask is greater than one half."""
+    layers = keras.layers
+    x, mask = keras.Input((3, 5), name="x"), keras.Input((3, 5), name="mask")
+    outputs = [
+        layers.Softmax()(x, mask=mask),
+        layers.Softmax(axis=1)(x, mask=mask > 0.5),
+        layers.Softmax(axis=[1, 2])(x, mask=mask),
+    ]
+    values = np.random.default_rng(1).choice([0, 0.25, 0.5, 0.75, 1], (8, 3, 5)).astype(np.float32)
+    values[:2, 1] = 0
+    values[2] = 0
+    model = keras.Model([x, mask], outputs)
+    assert_both_formats_agree(model, tmp_path, samples(3, 5, seed=1, count=8), values)
+
+
 @slow
 def test_masks_of_merges(keras: Any, tmp_path: Path) -> None:
     layers = keras.layers

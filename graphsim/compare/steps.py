@@ -25,6 +25,7 @@ Replace = Callable[[str, Any], Any]
 _CALLS: dict[str, tuple[tuple[Observed, ...], tuple[Observed, ...]]] = {
     "SimpleRNNCell": ((), ()),
     "LSTMCell": (("step.c", "step.squash"), ("step.i", "step.f", "step.o")),
+    "ConvLSTMCell": (("step.c", "step.squash"), ("step.i", "step.f", "step.o")),
     "GRUCell": (("step.h",), ("step.z", "step.r")),
 }
 
@@ -91,7 +92,7 @@ def _cell(part: str, cell: Any, heard: dict[tuple[str, Observed], list[Any]], re
     def note(value: Any) -> None:
         output, states = value
         heard.setdefault((part, "step"), []).append(output)
-        if type(cell).__name__ == "LSTMCell":
+        if type(cell).__name__ in ("LSTMCell", "ConvLSTMCell"):
             heard.setdefault((part, "step.state"), []).append(states[1])
         for name, kinds in names.items():
             for kind, result in zip(kinds, results[name], strict=len(kinds) > 0):

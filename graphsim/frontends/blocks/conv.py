@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from graphsim.frontends.builder import LINEAR, Builder, RefusedError, Stored, Tensor, Unary, Weight
 from graphsim.graph import Axis, Ref
+from graphsim.graph.graph import Observed
 
 
 class Kernel(NamedTuple):
@@ -33,35 +34,18 @@ class Kernel(NamedTuple):
         return [math.prod(self.shape[axis + 1 :]) for axis in range(len(self.shape))]
 
 
-def convolution(
-    to: Builder,
-    x: Tensor,
-    axes: Sequence[Axis],
-    kernel: Kernel,
-    *,
-    channels: int,
-    groups: int = 1,
-    bias: Weight | Stored | None = None,
-    activation: Unary = LINEAR,
-    observes: Literal["", "pre", "output"] = "",
-    suffix: str = "",
-) -> Tensor:
-    """Windows over the spatial axes, over all channels of a group.
-
-    Args:
-        axes: for every axis of ``x``, as :func:`~graphsim.frontends.blocks.spatial.along` gives them; that of the
-            channels, axis number ``channels``, is replaced.
-        groups: into which input and output channels are divided; with as many as there are input channels, the
-            convolution is depthwise.
-        bias: of every output channel.
+def weighted_axes(
+    shape: Sequence[int], axes: Sequence[Axis], kernel: Kernel, *, channels: int, groups: int = 1
+) -> tuple[list[Axis], int]:
+    """The axes of a convolution's bundle from a tensor of ``shape``, and its weight offset; see :func:`convolution`.
 
     Raises:
         RefusedError: channels, groups and kernel do not fit.
     """
     taken, given = kernel.shape[kernel.takes], kernel.shape[kernel.gives]
-    if x.shape[channels] != taken * groups or given % groups:
+    if shape[channels] != taken * groups or given % groups:
         raise RefusedError(
-            f"its kernel of shape {kernel.stored.shape} does not fit {x.shape[channels]} channels in {groups} groups"
+            f"its kernel of shape {kernel.stored.shape} does not fit {shape[channels]} channels in {groups} groups"
         )
     steps = kernel.steps
     taps = iter(i for i in range(len(kernel.shape)) if i not in (kernel.takes, kernel.gives))
@@ -79,6 +63,36 @@ def convolution(
             found.append(Axis(groups, groups, weight_consumer=per_group * steps[kernel.gives]))
         channel = Axis(taken, per_group, taken, stride=0)
         found.append(channel._replace(weight_tap=steps[kernel.takes], weight_consumer=steps[kernel.gives]))
+    return found, offset
+
+
+def convolution(
+    to: Builder,
+    x: Tensor,
+    axes: Sequence[Axis],
+    kernel: Kernel,
+    *,
+    channels: int,
+    groups: int = 1,
+    bias: Weight | Stored | None = None,
+    activation: Unary = LINEAR,
+    observes: Observed = "",
+    suffix: str = "",
+) -> Tensor:
+    """Windows over the spatial axes, over all channels of a group.
+
+    Args:
+        axes: for every axis of ``x``, as :func:`~graphsim.frontends.blocks.spatial.along` gives them; that of the
+            channels, axis number ``channels``, is replaced.
+        groups: into which input and output channels are divided; with as many as there are input channels, the
+            convolution is depthwise.
+        bias: of every output channel.
+
+    Raises:
+        RefusedError: channels, groups and kernel do not fit.
+    """
+    found, offset = weighted_axes(x.shape, axes, kernel, channels=channels, groups=groups)
+    given = kernel.shape[kernel.gives]
     shape = [given if i == channels else axis.consumers for i, axis in enumerate(axes)]
     inner = math.prod(shape[channels + 1 :])
     y = to.group(

@@ -6,6 +6,7 @@ Importing this package registers every rule.
 from graphsim.frontends.keras.layers import (
     attention,
     conv,
+    conv_recurrent,
     core,
     distributed,
     embedding,
@@ -46,6 +47,7 @@ __all__ = [
     "calling",
     "calls",
     "conv",
+    "conv_recurrent",
     "core",
     "distributed",
     "embedding",

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
+import numpy as np
+
+from graphsim.frontends.blocks.arith import elementwise, select
 from graphsim.frontends.blocks.shape import transposed
 from graphsim.frontends.builder import (
     Builder,
@@ -108,12 +112,40 @@ def _activation_layer(class_name: str) -> Callable[[Fields, Semantics], Lowering
 
         def build(to: Builder, x: Tensor) -> Tensor:
             if class_name == "Softmax" and x.mask is not None:
-                raise RefusedError("its input is masked, and then Keras leaves elements out of the softmax")
+                return _masked_softmax(to, x, x.mask, activation, is_added=semantics.major == 2)
             return activations.apply(to, x, activation)
 
         return build
 
     return rule
+
+
+#: What Keras puts in the place of elements that a softmax leaves out, or adds to them.
+_LEFT_OUT = -1e9
+#: Activations that make nothing but 0 and 1.
+_TRUTHS = ("nonnegative", "nonzero", "positive", "zero")
+
+
+def _masked_softmax(to: Builder, x: Tensor, mask: Tensor, softmax: activations.Activation, *, is_added: bool) -> Tensor:
+    """Keras 3 puts a large negative number where the mask is at most 1/2, and 0 into what comes out there; Keras 2 adds
+    one (``is_added``), so that where all is masked, it leaves nothing out.
+    """
+    if len(mask.shape) != len(x.shape):
+        raise RefusedError(f"its mask of shape {mask.shape} is not one for every element of shape {x.shape}")
+    low = np.full((), _LEFT_OUT, np.float32)
+    if is_added:
+        with to.within(shows=False):
+            left_out = elementwise(to, "subtract", [np.ones((), np.float32), mask], suffix="left_out")
+            added = elementwise(to, "product", [left_out, low], suffix="added")
+            x = elementwise(to, "sum", [x, added], suffix="kept")
+        return activations.apply(to, x, softmax)
+    with to.within(shows=False):
+        if to.groups[mask.group].activation not in _TRUTHS:
+            half = np.full((), 0.5, np.float32)
+            mask = elementwise(to, "subtract", [mask, half], activation=Unary("positive"), suffix="mask")
+        y = activations.apply(to, select(to, mask, x, low, suffix="kept"), softmax)
+    shown = select(to, mask, y, np.zeros((), np.float32), suffix="masked")
+    return replace(shown, classes=y.classes)
 
 
 for _name in activations.LAYERS:

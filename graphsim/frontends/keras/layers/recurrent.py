@@ -107,11 +107,6 @@ def _read(class_name: str, fields: Fields, semantics: Semantics, *, wrapped: boo
     if fields.flag("time_major", default=False):
         raise RefusedError("time is its first axis, before the samples; graphs see one sample at a time")
     sequences = fields.flag("return_sequences", default=False)
-    masked: Masked = "repeat"
-    if _puts_out_states(semantics):
-        masked = "state"
-    elif sequences if wrapped else fields.flag("zero_output_for_mask", default=False):
-        masked = "zero"
     return Recurrent(
         cell=_LAYERS[class_name](fields, semantics),
         part="" if class_name.startswith("CuDNN") else "cell",
@@ -119,8 +114,15 @@ def _read(class_name: str, fields: Fields, semantics: Semantics, *, wrapped: boo
         sequences=sequences,
         states=fields.flag("return_state", default=False),
         carries=fields.flag("stateful", default=False),
-        masked=masked,
+        masked=masked_of(fields, semantics, zeros=sequences if wrapped else None),
     )
+
+
+def masked_of(fields: Fields, semantics: Semantics, zeros: bool | None = None) -> Masked:
+    """What is put out at a masked step; ``zeros`` where the config does not say whether zeros are."""
+    if _puts_out_states(semantics):
+        return "state"
+    return "zero" if (fields.flag("zero_output_for_mask", default=False) if zeros is None else zeros) else "repeat"
 
 
 def _puts_out_states(semantics: Semantics) -> bool:
@@ -134,7 +136,7 @@ def _puts_out_states(semantics: Semantics) -> bool:
 # -- cells ----------------------------------------------------------------------------------------------------------
 
 
-def _function(fields: Fields, semantics: Semantics, *keys: str) -> Function:
+def function_of(fields: Fields, semantics: Semantics, *keys: str) -> Function:
     """The activation under the first of ``keys`` that is there; where none is, Keras's default, if there is one."""
     key = next((key for key in keys if key in fields.data), None)
     if key is None and keys[0] == "activation":
@@ -246,7 +248,7 @@ def _is_apart(fields: Fields, semantics: Semantics) -> bool:
 
 
 def _simple(fields: Fields, semantics: Semantics) -> CellRule:
-    units, activation = fields.size("units", "output_dim"), _function(fields, semantics, "activation")
+    units, activation = fields.size("units", "output_dim"), function_of(fields, semantics, "activation")
     has_bias = fields.flag("use_bias", default=True)
 
     def make(to: Builder, width: int, part: str) -> Cell:
@@ -262,8 +264,8 @@ def _lstm(fields: Fields, semantics: Semantics) -> CellRule:
     units = fields.size("units", "output_dim")
     apart = _is_apart(fields, semantics)
     arrays = _Arrays("icfo" if apart else "ifco", apart, False, int(fields.flag("use_bias", default=True)))
-    inner = _function(fields, semantics, "recurrent_activation", "inner_activation")
-    return _lstm_of(units, arrays, _function(fields, semantics, "activation"), inner)
+    inner = function_of(fields, semantics, "recurrent_activation", "inner_activation")
+    return _lstm_of(units, arrays, function_of(fields, semantics, "activation"), inner)
 
 
 def _lstm_of(units: int, arrays: _Arrays, activation: Function, inner: Function) -> CellRule:
@@ -279,8 +281,10 @@ def _gru(fields: Fields, semantics: Semantics) -> CellRule:
     after = fields.flag("reset_after", default=semantics.major == 3)
     biases = (2 if after else 1) if fields.flag("use_bias", default=True) else 0
     arrays = _Arrays("zrh", _is_apart(fields, semantics), False, biases)
-    inner = _function(fields, semantics, "recurrent_activation", "inner_activation")
-    return _gru_of(fields.size("units", "output_dim"), arrays, after, _function(fields, semantics, "activation"), inner)
+    inner = function_of(fields, semantics, "recurrent_activation", "inner_activation")
+    return _gru_of(
+        fields.size("units", "output_dim"), arrays, after, function_of(fields, semantics, "activation"), inner
+    )
 
 
 def _gru_of(units: int, arrays: _Arrays, after: bool, activation: Function, inner: Function) -> CellRule:
@@ -370,7 +374,7 @@ def _layer(class_name: str) -> Callable[[Fields, Semantics], Calling]:
         layer = _read(class_name, fields, semantics)
 
         def build(to: Builder, given: Given) -> Sequence[Tensor]:
-            x, mask, initial = _arguments(given)
+            x, mask, initial = arguments(given)
 
             def on_rows(xs: Sequence[Tensor | None], rows: int) -> Sequence[Tensor]:
                 output, states = layer.build(to, *_together(xs), rows=rows)
@@ -387,7 +391,7 @@ for _name in _LAYERS:
     calls(_name, steps=True)(_layer(_name))
 
 
-def _arguments(given: Given) -> tuple[Tensor, Tensor | None, list[Tensor]]:
+def arguments(given: Given) -> tuple[Tensor, Tensor | None, list[Tensor]]:
     """Input, mask and initial states of a call: (x), (x, states), ([x, *states]), or by keyword."""
     args, kwargs = list(given.args), dict(given.kwargs)
     first = args.pop(0) if args else kwargs.pop("sequences", kwargs.pop("inputs", None))
@@ -446,7 +450,7 @@ def bidirectional(fields: Fields, semantics: Semantics) -> Calling:
         raise fields.error("both of its layers go in the same direction")
 
     def build(to: Builder, given: Given) -> Sequence[Tensor]:
-        x, mask, initial = _arguments(given)
+        x, mask, initial = arguments(given)
         return in_rows(to, [x, mask, *initial], lambda xs, rows: on_rows(to, xs, rows))
 
     def on_rows(to: Builder, xs: Sequence[Tensor | None], rows: int) -> Sequence[Tensor]:

@@ -164,7 +164,7 @@ def _register(names: Sequence[str], made: Callable[[Any], Rule]) -> Callable[[_R
 
 
 _KNOWN_TEXT = """
-AugMix AutoContrast CategoryEncoding CenterCrop ConvLSTM1D ConvLSTM2D ConvLSTM3D CutMix Discretization FlaxLayer
+AugMix AutoContrast CategoryEncoding CenterCrop CutMix Discretization FlaxLayer
 GRUCell HashedCrossing Hashing Highway IntegerLookup JaxLayer LSTMCell MaxoutDense MelSpectrogram RandomBrightness
 RandomContrast RandomCrop RandomFlip RandomHeight RandomRotation RandomTranslation RandomWidth RandomZoom Resizing
 SimpleRNNCell StackedRNNCells StringLookup TextVectorization TFSMLayer TorchModuleWrapper
