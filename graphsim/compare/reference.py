@@ -268,6 +268,8 @@ class TensorFlowReference:
 
     def _call(self, path: str, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dict[str, Any], Any]:
         """What a call of a layer shows, by name, and its output."""
+        if getattr(layer, "_call_has_training_arg", False):  # some layers train unless they are told not to
+            kwargs = {**kwargs, "training": False}
         layers, linear = self._keras.layers, self._keras.activations.linear
         activation = getattr(layer, "activation", None)
         ends_with_it = isinstance(layer, (layers.Dense, layers.EinsumDense, *_convolutions(layers)))

@@ -13,6 +13,7 @@ from graphsim.frontends.keras.fields import Fields
 from graphsim.frontends.keras.layers.registry import Lowering, lowers
 from graphsim.frontends.keras.layers.windows import channel_axis, channels_first, padding, per_axis, spatial_axes
 from graphsim.frontends.keras.semantics import Semantics
+from graphsim.graph import Axis
 
 Rule = Callable[[Fields, Semantics], Lowering]
 Op = Literal["max", "mean"]
@@ -50,9 +51,31 @@ def _global(rank: int, op: Op) -> Rule:
         def build(to: Builder, x: Tensor) -> Tensor:
             at = channel_axis(x, rank, first)
             if x.mask is not None and op == "mean" and rank == 1:
+                if x.mask.shape != (x.shape[1 if first else 0],):
+                    raise RefusedError(f"its mask has shape {x.mask.shape}, not one value for each step")
                 y = masked_mean(to, x, x.mask, 1 if first else 0)
                 return y.reshaped([x.shape[at] if i == at else 1 for i in range(2)]) if is_kept else y
             return pooling(to, x, whole(x, spatial_axes(rank, first)), op, None if is_kept else [x.shape[at]])
+
+        return build
+
+    return rule
+
+
+def _adaptive(rank: int, op: Op) -> Rule:
+    """As many windows as are wanted, side by side, where the input can be divided so."""
+
+    def rule(fields: Fields, semantics: Semantics) -> Lowering:
+        first, wanted = channels_first(fields), per_axis(fields, rank, "output_size")
+
+        def divided(size: int, parts: int) -> Axis:
+            if size % parts:
+                raise RefusedError(f"it makes {parts} windows over {size} elements, of which some would overlap")
+            return sliding(size, Slide(size // parts, size // parts), "valid")
+
+        def build(to: Builder, x: Tensor) -> Tensor:
+            rules = [partial(divided, parts=parts) for parts in wanted]
+            return pooling(to, x, along(x, channel_axis(x, rank, first), rules), op)
 
         return build
 
@@ -63,4 +86,5 @@ _OPS: dict[str, Op] = {"Max": "max", "Average": "mean"}
 for _rank in (1, 2, 3):
     for _name, _op in _OPS.items():
         lowers(f"{_name}Pooling{_rank}D")(_pooling(_rank, _op))
+        lowers(f"Adaptive{_name}Pooling{_rank}D")(_adaptive(_rank, _op))
         lowers(f"Global{_name}Pooling{_rank}D")(_global(_rank, _op))

@@ -60,7 +60,8 @@ class Rule:
     """How a class of layers is lowered: on one tensor (``single``), on a list (``many``), or on any call (``call``).
 
     ``steps``: whether it knows what to do with tensors of steps (see :class:`~graphsim.frontends.builder.Tensor`);
-    others get ordinary ones.
+    others get ordinary ones. ``trains``: whether calls may say that they are for training, as some layers do by
+    default; a model that is asked for its outputs overrides it.
     """
 
     single: Callable[[Fields, Semantics], Lowering] | None = None
@@ -68,6 +69,7 @@ class Rule:
     call: Callable[[Fields, Semantics], Calling] | None = None
     mask: Mask = "drop"
     steps: bool = False
+    trains: bool = False
 
 
 RULES: dict[str, Rule] = {}
@@ -92,9 +94,9 @@ def registering_own() -> Iterator[None]:
 _R = TypeVar("_R", bound=Callable[..., Any])
 
 
-def lowers(*names: str, mask: Mask = "drop", steps: bool = False) -> Callable[[_R], _R]:
+def lowers(*names: str, mask: Mask = "drop", steps: bool = False, trains: bool = False) -> Callable[[_R], _R]:
     """Register a rule for layers that are called on one tensor: (Fields, Semantics) -> Lowering."""
-    return _register(names, lambda rule: Rule(single=rule, mask=mask, steps=steps))
+    return _register(names, lambda rule: Rule(single=rule, mask=mask, steps=steps, trains=trains))
 
 
 def merges(*names: str, mask: Mask = "drop") -> Callable[[_R], _R]:
@@ -124,7 +126,9 @@ def calling(class_name: str, fields: Fields, semantics: Semantics, rule: Rule | 
     def build(to: Builder, given: Given) -> Tensor:
         mask = given.kwargs.get("mask")
         extra = [f"argument {i} = {shown(value)}" for i, value in enumerate(given.args[1:], 1) if value is not None]
-        extra += [shown(key) for key in given.kwargs if key != "mask" or not isinstance(mask, Tensor)]
+        known = {"training"} if rule.trains else set()
+        known |= {"mask"} if isinstance(mask, Tensor) else set()
+        extra += [shown(key) for key in given.kwargs if key not in known]
         x: Any = given.args[0] if given.args else None
         if single is None and not isinstance(x, list):
             found = "one tensor" if isinstance(x, Tensor) else shown(x)
@@ -164,9 +168,8 @@ def _register(names: Sequence[str], made: Callable[[Any], Rule]) -> Callable[[_R
 
 
 _KNOWN_TEXT = """
-AugMix AutoContrast CategoryEncoding CenterCrop CutMix Discretization FlaxLayer
-GRUCell HashedCrossing Hashing Highway IntegerLookup JaxLayer LSTMCell MaxoutDense MelSpectrogram RandomBrightness
-RandomContrast RandomCrop RandomFlip RandomHeight RandomRotation RandomTranslation RandomWidth RandomZoom Resizing
+AutoContrast ContrastLimitedAdaptiveHistogramEqualization Equalization FlaxLayer GRUCell HashedCrossing Hashing Highway
+JaxLayer LSTMCell MaxNumBoundingBoxes MaxoutDense MelSpectrogram RandomCrop RandomHeight RandomWidth STFTSpectrogram
 SimpleRNNCell StackedRNNCells StringLookup TextVectorization TFSMLayer TorchModuleWrapper
 """
 #: Layers of Keras that have no rule yet, so that a refusal can tell them from classes that Keras does not have.
