@@ -34,11 +34,12 @@ ENGINES = {
     "circuit": "gates, 64 lanes in a word (default for circuits)",
     "machine": "executes the calendars tick by tick and measures period and latency",
     "events": "SimPy discrete events; slow, the timing oracle",
+    "frames": "works off the calendars bit by bit; very slow, the hardware oracle",
     "reference": "one actor at a time in plain Python; slow, the value oracle",
 }
 
 #: Engines that execute calendars.
-TIMED = ("machine", "events")
+TIMED = ("machine", "events", "frames")
 #: Values of a circuit's run that are kept for all gates; of longer runs only the outputs are.
 _HELD = 1 << 27
 
@@ -198,6 +199,10 @@ def make_engine(name: str, graph: Graph, schedule: Schedule | None, threads: int
             from graphsim.simulate.machine import MachineEngine
 
             return MachineEngine(graph, schedule)
+        if name == "frames":
+            from graphsim.simulate.frames import FramesEngine
+
+            return FramesEngine(graph, schedule)
         from graphsim.simulate.events import EventsEngine
 
         return EventsEngine(graph, schedule)

@@ -355,7 +355,8 @@ def _token_in_two_parcels(graph: Graph, schedule: Schedule) -> Schedule:
 
 @_case("slot", data=True)
 def _slot_left_out(graph: Graph, schedule: Schedule) -> Schedule:
-    return _without_slot(schedule, len(schedule.slot_node) - 1)
+    """That of a token which is read where it is kept: the last one on a compute node."""
+    return _without_slot(schedule, int(np.flatnonzero(schedule.slot_node < schedule.machine.switches[0])[-1]))
 
 
 @_case("slot")
@@ -381,8 +382,10 @@ def _one_copy_too_few(graph: Graph, schedule: Schedule) -> Schedule:
 
 @_case("slot overlap", data=True)
 def _two_slots_in_one_place(graph: Graph, schedule: Schedule) -> Schedule:
-    """The pixels' slots on one node all begin at the first one's byte."""
-    pixels = np.flatnonzero((schedule.slot_token >= 1) & (schedule.slot_token <= 12) & (schedule.slot_node == 1))
+    """The pixels' slots on the node that has made most of them all begin at the first one's byte."""
+    pixels = np.flatnonzero((schedule.slot_token >= 1) & (schedule.slot_token <= 12))
+    pixels = pixels[schedule.slot_node[pixels] == schedule.node[schedule.slot_token[pixels]]]
+    pixels = pixels[schedule.slot_node[pixels] == np.bincount(schedule.slot_node[pixels]).argmax()]
     address = schedule.slot_address.copy()
     address[pixels] = address[pixels[0]]
     return replace(schedule, slot_address=address)
@@ -395,7 +398,9 @@ def _slots_that_overlap_in_part(graph: Graph, schedule: Schedule) -> Schedule:
 
 @_case("slot overlap", data=True)
 def _slot_on_the_parameters(graph: Graph, schedule: Schedule) -> Schedule:
-    first = next(i for i, v in enumerate(schedule.slot_node) if v == 1)
+    """That of a token which is read where it is made."""
+    made = schedule.slot_node == schedule.node[schedule.slot_token % graph.actor_count]
+    first = next(i for i, v in enumerate(schedule.slot_node) if v == 1 and made[i])
     return replace(schedule, slot_address=changed(schedule.slot_address, first, 0))
 
 

@@ -25,7 +25,8 @@ ALLOWED = {
     "passes": {"errors", "graph", "native"},
     "analysis": {"errors", "graph", "machine", "native", "passes"},
     "schedule": {"errors", "files", "graph", "machine", "passes", "analysis", "native"},
-    "simulate": {"errors", "files", "graph", "machine", "passes", "analysis", "native", "schedule"},
+    "calendars": {"errors", "graph", "machine", "passes", "analysis", "schedule"},
+    "simulate": {"errors", "files", "graph", "machine", "passes", "analysis", "native", "schedule", "calendars"},
     "trace": {"errors", "files", "graph", "machine", "passes", "analysis", "schedule"},
     "datasets": {"errors", "files"},
     # What is learnt as gates is simplified and written as a circuit.

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from graphsim import __version__
-from graphsim.cli import alu, analysis, circuits, clocks, data, graphs, life, runs, schedules, trace
+from graphsim.cli import alu, analysis, calendars, circuits, clocks, data, graphs, life, runs, schedules, trace
 
 app = typer.Typer(
     name="graphsim",
@@ -43,6 +43,7 @@ for command in (
     graphs.formats,
     schedules.fold,
     schedules.verify,
+    calendars.calendars,
     trace.trace,
     runs.compare,
     circuits.equal,

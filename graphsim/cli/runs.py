@@ -89,7 +89,7 @@ def run(
     engine: Annotated[
         str,
         typer.Option(
-            "--engine", "-e", metavar="E", help="lanes, circuit (for circuits), machine, events or reference."
+            "--engine", "-e", metavar="E", help="lanes, circuit (for circuits), machine, events, frames or reference."
         ),
     ] = "lanes",
     samples: SamplesOption = None,

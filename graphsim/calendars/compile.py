@@ -1,0 +1,300 @@
+"""From a schedule to the tables that the hardware loads."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from graphsim.analysis.tokens import token_bits, token_makers
+from graphsim.calendars.calendars import IDLE, Calendars, IntArray, Table
+from graphsim.calendars.check import check
+from graphsim.errors import ScheduleError
+from graphsim.graph import Graph
+from graphsim.passes import unroll
+from graphsim.schedule.schedule import Schedule, durations
+from graphsim.schedule.verify import verify_calendars
+
+
+def compile_calendars(graph: Graph, schedule: Schedule) -> Calendars:
+    """The calendars of a schedule: tables filled in, and rings allotted in the memories of ports.
+
+    What happens to tokens is not looked at: a schedule that brings them too late has calendars that do so.
+
+    Args:
+        graph: that the schedule is for, before it is unrolled.
+
+    Raises:
+        ScheduleError: the schedule is for another graph, or nodes and links have no room for what is in it.
+        CalendarError: calendars or memories of the machine are too small.
+    """
+    verdict = verify_calendars(graph, schedule)
+    if not verdict.ok:
+        more = f" ({verdict.violation_count - 1} more)" if verdict.violation_count > 1 else ""
+        raise ScheduleError(f"the machine cannot load this schedule: {verdict.violations[0].message}{more}")
+    flat, s, machine = unroll(graph).graph, schedule, schedule.machine
+    ticks = durations(graph, machine, s.node)
+    busy = np.flatnonzero(ticks > 0)
+    node = s.node.astype(np.int64)
+    fire = _table(
+        len(machine.nodes), node[busy], s.start[busy], ticks[busy], busy, np.full(len(machine.nodes), s.period)
+    )
+    instant = np.flatnonzero(ticks == 0)
+    instant = instant[np.lexsort((instant, s.start[instant] % s.period))]
+    hops = _Hops(flat, schedule)
+    rings = _Rings(flat, schedule, hops)
+    calendars = Calendars(
+        graph_digest=s.graph_digest,
+        machine=machine,
+        period=s.period,
+        fire=fire,
+        gather=hops.table(rings.gathered, 0),
+        scatter=hops.table(rings.scattered, 1),
+        instant_node=s.node[instant].astype(np.int32),
+        instant_actor=instant.astype(np.int32),
+        instant_tick=s.start[instant] % s.period,
+        instant_stage=s.start[instant] // s.period,
+        ring_memory=rings.memory.astype(np.int32),
+        ring_base=rings.base,
+        ring_copies=rings.copies,
+        ring_bits=rings.bits,
+        place_ring=rings.place_ring.astype(np.int32),
+        place_token=rings.place_token.astype(np.int32),
+        place_bit=rings.place_bit,
+    )
+    for array in _arrays(calendars):
+        array.flags.writeable = False
+    check(graph, calendars)
+    return calendars
+
+
+def _arrays(calendars: Calendars) -> list[IntArray]:
+    """All arrays of the calendars."""
+    tables = (calendars.fire, calendars.gather, calendars.scatter)
+    owners = (vars(calendars), *(vars(table) for table in tables))
+    return [value for owner in owners for value in owner.values() if isinstance(value, np.ndarray)]
+
+
+def _table(
+    owners: int, owner: IntArray, start: IntArray, length: IntArray, what: IntArray, units: IntArray,
+    offset: IntArray | None = None,
+) -> Table:  # fmt: skip
+    """A table of stretches that fit into their owners' metacycles without overlap, with idle rows between them.
+
+    Args:
+        owners: how many there are.
+        owner, start, length, what: of each stretch, starts counted from the start of iteration 0; no length is 0.
+        units: of a metacycle of each owner.
+        offset: of each stretch, where it is not the beginning of what is done.
+    """
+    whole = units[owner]
+    stage, begin = np.divmod(start, whole)
+    offset = np.zeros_like(start) if offset is None else offset
+    over = np.maximum(begin + length - whole, 0)
+    cut = np.flatnonzero(over)
+    here = length - over
+    owner = np.concatenate([owner, owner[cut]])
+    what = np.concatenate([what, what[cut]])
+    stage = np.concatenate([stage, stage[cut] + 1])
+    offset = np.concatenate([offset, (offset + here)[cut]])
+    begin = np.concatenate([begin, np.zeros(len(cut), np.int64)])
+    length = np.concatenate([here, over[cut]])
+
+    # Every stretch is an idle row up to it and its own; then an idle row to the end. Empty ones are left out.
+    order = np.lexsort((begin, owner))
+    owner, what, stage, offset, begin, length = (a[order] for a in (owner, what, stage, offset, begin, length))
+    count = np.bincount(owner, minlength=owners)
+    first = np.cumsum(count) - count
+    end = begin + length
+    before = np.concatenate([[0], end[:-1]]) if len(end) else end
+    before[first[count > 0]] = 0
+    last = np.zeros(owners, np.int64)
+    last[count > 0] = end[(first + count - 1)[count > 0]]
+    rows = int(2 * len(owner) + owners)
+    own = 2 * np.arange(len(owner)) + owner + 1  # the row of each stretch
+    tail = np.cumsum(2 * count + 1) - 1
+    columns = np.zeros((4, rows), np.int64)
+    columns[0] = IDLE
+    columns[0, own], columns[2, own], columns[3, own] = what, stage, offset
+    columns[1, own - 1], columns[1, own], columns[1, tail] = begin - before, length, units - last
+    kept = columns[1] != 0
+    ptr = np.concatenate([[0], np.cumsum(kept)])[np.concatenate([[0], tail + 1])]
+    columns = columns[:, kept]
+    return Table(ptr.astype(np.int64), columns[0].astype(np.int32), *(columns[i].copy() for i in (1, 2, 3)))
+
+
+def _ramp(count: IntArray) -> IntArray:
+    """0 .. count[0] - 1, 0 .. count[1] - 1 and so on."""
+    return np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
+
+
+class _Hops:
+    """Hops in frames of their links."""
+
+    def __init__(self, graph: Graph, schedule: Schedule) -> None:
+        s, links = schedule, schedule.machine.links
+        self.period, self.links = s.period, len(links)
+        self.parcel, self.link = s.hop_parcel.astype(np.int64), s.hop_link.astype(np.int64)
+        self.all_rates = np.array([link.frames_per_tick for link in links], np.int64)
+        self.rate = self.all_rates[self.link]
+        self.src = np.array([link.src for link in links], np.int64)[self.link]
+        self.dst = np.array([link.dst for link in links], np.int64)[self.link]
+        self.frame_bits = np.array([link.frame_bits for link in links], np.int64)[self.link]
+        self.flight = 1 + np.array([link.latency for link in links], np.int64)[self.link]
+        total = np.concatenate([[0], np.cumsum(token_bits(graph)[s.parcel_token])])[s.parcel_ptr]
+        self.frames = -(-np.diff(total)[self.parcel] // self.frame_bits)
+        # In a tick that parcels share, the last frames of each follow those of the ones before it.
+        full, rest = np.divmod(self.frames, self.rate)
+        tick = s.hop_start + full
+        shared = np.flatnonzero(rest > 0)
+        order = shared[np.lexsort((shared, tick[shared] % s.period, self.link[shared]))]
+        key = self.link[order] * s.period + tick[order] % s.period
+        before = np.cumsum(rest[order]) - rest[order]
+        begins = np.ones(len(key), np.bool_)
+        begins[1:] = key[1:] != key[:-1]
+        before -= before[np.flatnonzero(begins)][np.cumsum(begins) - 1] if len(key) else before
+        lane = np.zeros(len(rest), np.int64)
+        lane[order] = before
+        apart = np.flatnonzero((lane > 0) & (full > 0))
+        one = np.where((lane > 0) & (full > 0), full * self.rate, self.frames)
+        first = s.hop_start * self.rate + np.where(full == 0, lane, 0)
+        #: Stretches of frames: hop, first frame counted from iteration 0's start, how many, and the first one's number.
+        self.piece = np.concatenate([np.arange(len(one)), apart])
+        self.begin = np.concatenate([first, (tick * self.rate + lane)[apart]])
+        self.count = np.concatenate([one, rest[apart]])
+        self.offset = np.concatenate([np.zeros(len(one), np.int64), (full * self.rate)[apart]])
+
+    def table(self, ring: IntArray, flights: int) -> Table:
+        """The calendars at one end of all links, for the ring that each hop uses there, so many flights later."""
+        some = self.count > 0
+        hop = self.piece[some]
+        begin = self.begin[some] + flights * (self.flight * self.rate)[hop]
+        units = self.period * self.all_rates
+        return _table(self.links, self.link[hop], begin, self.count[some], ring[hop], units, self.offset[some])
+
+
+class _Rings:
+    """Where everything lies: rings in the order of memories, each memory filled from its first frame on.
+
+    Attributes:
+        memory, base, copies, bits: as in :class:`Calendars`; so are place_ring, place_token, place_bit.
+        gathered, scattered: the rings that each hop reads and writes.
+    """
+
+    def __init__(self, graph: Graph, schedule: Schedule, hops: _Hops) -> None:
+        s, nodes = schedule, len(schedule.machine.nodes)
+        self._bits, self._makers = token_bits(graph), token_makers(graph)
+        self._tokens = len(self._bits)
+        slot = s.slot_node.astype(np.int64) * self._tokens + s.slot_token
+        order = np.argsort(slot, kind="stable")
+        self._slot, self._depth = slot[order], s.slot_depth[order].astype(np.int64)
+        self._schedule = s
+
+        root = hops.src == s.parcel_node[hops.parcel]
+        parent = self._parents(hops, nodes)
+        own = root | (parent < 0)  # what is sent from TX memory; a parcel that never came is looked for there too
+        local = self._local_slots(graph, nodes)
+        senders = np.flatnonzero(own)
+        n_local, n_tx, n_rx = len(local), len(senders), len(hops.link)
+
+        tx = np.full(n_rx, -1, np.int64)
+        tx[senders] = n_local + np.arange(n_tx)
+        rx = n_local + n_tx + np.arange(n_rx)
+        self.gathered, self.scattered = np.where(own, tx, rx[np.where(own, 0, parent)] if n_rx else tx), rx
+        whole = hops.frames * hops.frame_bits
+        room = whole.copy()  # of what is passed on in frames of another size, all of these must be in the ring
+        np.maximum.at(room, parent[~own], whole[~own])
+        room = -(-room // hops.frame_bits) * hops.frame_bits
+        token = s.slot_token[local].astype(np.int64)
+        size = -(-self._bits[token] // 8) * 8
+        self.memory = np.concatenate([s.slot_node[local], nodes + hops.link[senders], nodes + hops.links + hops.link])
+        self.copies = np.concatenate(
+            [
+                s.slot_depth[local],
+                self._deepest(hops, senders, hops.src),
+                self._deepest(hops, np.arange(n_rx), hops.dst),
+            ]
+        ).astype(np.int64)
+        self.bits = np.concatenate([size, whole[senders], room]).astype(np.int64)
+        self.base = np.concatenate([8 * s.slot_address[local], self._allotted(n_local)]).astype(np.int64)
+
+        parts = [(np.arange(n_local), token, np.zeros(n_local, np.int64))]
+        for end, rings, which in ((hops.src, tx, senders), (hops.dst, rx, np.arange(n_rx))):
+            hop, moved, bit = self._carried(hops, which)
+            kept = self._find(end[hop] * self._tokens + moved) >= 0
+            parts.append((rings[hop[kept]], moved[kept], bit[kept]))
+        self.place_ring, self.place_token, self.place_bit = (
+            np.concatenate(column) for column in zip(*parts, strict=True)
+        )
+        self._sort()
+
+    def _sort(self) -> None:
+        """Number rings by memory and base, and sort places."""
+        order = np.lexsort((self.base, self.memory))
+        number = np.empty_like(order)
+        number[order] = np.arange(len(order))
+        self.memory, self.base, self.copies, self.bits = (
+            column[order] for column in (self.memory, self.base, self.copies, self.bits)
+        )
+        self.gathered, self.scattered = number[self.gathered], number[self.scattered]
+        self.place_ring = number[self.place_ring]
+        order = np.lexsort((self.place_bit, self.place_ring))
+        self.place_ring, self.place_token, self.place_bit = (
+            column[order] for column in (self.place_ring, self.place_token, self.place_bit)
+        )
+
+    def _parents(self, hops: _Hops, nodes: int) -> IntArray:
+        """The hop that brings each hop's parcel to its source; -1 where there is none."""
+        key = hops.parcel * nodes + hops.dst
+        order = np.argsort(key, kind="stable")
+        wanted = hops.parcel * nodes + hops.src
+        at = np.minimum(np.searchsorted(key[order], wanted), max(len(key) - 1, 0))
+        if not len(key):
+            return at
+        found: IntArray = np.where(key[order][at] == wanted, order[at], -1)
+        return found
+
+    def _find(self, pair: IntArray) -> IntArray:
+        """The slot of each (node, token) pair, in the order of pairs; -1 where there is none."""
+        if not len(self._slot):
+            return np.full(len(pair), -1, np.int64)
+        at = np.minimum(np.searchsorted(self._slot, pair), len(self._slot) - 1)
+        return np.where(self._slot[at] == pair, at, -1).astype(np.int64)
+
+    def _local_slots(self, graph: Graph, nodes: int) -> IntArray:
+        """Numbers of the slots whose token is made on their node and read there too."""
+        from graphsim.analysis.tokens import readers
+
+        s = self._schedule
+        made = s.node[self._makers[s.slot_token]] == s.slot_node
+        read = readers(graph, s.node, nodes)
+        key = np.repeat(np.arange(self._tokens), np.diff(read.ptr)) * nodes + read.node
+        return np.flatnonzero(made & np.isin(s.slot_token.astype(np.int64) * nodes + s.slot_node, key))
+
+    def _carried(self, hops: _Hops, which: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+        """(hop, token, bit in the parcel) of every token that these hops carry."""
+        s = self._schedule
+        count = np.diff(s.parcel_ptr)[hops.parcel[which]]
+        hop = np.repeat(which, count)
+        at = s.parcel_ptr[hops.parcel[hop]] + _ramp(count)
+        width = self._bits[s.parcel_token]
+        bit = np.cumsum(width) - width
+        begin = np.append(bit, 0)[np.minimum(s.parcel_ptr[:-1], len(bit))]
+        return hop, s.parcel_token[at].astype(np.int64), bit[at] - begin[hops.parcel[hop]]
+
+    def _deepest(self, hops: _Hops, which: IntArray, end: IntArray) -> IntArray:
+        """Copies of the parcels of hops at one end: as many as the slot of one of their tokens has there."""
+        hop, token, _ = self._carried(hops, which)
+        at = self._find(end[hop] * self._tokens + token)
+        copies = np.ones(len(end), np.int64)
+        np.maximum.at(copies, hop[at >= 0], self._depth[at[at >= 0]])
+        return copies[which]
+
+    def _allotted(self, first: int) -> IntArray:
+        """Bases of the rings from ``first`` on: one behind the other in each memory."""
+        memory, size = self.memory[first:], (self.copies * self.bits)[first:]
+        order = np.argsort(memory, kind="stable")
+        before = np.cumsum(size[order]) - size[order]
+        begins = np.ones(len(order), np.bool_)
+        begins[1:] = np.diff(memory[order]) != 0
+        base = np.zeros(len(order), np.int64)
+        base[order] = before - before[np.flatnonzero(begins)][np.cumsum(begins) - 1] if len(order) else before
+        return base
