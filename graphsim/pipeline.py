@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from graphsim.machine import Machine
     from graphsim.report.circuits import CircuitResult
     from graphsim.report.result import Result
-    from graphsim.schedule.schedule import Schedule
+    from graphsim.schedule.schedule import Buffering, Schedule
     from graphsim.schedule.verify import Verdict
     from graphsim.simulate.engine import Engine, Keep
 
@@ -43,6 +43,9 @@ TIMED = ("machine", "events", "frames")
 #: Values of a circuit's run that are kept for all gates; of longer runs only the outputs are.
 _HELD = 1 << 27
 
+#: A machine, or what makes one for a graph.
+Hardware: TypeAlias = "Machine | Callable[[Graph], Machine]"
+
 #: Opens a progress bar: (description, total) -> context manager that yields a callback of the count done.
 Bar = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
 
@@ -53,6 +56,28 @@ Warn = Callable[[str], None]
 
 def _ignored(warning: str) -> None:
     pass
+
+
+def machine_for(hardware: Hardware, graph: Graph) -> Machine:
+    """The machine itself, made for the graph if need be.
+
+    Raises:
+        MachineError: it cannot be made for this graph.
+    """
+    return hardware(graph) if callable(hardware) else hardware
+
+
+def buffering_named(name: str) -> Buffering:
+    """The kind of buffering of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    from graphsim.schedule import BUFFERING
+
+    if name not in BUFFERING:
+        raise UsageError(f"there is no buffering {name!r}; choose one of {', '.join(BUFFERING)}")
+    return cast("Buffering", name)
 
 
 def existing(path: Path, what: str) -> Path:
@@ -242,10 +267,11 @@ def run_circuit(
     graph: Graph,
     stimulus: Stimulus,
     *,
-    machine: Machine | None = None,
+    machine: Hardware | None = None,
     engine: str | None = None,
     strategy: str | None = None,
     placement: Path | None = None,
+    buffering: Buffering = "single",
     seed: int = 0,
     threads: int | None = None,
     reference: bool = True,
@@ -273,7 +299,8 @@ def run_circuit(
     schedule = verdict = None
     if machine is not None:
         with _timed(seconds, "fold"), bars("folding", None):
-            schedule = fold(graph, machine, strategy=strategy, placement=placement, seed=seed)
+            made = machine_for(machine, graph)
+            schedule = fold(graph, made, strategy=strategy, placement=placement, buffering=buffering, seed=seed)
         with _timed(seconds, "verify"):
             verdict = verify(graph, schedule)
         _check_verdict(verdict)
@@ -331,12 +358,13 @@ def remark_on_range(graph: Graph, dataset: Dataset) -> str | None:
 def run(
     model: Path,
     dataset: Dataset,
-    machine: Machine,
+    machine: Hardware,
     *,
     weights: Path | None = None,
     engine: str = "lanes",
     strategy: str | None = None,
     placement: Path | None = None,
+    buffering: Buffering = "single",
     seed: int = 0,
     threads: int | None = None,
     reference: bool = True,
@@ -370,7 +398,8 @@ def run(
     if calculations is not None:
         result_group(graph, calculations)
     with _timed(seconds, "fold"), bars("folding", None):
-        schedule = fold(graph, machine, strategy=strategy, placement=placement, seed=seed)
+        made = machine_for(machine, graph)
+        schedule = fold(graph, made, strategy=strategy, placement=placement, buffering=buffering, seed=seed)
     with _timed(seconds, "verify"):
         verdict = verify(graph, schedule)
     _check_verdict(verdict)

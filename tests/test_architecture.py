@@ -19,7 +19,7 @@ ALLOWED = {
     "errors": set(),
     "files": {"errors"},
     "graph": {"errors", "files"},
-    "machine": {"errors", "files"},
+    "machine": {"errors", "files", "graph"},
     "native": {"errors"},
     "frontends": {"errors", "files", "graph"},
     "passes": {"errors", "graph", "native"},

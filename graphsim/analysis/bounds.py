@@ -1,7 +1,7 @@
 """Proved lower bounds on the period of a graph on a machine, whatever the placement, the routes and the order.
 
 Let P be the period. Every node fires for at most P ticks of it, every link carries at most P * frames_per_tick frames
-of it; sources and sinks are on the host. From this follow:
+of it; sources are on the host, sinks on it or on a host of their own. From this follow:
 
 *work*
     Weigh every kind of node by some w > 0. An actor uses at least min over kinds of w * ticks, all nodes together have
@@ -130,7 +130,7 @@ def _firings(costs: Costs, groups: range | list[int]) -> tuple[IntArray, IntArra
 def _work(costs: Costs) -> Bound:
     graph, machine = costs.graph, costs.machine
     nodes = np.bincount(costs.kind[list(machine.compute_nodes)], minlength=costs.kinds)
-    host = int(costs.kind[machine.host])
+    host = int(costs.kind[machine.sink_host])  # of the sinks
     fixed, prices, many = 0, [np.empty((costs.kinds, 0), np.int64)], [np.empty(0, np.int64)]
     for group in range(len(graph.groups)):
         price, count = costs.cases(group)
@@ -176,7 +176,7 @@ def _largest(costs: Costs) -> Bound:
     for group in range(len(graph.groups)):
         prices, _ = costs.cases(group)
         pinned = graph.groups[group].op in SINKS
-        ticks = int((prices[costs.kind[costs.machine.host]] if pinned else prices.min(axis=0)).max())
+        ticks = int((prices[costs.kind[costs.machine.sink_host]] if pinned else prices.min(axis=0)).max())
         if ticks > best.ticks:
             name = graph.groups[group].name
             best = Bound(ticks, "compute", f"a firing of {name}", f"one firing of {name} takes {ticks:,} ticks")
@@ -219,8 +219,8 @@ def _crowded(ticks: IntArray, many: IntArray, nodes: int) -> tuple[int, int]:
 
 def _host(costs: Costs) -> Bound:
     graph, machine = costs.graph, costs.machine
-    load = sum(int(costs.ticks(g, machine.host).sum()) for g in graph.sinks)
-    name = machine.nodes[machine.host].name
+    load = sum(int(costs.ticks(g, machine.sink_host).sum()) for g in graph.sinks)
+    name = machine.nodes[machine.sink_host].name
     return Bound(max(1, load), "compute", f"node {name}", f"the sinks take {load:,} ticks on the host {name}")
 
 
@@ -230,10 +230,10 @@ class _Demand:
 
     Attributes:
         ticks, many: of their firings, as :func:`_firings` returns them.
-        fixed: ticks of the sinks, if the host is among the nodes that may fire them for nothing; else 0.
+        fixed: ticks of the sinks, to be counted if their host is among the nodes that may fire these actors.
         bits: bits that a node gets over its incoming links if it fires one of them, from the period.
         host: whether the host gets these bits too.
-        only_host: whether only the host may fire them.
+        only_host: whether only the host of the sinks may fire them.
         what: for the reason.
     """
 
@@ -254,7 +254,7 @@ def _input_links(costs: Costs) -> list[Bound]:
     amounts = amounts[amounts > 0]
     if len(amounts) > _THRESHOLDS:
         amounts = amounts[np.linspace(0, len(amounts) - 1, _THRESHOLDS).astype(np.int64)]
-    fixed = sum(int(costs.ticks(g, costs.machine.host).sum()) for g in graph.sinks)
+    fixed = sum(int(costs.ticks(g, costs.machine.sink_host).sum()) for g in graph.sinks)
     bounds = []
     for amount in amounts.tolist():
         found: dict[int, int] = {}
@@ -340,12 +340,12 @@ def _solve(costs: Costs, demand: _Demand) -> Bound:
         need = demand.bits(period)
         if not demand.host and out * period < need:
             return [host]
-        nodes = [host] if demand.only_host else machine.compute_nodes
+        nodes = [machine.sink_host] if demand.only_host else machine.compute_nodes
         return [v for v in nodes if (v == host and not demand.host) or capacity[v] * period >= need]
 
     def allows(period: int) -> bool:
         nodes = able(period)
-        fixed = demand.fixed if host in nodes else 0
+        fixed = demand.fixed if machine.sink_host in nodes else 0
         return bool(nodes) and fixed + work <= period * len(nodes) and _pigeon(demand, len(nodes)) <= period
 
     low, high = 0, 1

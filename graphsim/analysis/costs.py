@@ -15,7 +15,7 @@ IntArray = npt.NDArray[np.int64]
 
 #: Group params that a firing reads; ``magnitude`` serves comparisons only and is not on the machine.
 FIRING_ROLES = ("bias", "divisor", "alpha")
-#: Groups of these ops sit on the host under every strategy; a placement file may move input actors only.
+#: Groups of these ops sit on the hosts under every strategy; a placement file may move input actors only.
 PINNED_OPS = ("source", "input", *SINKS)
 
 
@@ -99,7 +99,7 @@ class Costs:
         kind: int64 (nodes,): the kind of each node; -1 for switches.
         bytes: for each group, int64 (size,): bytes of parameters that each actor reads.
         whole: for each group: bytes of parameters that a node keeps if it fires all of the group.
-        pinned: numbers of the groups that sit on the host.
+        pinned: numbers of the groups that sit on the hosts.
         free: numbers of the other groups.
     """
 
@@ -135,6 +135,10 @@ class Costs:
             self._price.append(price * graph.groups[number].firings)
         self.pinned = [i for i, g in enumerate(graph.groups) if g.op in PINNED_OPS]
         self.free = [i for i, g in enumerate(graph.groups) if g.op not in PINNED_OPS]
+
+    def host_of(self, group: int) -> int:
+        """The node where a pinned group sits."""
+        return self.machine.sink_host if self.graph.groups[group].op in SINKS else self.machine.host
 
     def range_bytes(self, group: int, begin: int, end: int) -> int:
         """Bytes of parameters that actors ``begin`` .. ``end - 1`` of a group need on one node, at most."""

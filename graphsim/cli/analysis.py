@@ -131,4 +131,5 @@ def _timed(path: Path, machine: str, weights: Path | None) -> TimedGraph:
     from graphsim.analysis.sdf.convert import of_graph
     from graphsim.machine import load_machine
 
-    return of_graph(load_graph(path, weights), load_machine(machine))
+    graph = load_graph(path, weights)
+    return of_graph(graph, load_machine(machine, graph))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graphsim.cli.common import JsonOption, TopOption, check_outputs, console_for, progress_bar, say_place, write_json
+from graphsim.cli.schedules import hardware
 from graphsim.errors import CheckFailed, GraphError, UsageError
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ def run_circuit(
     outputs: Path | None,
     vcd: Path | None,
     machine: str | None,
+    frame_bits: int | None,
+    buffering: str,
     engine: str | None,
     samples: int | None,
     place: str | None,
@@ -121,7 +124,6 @@ def run_circuit(
     from graphsim import pipeline
     from graphsim.frontends.circuits.stimulus import check_outputs_path, random_stimulus, read_stimulus, write_outputs
     from graphsim.graph.circuit import of_graph
-    from graphsim.machine import load_machine
     from graphsim.report import terminal
     from graphsim.report.circuits import circuit_run_record, print_circuit_run
     from graphsim.report.record import clean, graph_record, schedule_record, verdict_record
@@ -139,10 +141,11 @@ def run_circuit(
     result = pipeline.run_circuit(
         graph,
         going_in,
-        machine=None if machine is None else load_machine(machine),
+        machine=None if machine is None else hardware(machine, frame_bits),
         engine=engine,
         strategy=place,
         placement=placement,
+        buffering=pipeline.buffering_named(buffering),
         seed=seed,
         threads=threads,
         reference=reference,

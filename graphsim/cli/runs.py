@@ -34,7 +34,14 @@ from graphsim.cli.common import (
     say_place,
     write_json,
 )
-from graphsim.cli.schedules import MachineOption, PlacementOption, PlaceOption
+from graphsim.cli.schedules import (
+    BufferingOption,
+    FrameBitsOption,
+    MachineOption,
+    PlacementOption,
+    PlaceOption,
+    hardware,
+)
 from graphsim.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
@@ -46,6 +53,8 @@ _FOR_CIRCUITS = (
     "machine",
     "engine",
     "samples",
+    "frame_bits",
+    "buffering",
     "place",
     "placement",
     "seed",
@@ -86,6 +95,8 @@ def run(
         bool, typer.Option("--exhaustive", help="alu: then answer all calculations there are, with lanes.")
     ] = False,
     machine: MachineOption = "torus:4x4",
+    frame_bits: FrameBitsOption = None,
+    buffering: BufferingOption = "single",
     engine: Annotated[
         str,
         typer.Option(
@@ -132,12 +143,13 @@ def run(
 
         graphsim run my_model.keras --dataset mnist --no-reference --json result.json
 
+        graphsim run --dataset mnist --machine one-to-one --buffering double --frame-bits 128 --engine machine
+
         graphsim run --dataset alu --bits 8 --exhaustive
 
         graphsim run counter.blif --stimulus counter.json --vcd counter.vcd
     """
     from graphsim import pipeline
-    from graphsim.machine import load_machine
     from graphsim.report import terminal
     from graphsim.report.record import run_record
 
@@ -154,7 +166,9 @@ def run(
             stimulus=stimulus,
             outputs=outputs,
             vcd=vcd,
-            machine=machine if "machine" in given else None,
+            machine=machine if given & {"machine", "frame_bits", "buffering"} else None,
+            frame_bits=frame_bits,
+            buffering=buffering,
             engine=engine if "engine" in given else None,
             samples=samples,
             place=place,
@@ -169,15 +183,16 @@ def run(
     refuse_options("circuits, such as .blif or .aig files", for_circuits)
     chosen_samples, chosen = _samples(dataset, samples, bits, ops, vectors, seed, model)
     pipeline.existing(chosen, "a model (.h5, .keras, .onnx, .json with --weights)")
-    hardware = load_machine(machine)
+    hardware_chosen = hardware(machine, frame_bits)
     result = pipeline.run(
         chosen,
         chosen_samples,
-        hardware,
+        hardware_chosen,
         weights=weights,
         engine=engine,
         strategy=place,
         placement=placement,
+        buffering=pipeline.buffering_named(buffering),
         seed=seed,
         threads=threads,
         reference=reference,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,7 @@ from graphsim.cli.common import (
     write_json,
 )
 from graphsim.errors import CheckFailed
-from graphsim.pipeline import existing, load_graph
+from graphsim.pipeline import Hardware, buffering_named, existing, load_graph, machine_for
 
 MachineOption = Annotated[
     str,
@@ -30,13 +31,23 @@ MachineOption = Annotated[
         help="A built-in machine such as torus:4x4 (see 'graphsim machines') or a .toml file.",
     ),
 ]
+FrameBitsOption = Annotated[
+    int | None,
+    typer.Option("--frame-bits", metavar="N", help="Bits in a frame, on all links. (as the machine says)", min=1),
+]
+BufferingOption = Annotated[
+    str,
+    typer.Option(
+        "--buffering", metavar="B", help="single: computing and communicating overlap; double: they alternate."
+    ),
+]
 PlaceOption = Annotated[
     str | None,
     typer.Option(
         "--place",
         metavar="STRATEGY",
         help="Placement: contiguous, greedy, hypergraph, one-to-one, soonest. (default: soonest for circuits, else"
-        " contiguous)",
+        " contiguous; one-to-one on that machine)",
     ),
 ]
 PlacementOption = Annotated[
@@ -44,9 +55,24 @@ PlacementOption = Annotated[
 ]
 
 
+def hardware(spec: str, frame_bits: int | None) -> Hardware:
+    """The machine of the options: itself, or, if it is made for a graph, what makes it.
+
+    Raises:
+        MachineError: there is no such machine, or what it says is wrong.
+    """
+    from graphsim.machine import load_machine, needs_graph
+
+    if needs_graph(spec):
+        return partial(load_machine, spec, frame_bits=frame_bits)
+    return load_machine(spec, frame_bits=frame_bits)
+
+
 def fold(
     graph: Annotated[Path, typer.Argument(help="A .gsim graph, or a model that is lowered first.")],
     machine: MachineOption = "torus:4x4",
+    frame_bits: FrameBitsOption = None,
+    buffering: BufferingOption = "single",
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FOLD", help="Where the schedule goes. (default: GRAPH.fold, here)"),
@@ -69,8 +95,9 @@ def fold(
         graphsim fold mnist_mlp.gsim --machine torus:8x8
 
         graphsim fold mnist_mlp.gsim --machine examples/machines/mesh.toml -o mesh.fold
+
+        graphsim fold mnist_mlp.gsim --machine one-to-one --buffering double
     """
-    from graphsim.machine import load_machine
     from graphsim.report.record import schedule_record
     from graphsim.report.terminal import print_schedule
     from graphsim.schedule import fold as fold_graph
@@ -81,10 +108,13 @@ def fold(
     load_plugins(plugin)
     target = output or Path(graph.stem + ".fold")
     check_outputs(json, target, write_placement)
-    hardware = load_machine(machine)
+    chosen = hardware(machine, frame_bits)
     loaded = load_graph(graph, weights)
+    made = machine_for(chosen, loaded)
     with progress_bar("folding", None):
-        schedule = fold_graph(loaded, hardware, strategy=place, placement=placement, seed=seed)
+        schedule = fold_graph(
+            loaded, made, strategy=place, placement=placement, buffering=buffering_named(buffering), seed=seed
+        )
     save(schedule, target)
     print_schedule(console, loaded, schedule)
     say_place(console, "wrote", target, f" ({target.stat().st_size:,} bytes); 'graphsim verify' checks it")
@@ -127,6 +157,9 @@ def verify(
 def machines(
     machine: Annotated[str | None, typer.Argument(metavar="[MACHINE]", help="Describe this machine.")] = None,
     toml: Annotated[bool, typer.Option("--toml", help="Print the machine as a machine.toml to start from.")] = False,
+    graph: Annotated[
+        Path | None, typer.Option("--graph", metavar="FILE", help="The graph or model that one-to-one is made for.")
+    ] = None,
     json: JsonOption = None,
 ) -> None:
     """List the built-in machines, or describe one.
@@ -136,22 +169,24 @@ def machines(
         graphsim machines
 
         graphsim machines torus:4x4 --toml > my_machine.toml
+
+        graphsim machines one-to-one --graph models/mnist_mlp.h5
     """
-    from graphsim.machine import builtin_topologies, load_machine
+    from graphsim.machine import MADE, builtin_topologies, load_machine
     from graphsim.report.terminal import print_machine, print_machines
 
     console = console_for(json)
     if machine is None:
-        topologies = builtin_topologies()
+        topologies = [*builtin_topologies(), *MADE]
         print_machines(console, topologies)
         listed = [{"pattern": p, "description": d, "example": e} for p, d, e in topologies]
         write_json(json, {"schema_version": 1, "machines": listed})
         return
     from graphsim.report.record import machine_record
 
-    hardware = load_machine(machine)
+    shown = load_machine(machine, None if graph is None else load_graph(graph))
     if toml:
-        typer.echo(hardware.to_toml(), nl=False, err=json == "-")
+        typer.echo(shown.to_toml(), nl=False, err=json == "-")
     else:
-        print_machine(console, hardware)
-    write_json(json, {"schema_version": 1, "machine": machine_record(hardware)})
+        print_machine(console, shown)
+    write_json(json, {"schema_version": 1, "machine": machine_record(shown)})

@@ -5,6 +5,7 @@
     settings.py     every number: default, bounds, unit, reason
     model.py        NodeSpec, Link, Machine: plain data, checked on construction
     topologies.py   line, ring, mesh, torus, full, star, tree, fat_tree, hypercube
+    one_to_one.py   the machine that is made for a graph
     load.py         load_machine("torus:4x4") or load_machine("machine.toml")
     reader.py       machine.toml and settings after a name, validated with pydantic
     tables.py       TOML files with a strict schema, and what is wrong with them
@@ -12,12 +13,14 @@
     writer.py       Machine.to_toml
 """
 
-from graphsim.machine.load import load_machine, parse_machine
+from graphsim.machine.load import load_machine, needs_graph, parse_machine
 from graphsim.machine.model import WORK_UNITS, Link, Machine, NodeSpec, OpTicks
+from graphsim.machine.one_to_one import MADE
 from graphsim.machine.settings import MAX_LINKS, MAX_NODES, SETTINGS, Setting
 from graphsim.machine.topologies import builtin_topologies
 
 __all__ = [
+    "MADE",
     "MAX_LINKS",
     "MAX_NODES",
     "SETTINGS",
@@ -29,5 +32,6 @@ __all__ = [
     "Setting",
     "builtin_topologies",
     "load_machine",
+    "needs_graph",
     "parse_machine",
 ]

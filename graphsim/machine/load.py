@@ -3,44 +3,68 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from graphsim.errors import MachineError
+from graphsim.graph import Graph
 from graphsim.machine.model import Link, Machine, NodeSpec, hint, show
-from graphsim.machine.settings import SETTINGS
+from graphsim.machine.one_to_one import MADE, is_made
+from graphsim.machine.settings import MAX_FILE_BYTES, SETTINGS
 from graphsim.machine.topologies import TOPOLOGIES, is_topology, scaled_links, topology_shape
 
 _MAX_SPEC = 1_000
 
 
-def load_machine(spec: str) -> Machine:
+def load_machine(spec: str, graph: Graph | None = None, frame_bits: int | None = None) -> Machine:
     """The machine that ``spec`` names.
 
     Args:
         spec: a built-in name (``torus:4x4``); one with settings after commas, keys as in ``machine.toml``
             (``torus:4x4,macs_per_tick=4,latency=2,op_ticks.special=16``); or the path of a ``machine.toml``.
+        graph: for which the machine is made, if it is ``one-to-one``.
+        frame_bits: payload of a frame, on all links; None: as ``spec`` says.
 
     Raises:
-        MachineError: there is no such built-in or file, or what it says is wrong; with key and line.
+        MachineError: there is no such built-in or file, or what it says is wrong; with key and line. Or it is made for
+            a graph, and ``graph`` is None.
     """
+    if frame_bits is not None:
+        return _with_frames(spec.strip(), graph, frame_bits)
     if len(spec) > _MAX_SPEC:
         raise MachineError(f"a machine of {len(spec):,} characters ({show(spec)}); put it in a machine.toml")
     spec = spec.strip()
-    if is_topology(spec):
+    if is_topology(spec) or is_made(spec):
         topology, *settings = (part.strip() for part in spec.split(","))
         if re.search(r"[?&]", spec):
             raise MachineError(f"{spec}: settings follow after commas: {re.sub(r'[?&]', ',', spec)}")
-        if not settings:
+        if not settings and not is_made(spec):
             return _plain(topology)
         # Reading settings takes pydantic, which takes longer to import than a plain machine takes to build.
         from graphsim.machine.reader import machine_with_settings
 
-        return machine_with_settings(topology, settings, spec)
+        return machine_with_settings(topology, settings, spec, graph)
     if not _exists(spec):
         raise MachineError(_no_such_machine(spec))
     from graphsim.machine.reader import read_machine
 
-    return read_machine(Path(spec))
+    return read_machine(Path(spec), graph)
+
+
+def needs_graph(spec: str) -> bool:
+    """Whether ``spec`` names a machine that is made for a graph, or a file that does."""
+    if is_made(spec) or is_topology(spec) or not _exists(spec) or not Path(spec).is_file():
+        return is_made(spec)
+    with Path(spec).open("rb") as stream:
+        text = stream.read(MAX_FILE_BYTES)
+    return re.search(rb"(?m)^\s*topology\s*=\s*[\"']one-to-one", text) is not None
+
+
+def _with_frames(spec: str, graph: Graph | None, frame_bits: int) -> Machine:
+    if is_topology(spec) or is_made(spec):
+        return load_machine(f"{spec},frame_bits={frame_bits}", graph)
+    machine = load_machine(spec, graph)
+    return replace(machine, links=tuple(replace(link, frame_bits=frame_bits) for link in machine.links))
 
 
 def parse_machine(text: str, source: str = "machine.toml") -> Machine:
@@ -87,6 +111,6 @@ def _no_such_machine(spec: str) -> str:
     if word in TOPOLOGIES and not looks_like_file:
         one = TOPOLOGIES[word]
         return f"no machine {name}: write {one.pattern}, for example {one.example}"
-    known = " ".join(one.pattern for one in TOPOLOGIES.values())
+    known = " ".join([*(one.pattern for one in TOPOLOGIES.values()), *(pattern for pattern, _, _ in MADE)])
     near = "" if looks_like_file else hint(word, TOPOLOGIES)
     return f"no machine {name}: there is no such file, and no built-in of this name{near}; built-ins are {known}"

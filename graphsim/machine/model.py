@@ -218,14 +218,15 @@ class Machine:
         clock_mhz: ticks per microsecond; throughput in samples per second is ``clock_mhz * 1e6 / period``.
         nodes: the nodes; ids are indices.
         links: the directed links; ids are indices.
-        host: id of the compute node where source and sink sit.
+        host: id of the compute node where sources and their inputs sit.
+        sinks: id of the compute node where sinks sit; None: on the host. :attr:`sink_host` is the node itself.
         topology: the built-in (``"torus:4x4"``) whose nodes and links these are, or ``""``. It only makes
             :meth:`to_toml` short; equality and :meth:`digest` do not look at it.
 
     Raises:
         MachineError: on construction, when anything breaks these rules: 1 to 65,536 nodes with unique names, at most
-            1,048,576 links, at most one per ordered pair, a compute node as host, and every compute node able to
-            reach the host and be reached from it.
+            1,048,576 links, at most one per ordered pair, compute nodes as hosts, and every compute node able to be
+            reached from the host and to reach the host of sinks.
     """
 
     name: str
@@ -234,16 +235,24 @@ class Machine:
     links: tuple[Link, ...]
     host: int = 0
     topology: str = field(default="", compare=False)
+    sinks: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", tuple(self.nodes))
         object.__setattr__(self, "links", tuple(self.links))
+        if self.sinks == self.host:
+            object.__setattr__(self, "sinks", None)
         if not isinstance(self.name, str) or not 1 <= len(self.name) <= 200 or not self.name.isprintable():
             raise MachineError(f"a machine's name is 1 to 200 printable characters, not {show(self.name)}")
         self._check_clock()
         self._check_nodes()
         self._check_links()
         self._check_connected()
+
+    @property
+    def sink_host(self) -> int:
+        """Id of the node where sinks sit."""
+        return self.host if self.sinks is None else self.sinks
 
     @cached_property
     def compute_nodes(self) -> tuple[int, ...]:
@@ -306,6 +315,8 @@ class Machine:
         """
         sha = hashlib.sha256()
         head = ["graphsim machine 1", float(self.clock_mhz), self.host, len(self.nodes), len(self.links)]
+        if self.sink_host != self.host:
+            head.append(self.sink_host)
         sha.update(_line(head))
         for node in self.nodes:
             ops = list(node.op_ticks.values())
@@ -343,7 +354,7 @@ class Machine:
         per_firing = {node.ticks_per_firing for node in compute}
         lines = [
             f"{self.name}: {sizes}, clock {self.clock_mhz:g} MHz",
-            f"  host       {self.nodes[self.host].name}: source and sink sit here",
+            *self._hosts(),
             f"  compute    {_range(node.macs_per_tick for node in compute)} MAC per tick; ticks per op: {ops}",
         ]
         if per_firing != {None}:
@@ -360,6 +371,12 @@ class Machine:
             lines.append(f"  links      frames of {bits} bits, {frames} per tick, latency {latency} ticks")
             lines.append(f"             calendars of {entries} entries, in {rows} rows; memories of {memory} frames")
         return "\n".join(lines)
+
+    def _hosts(self) -> list[str]:
+        host, sink_host = self.nodes[self.host].name, self.nodes[self.sink_host].name
+        if self.sinks is None:
+            return [f"  host       {host}: source and sink sit here"]
+        return [f"  host       {host}: source and inputs sit here", f"             {sink_host}: sinks sit here"]
 
     def _check_clock(self) -> None:
         clock, rule = self.clock_mhz, SETTINGS["clock_mhz"]
@@ -378,12 +395,13 @@ class Machine:
             if node.name in seen:
                 raise MachineError(f"{self.name}: two nodes are called {node.name}; give each its own name")
             seen.add(node.name)
-        if type(self.host) is not int or not 0 <= self.host < len(self.nodes):
-            raise MachineError(f"{self.name}: host {show(self.host)} is not a node id; there are {len(self.nodes)}")
-        if self.nodes[self.host].kind != "compute":
-            raise MachineError(
-                f"{self.name}: host {self.nodes[self.host].name} is a switch; source and sink need a compute node"
-            )
+        for key, host in (("host", self.host), ("sink host", self.sink_host)):
+            if type(host) is not int or not 0 <= host < len(self.nodes):
+                raise MachineError(f"{self.name}: {key} {show(host)} is not a node id; there are {len(self.nodes)}")
+            if self.nodes[host].kind != "compute":
+                raise MachineError(
+                    f"{self.name}: {key} {self.nodes[host].name} is a switch; source and sink need a compute node"
+                )
 
     def _check_links(self) -> None:
         if len(self.links) > MAX_LINKS:
@@ -405,13 +423,15 @@ class Machine:
 
     def _check_connected(self) -> None:
         outward = _reached(self.host, self._out, [link.dst for link in self.links])
-        inward = _reached(self.host, self._in, [link.src for link in self.links])
-        host = self.nodes[self.host].name
+        inward = _reached(self.sink_host, self._in, [link.src for link in self.links])
+        host, sink_host = self.nodes[self.host].name, self.nodes[self.sink_host].name
         for i in self.compute_nodes:
             if not outward[i]:
                 raise MachineError(f"{self.name}: no path of links from host {host} to {self.nodes[i].name}; add one")
             if not inward[i]:
-                raise MachineError(f"{self.name}: no path of links from {self.nodes[i].name} to host {host}; add one")
+                raise MachineError(
+                    f"{self.name}: no path of links from {self.nodes[i].name} to host {sink_host}; add one"
+                )
 
 
 def _op_ticks(where: str, values: object) -> OpTicks:

@@ -17,11 +17,13 @@ from typing import Annotated, Any, Literal
 from pydantic import FailFast, Field, ValidationError
 
 from graphsim.errors import MachineError
+from graphsim.graph import Graph
 from graphsim.machine.model import NODE_NAME, Link, Machine, NodeSpec, OpTicks, hint, show
+from graphsim.machine.one_to_one import LINK_DEFAULTS, NODE_DEFAULTS, is_made, one_to_one_shape
 from graphsim.machine.positions import KeyPath
 from graphsim.machine.settings import SETTINGS
 from graphsim.machine.tables import Fault, Form, Table, dotted, places
-from graphsim.machine.topologies import SCALED_KEYS, scaled_links, topology_shape
+from graphsim.machine.topologies import SCALED_KEYS, Shape, scaled_links, topology_shape
 
 
 def _bounded(setting: str) -> Any:
@@ -77,6 +79,7 @@ class _MachineTable(Table):
     name: Annotated[str | None, Field(min_length=1, max_length=200)] = None
     clock_mhz: Annotated[float | None, _bounded("clock_mhz")] = None
     host: str | None = None
+    sink_host: str | None = None
     topology: str | None = None
     nodes: Annotated[list[_NodeEntry], FailFast()] = Field(default_factory=list)
     links: Annotated[list[_LinkEntry], FailFast()] = Field(default_factory=list)
@@ -87,18 +90,20 @@ class _MachineTable(Table):
     link_override: Annotated[list[_LinkEntry], FailFast()] = Field(default_factory=list)
 
 
-def read_machine(path: Path) -> Machine:
-    """The machine that a TOML file describes.
+def read_machine(path: Path, graph: Graph | None = None) -> Machine:
+    """The machine that a TOML file describes; ``graph``: for which it is made, if its topology is one-to-one.
 
     Raises:
         MachineError: the file cannot be read, is larger than 1 MiB, is not TOML, or breaks the format. The message has
             one line per fault: ``file:line: key: what is wrong``.
     """
     text = _FORM.read(path)
-    return machine_from_toml(text, str(path), default_name=path.stem)
+    return machine_from_toml(text, str(path), path.stem, graph)
 
 
-def machine_from_toml(text: str, source: str = "machine.toml", default_name: str = "machine") -> Machine:
+def machine_from_toml(
+    text: str, source: str = "machine.toml", default_name: str = "machine", graph: Graph | None = None
+) -> Machine:
     """The machine that TOML text describes; ``source`` is what messages call it.
 
     Raises:
@@ -107,18 +112,19 @@ def machine_from_toml(text: str, source: str = "machine.toml", default_name: str
     text = text.replace("\r\n", "\n")
     data = _FORM.parse(text, source)
     try:
-        return _machine(data, default_name)
+        return _machine(data, default_name, graph)
     except (ValidationError, Fault) as error:
         raise MachineError(_FORM.report(error, places(text, source))) from None
 
 
-def machine_with_settings(topology: str, settings: Sequence[str], spec: str) -> Machine:
+def machine_with_settings(topology: str, settings: Sequence[str], spec: str, graph: Graph | None = None) -> Machine:
     """A built-in machine with settings changed, as in ``torus:4x4,macs_per_tick=4``.
 
     Args:
         topology: the built-in name.
         settings: ``key=value`` texts; keys as in ``machine.toml``, without ``node.`` or ``link.``.
         spec: the whole text, for messages; it becomes the machine's name, unless it is longer than 200 characters.
+        graph: for which the machine is made, if its topology is one-to-one.
 
     Raises:
         MachineError: an unknown key, a key given twice, or a value that does not fit.
@@ -141,14 +147,14 @@ def machine_with_settings(topology: str, settings: Sequence[str], spec: str) -> 
             table = table.setdefault(str(part), {})
         table[str(path[-1])] = _inline_value(value)
     try:
-        return _machine(data, spec)
+        return _machine(data, spec, graph)
     except (ValidationError, Fault) as error:
         raise MachineError(_FORM.report(error, lambda path: f"{spec}: {dotted(path)}")) from None
 
 
 def _inline_keys() -> tuple[dict[str, KeyPath], list[str]]:
-    keys: dict[str, KeyPath] = {"host": ("host",)}
-    shown = ["host"]
+    keys: dict[str, KeyPath] = {"host": ("host",), "sink_host": ("sink_host",)}
+    shown = ["host", "sink_host"]
     for setting in SETTINGS:
         path = tuple(setting.split("."))
         short = setting if path[0] == "switch" else ".".join(path[1:]) or setting
@@ -169,14 +175,15 @@ def _inline_value(text: str) -> int | float | str:
         return text
 
 
-def _machine(data: Mapping[str, Any], default_name: str) -> Machine:
+def _machine(data: Mapping[str, Any], default_name: str, graph: Graph | None) -> Machine:
     """Build the machine; raises ValidationError or Fault, which the callers turn into messages."""
     table = _MachineTable.model_validate(data)
     name = table.name if table.name is not None else table.topology or default_name
     if not name.isprintable() or not 1 <= len(name) <= 200:
         raise Fault(("name",), "a machine's name is 1 to 200 printable characters")
+    sinks: int | None = None
     if table.topology is not None:
-        nodes, links = _from_topology(table)
+        nodes, links, sinks = _from_topology(table, graph)
     else:
         nodes, links = _from_lists(table)
     ids = {node.name: i for i, node in enumerate(nodes)}
@@ -184,17 +191,24 @@ def _machine(data: Mapping[str, Any], default_name: str) -> Machine:
     if host is None:
         raise Fault(("nodes",), "every node is a switch; at least one must compute")
     if table.host is not None:
-        host = _node_id(ids, table.host, ("host",))
-        if nodes[host].kind != "compute":
-            raise Fault(("host",), f"{table.host} is a switch; source and sink need a compute node")
+        host = _host(nodes, ids, "host", table.host)
+    if table.sink_host is not None:
+        sinks = _host(nodes, ids, "sink_host", table.sink_host)
     clock = table.clock_mhz if table.clock_mhz is not None else SETTINGS["clock_mhz"].default
     assert clock is not None
     try:
-        return Machine(name, float(clock), tuple(nodes), tuple(links), host, table.topology or "")
+        return Machine(name, float(clock), tuple(nodes), tuple(links), host, table.topology or "", sinks)
     except MachineError as error:
         # What is left to find once every entry is sound concerns all links together: a path that is missing.
         place = next(key for key in ("topology", "links", "nodes") if key in table.model_fields_set)
         raise Fault((place,), str(error).removeprefix(f"{name}: ")) from None
+
+
+def _host(nodes: Sequence[NodeSpec], ids: Mapping[str, int], key: str, name: str) -> int:
+    found = _node_id(ids, name, (key,))
+    if nodes[found].kind != "compute":
+        raise Fault((key,), f"{name} is a switch; source and sink need a compute node")
+    return found
 
 
 @dataclass(frozen=True)
@@ -206,20 +220,39 @@ class _Defaults:
 
 def _defaults(table: _MachineTable) -> _Defaults:
     switch = NodeSpec("switch", "switch", memory_bytes=SETTINGS["switch.memory_bytes"].whole)
+    node, link = NodeSpec("node"), Link(0, 1)
+    if is_made(table.topology or ""):
+        node, link = replace(node, **NODE_DEFAULTS), replace(link, **LINK_DEFAULTS)
     return _Defaults(
-        _with_node_settings(NodeSpec("node"), table.node),
+        _with_node_settings(node, table.node),
         replace(switch, **table.switch.given()),
-        replace(Link(0, 1), **table.link.given()),
+        replace(link, **table.link.given()),
     )
 
 
-def _from_topology(table: _MachineTable) -> tuple[list[NodeSpec], list[Link]]:
+def _shape(name: str, graph: Graph | None) -> Shape:
+    """The shape of a topology, made for the graph if it is one of those.
+
+    Raises:
+        MachineError: there is no such topology, no graph for it, or it would be too large.
+    """
+    if not is_made(name):
+        return topology_shape(name)
+    if graph is None:
+        raise MachineError(
+            f"{name[:64]} is made for a graph, and there is none here; graphsim run and graphsim fold have one, and "
+            "graphsim machines with --graph"
+        )
+    return one_to_one_shape(name, graph)
+
+
+def _from_topology(table: _MachineTable, graph: Graph | None) -> tuple[list[NodeSpec], list[Link], int | None]:
     for key in ("nodes", "links"):
         if key in table.model_fields_set:
             raise Fault((key,), f"cannot stand beside topology; use {key[:-1]}_override to change some {key}")
     assert table.topology is not None
     try:
-        shape = topology_shape(table.topology)
+        shape = _shape(table.topology, graph)
     except MachineError as error:
         raise Fault(("topology",), str(error)) from None
     base = _defaults(table)
@@ -237,7 +270,7 @@ def _from_topology(table: _MachineTable) -> tuple[list[NodeSpec], list[Link]]:
     links = scaled_links(base.link, shape)
     _apply_node_overrides(table, nodes)
     _apply_link_overrides(table, nodes, links)
-    return nodes, links
+    return nodes, links, shape.sinks
 
 
 def _from_lists(table: _MachineTable) -> tuple[list[NodeSpec], list[Link]]:

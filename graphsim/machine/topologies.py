@@ -29,12 +29,13 @@ class Shape:
     """What a topology is before numbers are put on it.
 
     ``names[i]`` names node ``i``; the nodes from ``first_switch`` on are switches. ``links`` holds
-    ``(src, dst, capacity)``, sorted.
+    ``(src, dst, capacity)``, sorted. ``sinks`` is the node where sinks sit, None for the host.
     """
 
     names: tuple[str, ...]
     first_switch: int
     links: tuple[tuple[int, int, int], ...]
+    sinks: int | None = None
 
 
 @dataclass(frozen=True)
@@ -237,7 +238,7 @@ TOPOLOGIES: dict[str, Topology] = {
 
 
 def builtin_topologies() -> list[tuple[str, str, str]]:
-    """(pattern, description, example) of every built-in topology, in the order in which to show them."""
+    """(pattern, description, example) of every built-in topology that needs no graph, in the order to show them."""
     return [(one.pattern, one.description, one.example) for one in TOPOLOGIES.values()]
 
 

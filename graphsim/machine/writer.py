@@ -30,6 +30,8 @@ def machine_toml(machine: Machine) -> str:
         f"clock_mhz = {machine.clock_mhz!r}",
         f"host = {_text(machine.nodes[machine.host].name)}",
     ]
+    if machine.sinks is not None:
+        head.append(f"sink_host = {_text(machine.nodes[machine.sinks].name)}")
     defaults = [*_table("node", compute), *_table("switch", switch), *_table("link", link)]
     if shape is not None:
         head.append(f"topology = {_text(machine.topology)}")

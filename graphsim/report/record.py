@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from graphsim import __version__
+from graphsim.errors import MachineError
 from graphsim.graph import Actor, Graph
 from graphsim.graph.circuit import NAMES, is_circuit, of_graph
 from graphsim.report.circuits import circuit_record
@@ -141,8 +142,16 @@ def machine_record(machine: Machine) -> dict[str, Any]:
         "clock_mhz": machine.clock_mhz,
         "host": machine.nodes[machine.host].name,
         "digest": machine.digest(),
-        "toml": machine.to_toml(),
+        "toml": _toml(machine),
     }
+
+
+def _toml(machine: Machine) -> str | None:
+    """The machine as text; None where that is longer than a machine file may be."""
+    try:
+        return machine.to_toml()
+    except MachineError:
+        return None
 
 
 def bound_record(bound: Bound) -> dict[str, Any]:
@@ -164,6 +173,7 @@ def schedule_record(graph: Graph, schedule: Schedule) -> dict[str, Any]:
         "machine": machine_record(machine),
         "schedule": {
             "strategy": schedule.strategy,
+            "buffering": schedule.buffering,
             "period_ticks": schedule.period,
             "lower_bound_ticks": schedule.bound.ticks,
             "gap": schedule.period / schedule.bound.ticks - 1 if schedule.bound.ticks else 0.0,

@@ -185,6 +185,10 @@ def print_schedule(console: Console, graph: Graph, schedule: Schedule) -> None:
     console.print(f"  period     {schedule.period:,} ticks per sample (simulated)")
     reason = f"(proved, by {proof}: {escape(schedule.bound.reason)})"
     console.print(f"  bound      {schedule.bound.ticks:,} ticks {reason}; gap {gap:.2%}", soft_wrap=True)
+    if (placed := schedule.placement_bound).ticks > schedule.bound.ticks:
+        reason = f"(proved, by {WORDS[placed.kind]}: {escape(placed.reason)})"
+        gap = schedule.period / placed.ticks - 1
+        console.print(f"  placed so  {placed.ticks:,} ticks {reason}; gap {gap:.2%}", soft_wrap=True)
     found = bindings(schedule, load)
     said = in_words(found) if found else f"nothing: {why_nothing(schedule, load)}"
     console.print(f"  binds      {escape(said)}", soft_wrap=True)

@@ -8,6 +8,7 @@
     placement_file.py  placements to keep and to edit
     route.py       tokens into parcels, a tree of links for each parcel
     timing.py      starts of firings and hops at a period: latency
+    double.py      starts of firings and hops where computing and communicating alternate
     calendar.py    cyclic tables of nodes and links
     reading.py     which tokens each firing reads, in bulk
     slots.py       memory: copies and addresses
@@ -17,6 +18,6 @@
 """
 
 from graphsim.schedule.fold import STRATEGIES, fold
-from graphsim.schedule.schedule import Bound, Schedule, durations, latency
+from graphsim.schedule.schedule import BUFFERING, Bound, Buffering, Schedule, durations, latency
 
-__all__ = ["STRATEGIES", "Bound", "Schedule", "durations", "fold", "latency"]
+__all__ = ["BUFFERING", "STRATEGIES", "Bound", "Buffering", "Schedule", "durations", "fold", "latency"]

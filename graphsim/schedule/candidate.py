@@ -14,12 +14,14 @@ from graphsim.analysis.tokens import Readers, readers
 from graphsim.analysis.waves import waves
 from graphsim.errors import InfeasibleError
 from graphsim.machine import Machine
+from graphsim.machine.one_to_one import is_made
 from graphsim.passes import Unrolled
+from graphsim.schedule.double import Double
 from graphsim.schedule.modulo import Modulo
 from graphsim.schedule.place import Placement
 from graphsim.schedule.placed import Placed, Times
 from graphsim.schedule.route import STYLES, Packed, Routes, route
-from graphsim.schedule.schedule import Schedule
+from graphsim.schedule.schedule import Buffering, Schedule
 from graphsim.schedule.slots import Slots, allot, check_memory
 from graphsim.schedule.timing import EFFORT, Timing
 
@@ -37,13 +39,14 @@ class Work:
         wave: of each firing, int64 (firings,).
         recurrence: the bound of the slowest cycle, or None.
         looped: whether state goes from sample to sample.
+        buffering: how computing and communicating follow each other.
         modular: whether it does, or gates feed gates: steps are timed one by one.
         size: how much work a placement is, in firings.
     """
 
-    def __init__(self, costs: Costs, unrolled: Unrolled) -> None:
+    def __init__(self, costs: Costs, unrolled: Unrolled, buffering: Buffering = "single") -> None:
         graph = costs.graph
-        self.costs = costs
+        self.costs, self.buffering = costs, buffering
         self.fired = costs if unrolled.graph is graph else Costs(unrolled.graph, costs.machine)
         self.owner = unrolled.owner
         self.chains = [unrolled.firings(number) for number, group in enumerate(graph.groups) if group.firings > 1]
@@ -81,6 +84,11 @@ class Candidate:
         return len(np.unique(self.node))
 
     @property
+    def least(self) -> int:
+        """What the period seems to be at least, with the buffering that is wanted."""
+        return self.estimate if self.work.buffering == "single" else 2 * self.bound.ticks
+
+    @property
     def timing(self) -> Timing:
         """What finds times for it, layer by layer."""
         costs = self.work.fired
@@ -91,6 +99,28 @@ class Candidate:
         """What finds times for it, step by step."""
         costs, work = self.work.fired, self.work
         return Modulo(costs.graph, costs.machine, self.node, self.read, self.routes, self.ticks, work.wave, work.chains)
+
+    def alternating(self, strategy: str, bound: Bound) -> tuple[tuple[int, int, int, int], Schedule]:
+        """The schedule with double buffering, and what to compare it by, as :meth:`timed`.
+
+        Raises:
+            InfeasibleError: a node's memory is too small.
+        """
+        costs, work = self.work.fired, self.work
+        placed = Double(
+            costs.graph, costs.machine, self.node, self.read, self.routes, self.ticks, work.wave, work.chains
+        )
+        found = placed.alternate()
+        slots = allot(costs, placed, found.times, found.period)
+        check_memory(costs, slots)
+        key = found.period, found.times.latency, int(slots.used.sum()), self.nodes
+        busiest = _placement_bound(costs.machine, self.node, self.ticks, self.routes)
+        twice = replace(
+            busiest, ticks=2 * busiest.ticks, reason=f"{busiest.reason}, and computing alternates with communicating"
+        )
+        candidate = replace(self, bound=max(twice, self.bound, key=lambda b: b.ticks))
+        schedule = encode(candidate, strategy, found.period, found.times, slots, bound)
+        return key, replace(schedule, buffering="double", remark=found.remark)
 
     def timed(self, strategy: str, bound: Bound, most: int | None) -> tuple[tuple[int, int, int, int], Schedule] | None:
         """The schedule, with (period, latency, bytes, nodes) to compare it by; None if its period is above ``most``.
@@ -204,9 +234,10 @@ def routed(work: Work, node: Placement, ticks: IntArray) -> Candidate:
             return found
     candidates = []
     error: InfeasibleError | None = None
+    direct = is_made(machine.topology)  # there is one way only
     many = len(packed.classes) * len(machine.nodes) > _MANY
-    for style in STYLES[: 1 if many else None]:
-        routes = route(packed, max(1, busy), style)
+    for style in STYLES[: 1 if many or direct else None]:
+        routes = route(packed, _UNBALANCED if direct else max(1, busy), style)
         bound = placement_bound_of(machine, node, ticks, routes)
         try:
             _check_calendars(machine, routes)

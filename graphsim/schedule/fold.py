@@ -15,6 +15,7 @@ from graphsim.analysis.tokens import tokens_before
 from graphsim.errors import GraphsimError, InfeasibleError, PlacementError
 from graphsim.graph import Graph
 from graphsim.machine import Machine
+from graphsim.machine.one_to_one import is_made
 from graphsim.passes import unroll
 from graphsim.schedule.candidate import Candidate, Work, routed
 from graphsim.schedule.partition import greedy, hypergraph
@@ -27,7 +28,7 @@ from graphsim.schedule.place import (
     one_to_one,
     read_placement,
 )
-from graphsim.schedule.schedule import Schedule
+from graphsim.schedule.schedule import Buffering, Schedule
 from graphsim.schedule.soonest import Soonest
 
 IntArray = npt.NDArray[np.int64]
@@ -48,14 +49,18 @@ def fold(
     *,
     strategy: str | None = None,
     placement: Path | str | Placement | None = None,
+    buffering: Buffering = "single",
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Schedule:
     """Fold a graph onto a machine: the smallest period first, then latency, then memory.
 
     Args:
-        strategy: one of ``STRATEGIES``; None: ``soonest`` for circuits, else ``contiguous``.
+        strategy: one of ``STRATEGIES``; None: ``one-to-one`` on a machine that is made for the graph, ``soonest`` for
+            circuits, else ``contiguous``.
         placement: a placement file, or the node of every actor, int32 (actors,); used instead of a strategy.
+        buffering: ``single``: computing and communicating overlap; ``double``: they alternate, see
+            :mod:`~graphsim.schedule.double`.
         seed: of strategies that use chance.
         progress: called now and then with the number of candidates tried so far.
 
@@ -68,9 +73,15 @@ def fold(
     unrolled = unroll(graph)
     tokens_before(unrolled.graph)  # refuses those that no memory can hold
     costs = Costs(graph, machine)
-    tried = _Tried(Work(costs, unrolled), progress)
+    tried = _Tried(Work(costs, unrolled, buffering), progress)
     bound = lower_bound(costs)
     soonest = Soonest(costs, tried.work.wave)
+    if is_made(machine.topology) and placement is None:
+        if strategy not in (None, "one-to-one"):
+            raise PlacementError(
+                f"{machine.name} has the links of its own placement, not those of {strategy}; leave out --place"
+            )
+        strategy = "one-to-one"
     if strategy is None:
         strategy = "soonest" if tried.work.modular and soonest.able else "contiguous"
     if placement is not None:
@@ -212,10 +223,13 @@ class _Tried:
         ranked = sorted(self.found, key=lambda c: (c.estimate, c.nodes))
         timed = max(1, min(_TIMED, _PLACED // self.work.size))
         for number, candidate in enumerate(ranked):
-            if best is not None and candidate.estimate + (number >= timed) > best[0][0]:
+            if best is not None and candidate.least + (number >= timed) > best[0][0]:
                 break
             try:
-                found = candidate.timed(strategy, bound, None if best is None else best[0][0])
+                if self.work.buffering == "double":
+                    found = candidate.alternating(strategy, bound)
+                else:
+                    found = candidate.timed(strategy, bound, None if best is None else best[0][0])
             except InfeasibleError as error:
                 self.error = self.error or error
                 continue
@@ -227,7 +241,7 @@ class _Tried:
         if best is None:
             assert self.error is not None
             raise self.error
-        return replace(best[1], remark=self._remark(best[1]))
+        return replace(best[1], remark="; ".join(filter(None, (best[1].remark, self._remark(best[1])))))
 
     def _remark(self, best: Schedule) -> str:
         """Why more nodes were not used, if a placement on more of them failed."""

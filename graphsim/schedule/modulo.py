@@ -135,6 +135,8 @@ class Modulo(Placed):
         while (on := at >= 0).any():
             whole[on] += way[at[on]]
             at[on] = routes.hop_parent[at[on]]
+        #: Ticks from the sending of a parcel to the end of each hop, int64 (hops,).
+        self._way = whole
         self._lag = np.where(self._hop < 0, self._length[self._src], np.append(whole, 0)[self._hop])
 
     @cached_property

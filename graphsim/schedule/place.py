@@ -16,6 +16,7 @@ from graphsim.analysis.tokens import first_producers
 from graphsim.errors import PlacementError
 from graphsim.graph import Graph
 from graphsim.machine import Machine
+from graphsim.machine.one_to_one import is_made, one_to_one_nodes
 from graphsim.schedule.placement_file import Placement, read_placement, write_placement
 
 __all__ = [
@@ -39,8 +40,8 @@ LIGHT = 16
 
 
 def nodes_by_distance(machine: Machine) -> list[int]:
-    """Compute nodes, those with the shortest way from and to the host first, then by id."""
-    there, back = distances(machine, machine.host), distances(machine, machine.host, reverse=True)
+    """Compute nodes, those with the shortest way from the host and to the sinks first, then by id."""
+    there, back = distances(machine, machine.host), distances(machine, machine.sink_host, reverse=True)
     return sorted(machine.compute_nodes, key=lambda v: (there[v] + back[v], v))
 
 
@@ -67,8 +68,12 @@ def distances(machine: Machine, start: int, *, reverse: bool = False) -> list[in
 
 
 def pinned(costs: Costs) -> Placement:
-    """A placement with everything on the host."""
-    return np.full(costs.graph.actor_count, costs.machine.host, np.int32)
+    """A placement with everything on the host, but sinks where they sit."""
+    graph, machine = costs.graph, costs.machine
+    node = np.full(graph.actor_count, machine.host, np.int32)
+    for number in graph.sinks:
+        node[graph.first[number] : graph.first[number + 1]] = machine.sink_host
+    return node
 
 
 #: What becomes of light layers: spread like all others, spread but not onto the host, or kept together near the host.
@@ -118,10 +123,12 @@ class _Pouring:
         self.placement = pinned(costs)
         self.load = np.zeros(len(nodes), np.int64)
         self.room = np.array([costs.machine.nodes[v].memory_bytes for v in nodes], np.int64)
-        host = list(nodes).index(costs.machine.host)
         for group in costs.pinned:
-            self.load[host] += int(costs.ticks(group, costs.machine.host).sum())
-            self.room[host] -= costs.range_bytes(group, 0, costs.graph.groups[group].size)
+            host = costs.host_of(group)
+            if host in nodes:
+                i = list(nodes).index(host)
+                self.load[i] += int(costs.ticks(group, host).sum())
+                self.room[i] -= costs.range_bytes(group, 0, costs.graph.groups[group].size)
 
     def close(self, node: int) -> None:
         """Deal nothing more out to a node."""
@@ -266,10 +273,20 @@ class _Pouring:
 def one_to_one(costs: Costs) -> Placement:
     """Every actor on a node of its own, nearest to the host first; sources, inputs and sinks on the host.
 
+    On a machine that is made for a graph every actor has its node.
+
     Raises:
-        PlacementError: the machine has too few nodes.
+        PlacementError: the machine has too few nodes, or is made for another graph.
     """
     graph, machine = costs.graph, costs.machine
+    if is_made(machine.topology):
+        made = one_to_one_nodes(graph)
+        if int(made.max()) != machine.sink_host:
+            raise PlacementError(
+                f"{machine.name} is made for a graph with {machine.sink_host - 1:,} actors on nodes of their own; "
+                f"{graph.name} has {int(made.max()) - 1:,}; make the machine for this graph"
+            )
+        return made
     placement = pinned(costs)
     actors = [a for g in costs.free for a in range(int(graph.first[g]), int(graph.first[g + 1]))]
     nodes = [v for v in nodes_by_distance(machine) if v != machine.host]
@@ -299,8 +316,9 @@ def check_placement(graph: Graph, machine: Machine, placement: Placement) -> Non
         where = f"{machine.nodes[v].name}, a switch" if 0 <= v < len(machine.nodes) else f"node {v}, which is not there"
         raise PlacementError(f"{actor} is placed on {where}; actors fire on compute nodes")
     for number in (*graph.sources, *graph.sinks):
-        if np.any(placement[graph.first[number] : graph.first[number + 1]] != machine.host):
+        host = machine.sink_host if number in graph.sinks else machine.host
+        if np.any(placement[graph.first[number] : graph.first[number + 1]] != host):
+            what = "sinks" if machine.sinks is not None and number in graph.sinks else "sources and sinks"
             raise PlacementError(
-                f"{graph.groups[number].name} is placed away from the host; sources and sinks sit on "
-                f"{machine.nodes[machine.host].name}"
+                f"{graph.groups[number].name} is placed away from the host; {what} sit on {machine.nodes[host].name}"
             )

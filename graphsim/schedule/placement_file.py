@@ -90,7 +90,7 @@ def read_placement(path: Path | str, graph: Graph, machine: Machine) -> Placemen
     for number, group in enumerate(graph.groups):
         if group.op in ("source", "input", *SINKS):
             at = node[graph.first[number] : graph.first[number + 1]]
-            at[at < 0] = machine.host
+            at[at < 0] = machine.sink_host if group.op in SINKS else machine.host
     missing = np.flatnonzero(node < 0)
     if len(missing):
         more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""

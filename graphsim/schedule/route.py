@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.analysis.tokens import Readers, token_bits, token_makers
+from graphsim.errors import InfeasibleError
 from graphsim.graph import Graph
 from graphsim.machine import Machine
 
@@ -198,6 +199,7 @@ class _Router:
 
     def __init__(self, machine: Machine, busy: set[int], enough: int) -> None:
         self.links, self.enough = machine.links, enough
+        self.names = [node.name for node in machine.nodes]
         self.out = [machine.out_links(v) for v in range(len(machine.nodes))]
         self.dst = [link.dst for link in machine.links]
         self.src = [link.src for link in machine.links]
@@ -238,6 +240,8 @@ class _Router:
         missing, ticks = set(targets), 0
         heap = [(0, 0, root)]
         while missing:
+            if not heap:
+                raise self._no_way(root, missing)
             ticks, load, v = heapq.heappop(heap)
             if (ticks, load) > found[v]:
                 continue
@@ -250,6 +254,13 @@ class _Router:
                     into[u] = link
                     heapq.heappush(heap, (*there, u))
         return ticks, into
+
+    def _no_way(self, root: int, missing: set[int]) -> InfeasibleError:
+        names = self.names[root], self.names[min(missing)]
+        return InfeasibleError(
+            f"no path of links leads from node {names[0]} to node {names[1]}, where a token of its actors is read; add "
+            "one, or place them elsewhere"
+        )
 
     def _pruned(self, root: int, targets: Sequence[int], into: dict[int, int]) -> list[int]:
         """The links of a tree that lead to the targets, parents first."""
@@ -343,6 +354,8 @@ class _Router:
         depth: dict[int, int] = {root: 0}
         heap = [(0, 0, root)]
         while missing:
+            if not heap:
+                raise self._no_way(root, missing)
             so_far, _, v = heapq.heappop(heap)
             if so_far > cost[v]:
                 continue

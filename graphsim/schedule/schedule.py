@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,13 @@ from graphsim.graph import Graph
 from graphsim.machine import Machine
 from graphsim.passes import unroll
 
-__all__ = ["Bound", "Schedule", "durations", "latency", "parameter_bytes", "token_bits"]
+__all__ = ["BUFFERING", "Bound", "Buffering", "Schedule", "durations", "latency", "parameter_bytes", "token_bits"]
 
 IntArray = npt.NDArray[np.int64]
+
+Buffering = Literal["single", "double"]
+#: Kinds of buffering: in single, computing and communicating overlap; in double they alternate.
+BUFFERING: tuple[Buffering, ...] = get_args(Buffering)
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,7 @@ class Schedule:
         slot_node, slot_token, slot_depth: int32 (slots,). slot_address: int64 (slots,).
         bound: the proved lower bound for any placement on this machine.
         placement_bound: the lower bound for this placement and these routes.
+        buffering: how computing and communicating follow each other; see :mod:`~graphsim.schedule.double`.
         remark: what stood in the way of using more nodes, if something did; else "".
     """
 
@@ -96,6 +102,7 @@ class Schedule:
     bound: Bound
     placement_bound: Bound
     remark: str = ""
+    buffering: Buffering = "single"
 
 
 def placement_of(graph: Graph, schedule: Schedule) -> npt.NDArray[np.int32]:

@@ -116,4 +116,7 @@ class Soonest:
         if not found:
             return None
         placement = self._nodes[node[step]]
-        return np.where(pinned, costs.machine.host, placement[root]).astype(np.int32)
+        found = np.where(pinned, costs.machine.host, placement[root]).astype(np.int32)
+        for number in graph.sinks:
+            found[graph.first[number] : graph.first[number + 1]] = costs.machine.sink_host
+        return found

@@ -3,7 +3,8 @@
 Layout, schema 1 (see also docs/scheduling.md)::
 
     /              attribute   graphsim_fold_schema   int64 scalar: 1
-    /header        uint8 (n,)  JSON object: graph_digest, strategy, period, bound, placement_bound, sha256
+    /header        uint8 (n,)  JSON object: graph_digest, strategy, period, bound, placement_bound, remark, sha256;
+                               buffering where it is not single
     /machine       uint8 (n,)  the machine as TOML
     /<name>        the array attribute of that name of Schedule: int32 or int64, one axis
 
@@ -35,7 +36,7 @@ from graphsim.files import bounded_memory, replacing
 from graphsim.graph import Graph
 from graphsim.machine import Machine, parse_machine
 from graphsim.passes import unroll
-from graphsim.schedule.schedule import Bound, Schedule
+from graphsim.schedule.schedule import BUFFERING, Bound, Schedule
 
 SCHEMA = 1
 _SCHEMA, _HEADER, _MACHINE = "graphsim_fold_schema", "header", "machine"
@@ -79,6 +80,7 @@ def save(schedule: Schedule, path: Path | str) -> None:
         "bound": vars(schedule.bound),
         "placement_bound": vars(schedule.placement_bound),
         "remark": schedule.remark,
+        **({} if schedule.buffering == "single" else {"buffering": schedule.buffering}),
         "sha256": _sha256(arrays),
     }
     head = np.frombuffer(json.dumps(header, indent=1).encode("ascii"), np.uint8)
@@ -201,10 +203,12 @@ def _header(text: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise ScheduleError("/header: is not JSON") from None
     wanted = ("graph_digest", "strategy", "period", "bound", "placement_bound", "remark", "sha256")
-    if not isinstance(data, dict) or set(data) != set(wanted):
+    if not isinstance(data, dict) or set(data) - {"buffering"} != set(wanted):
         raise ScheduleError(f"/header: must have exactly the keys {', '.join(wanted)}")
     for key in ("graph_digest", "strategy", "remark", "sha256"):
         _check_text(key, data[key])
+    if data.setdefault("buffering", "single") not in BUFFERING:
+        raise ScheduleError(f"/header: buffering must be one of {', '.join(BUFFERING)}")
     for key in ("graph_digest", "sha256"):
         if len(data[key]) != 64 or set(data[key]) - set("0123456789abcdef"):
             raise ScheduleError(f"/header: {key} must be 64 hexadecimal digits")

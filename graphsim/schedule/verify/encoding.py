@@ -127,17 +127,20 @@ def check_placement(graph: Graph, schedule: Schedule, found: Findings) -> None:
         inside & ~compute[np.where(inside, node, 0)],
         lambda i: f"{graph.actor(i).name} is on {machine.nodes[int(node[i])].name}, a switch; switches fire no actors",
     )
-    ends = [a for g in (*graph.sources, *graph.sinks) for a in range(int(graph.first[g]), int(graph.first[g + 1]))]
-    found.checked("sources and sinks on the host", len(ends))
-    host = machine.nodes[machine.host].name
-    away = [a for a in ends if inside[a] and node[a] != machine.host]
-    found.add_all(
-        "placement",
-        away,
-        lambda a: (
-            f"{graph.actor(a).name} is on {machine.nodes[int(node[a])].name}; sources and sinks are on host {host}"
-        ),
+    sources, sinks = (
+        [a for g in groups for a in range(int(graph.first[g]), int(graph.first[g + 1]))]
+        for groups in (graph.sources, graph.sinks)
     )
+    found.checked("sources and sinks on the host", len(sources) + len(sinks))
+    for ends, host in ((sources, machine.host), (sinks, machine.sink_host)):
+        found.add_all(
+            "placement",
+            [a for a in ends if inside[a] and node[a] != host],
+            lambda a, host=host: (  # type: ignore[misc]
+                f"{graph.actor(a).name} is on {machine.nodes[int(node[a])].name}; sources and sinks are on host "
+                f"{machine.nodes[host].name}"
+            ),
+        )
 
 
 def check_times(graph: Graph, schedule: Schedule, found: Findings) -> None:
