@@ -224,7 +224,7 @@ def test_too_large_to_be_read_is_not_written(monkeypatch: pytest.MonkeyPatch) ->
 
 # What is refused, and how
 
-KNOWN_TOP = "name clock_mhz host topology nodes links node switch link node_override link_override"
+KNOWN_TOP = "name clock_mhz host sink_host topology nodes links node switch link node_override link_override"
 KNOWN_TOPOLOGIES = " ".join(pattern for pattern, _, _ in builtin_topologies())
 KNOWN_NODE = "macs_per_tick op_ticks ticks_per_firing memory_bytes"
 KNOWN_LINK = "frame_bits latency frames_per_tick calendar_entries memory_frames calendar_rows"

@@ -86,7 +86,13 @@ class Candidate:
     @property
     def least(self) -> int:
         """What the period seems to be at least, with the buffering that is wanted."""
-        return self.estimate if self.work.buffering == "single" else 2 * self.bound.ticks
+        return self.estimate if self.work.buffering == "single" else self._twice.ticks
+
+    @property
+    def _twice(self) -> Bound:
+        """What the busiest node or link proves where computing and communicating alternate."""
+        bound = placement_bound_of(self.work.fired.machine, self.node, self.ticks, self.routes)
+        return replace(bound, ticks=2 * bound.ticks, reason=f"{bound.reason}; computing and communicating alternate")
 
     @property
     def timing(self) -> Timing:
@@ -114,11 +120,7 @@ class Candidate:
         slots = allot(costs, placed, found.times, found.period)
         check_memory(costs, slots)
         key = found.period, found.times.latency, int(slots.used.sum()), self.nodes
-        busiest = _placement_bound(costs.machine, self.node, self.ticks, self.routes)
-        twice = replace(
-            busiest, ticks=2 * busiest.ticks, reason=f"{busiest.reason}, and computing alternates with communicating"
-        )
-        candidate = replace(self, bound=max(twice, self.bound, key=lambda b: b.ticks))
+        candidate = replace(self, bound=max(self._twice, self.bound, key=lambda b: b.ticks))
         schedule = encode(candidate, strategy, found.period, found.times, slots, bound)
         return key, replace(schedule, buffering="double", remark=found.remark)
 

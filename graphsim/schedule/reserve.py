@@ -32,7 +32,7 @@ def earliest(ptr: Any, src: Any, lag: Any, tokens: Any, period: Any, found: Any)
                 at = found[src[e]] + lag[e] - tokens[e] * period
                 if at > found[v]:
                     found[v] = at
-                    changed = changed or src[e] >= v
+                    changed = True
         if not changed:
             return True
     return False
