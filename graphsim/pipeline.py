@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -75,9 +75,10 @@ def buffering_named(name: str) -> Buffering:
     """
     from graphsim.schedule import BUFFERING
 
-    if name not in BUFFERING:
-        raise UsageError(f"there is no buffering {name!r}; choose one of {', '.join(BUFFERING)}")
-    return cast("Buffering", name)
+    for known in BUFFERING:
+        if name == known:
+            return known
+    raise UsageError(f"there is no buffering {name!r}; choose one of {', '.join(BUFFERING)}")
 
 
 def existing(path: Path, what: str) -> Path:

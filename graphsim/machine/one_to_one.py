@@ -13,6 +13,7 @@ the one and to the other.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,8 +36,8 @@ MADE = (
     ),
 )
 #: What is different from other machines where nothing is said about it.
-NODE_DEFAULTS = {"ticks_per_firing": 1}
-LINK_DEFAULTS = {"frame_bits": 128, "latency": 0}
+NODE_DEFAULTS: dict[str, Any] = {"ticks_per_firing": 1}
+LINK_DEFAULTS: dict[str, Any] = {"frame_bits": 128, "latency": 0}
 
 _EDGES = 1 << 26
 """Edges of a bundle that are listed at once to find out which nodes communicate; more cannot fit on links anyway."""
@@ -77,7 +78,7 @@ def one_to_one_shape(name: str, graph: Graph) -> Shape:
     switches = int(name == MULTICAST)
     if computing + 2 + switches > MAX_NODES:
         raise MachineError(
-            f"one-to-one: {graph.name} has {computing:,} actors that each need a node; a machine has at most "
+            f"{graph.name} has {computing:,} actors that each need a node; a machine has at most "
             f"{MAX_NODES:,} nodes, {2 + switches} of which are taken; fold it onto fewer, for example torus:16x16"
         )
     node = one_to_one_nodes(graph)
@@ -126,13 +127,14 @@ def _pairs(graph: Graph, node: npt.NDArray[np.int32], nodes: int) -> npt.NDArray
         listed = c.expand(len(src), len(dst), graph.params)
         keys.append(np.unique(src[listed.src] * nodes + dst[listed.dst]))
     key = np.unique(np.concatenate(keys))
-    pairs = np.stack(np.divmod(key, nodes), axis=1)
-    return pairs[pairs[:, 0] != pairs[:, 1]]
+    pairs: npt.NDArray[np.int64] = np.stack(np.divmod(key, nodes), axis=1)
+    found: npt.NDArray[np.int64] = pairs[pairs[:, 0] != pairs[:, 1]]
+    return found
 
 
 def _too_many(graph: Graph, links: str) -> MachineError:
     return MachineError(
-        f"one-to-one: the actors of {graph.name} need {links} direct links; a machine has at most {MAX_LINKS:,}; fold "
+        f"the actors of {graph.name} need {links} direct links; a machine has at most {MAX_LINKS:,}; fold "
         "it onto a machine with fewer, for example torus:16x16"
     )
 

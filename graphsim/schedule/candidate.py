@@ -106,12 +106,8 @@ class Candidate:
         costs, work = self.work.fired, self.work
         return Modulo(costs.graph, costs.machine, self.node, self.read, self.routes, self.ticks, work.wave, work.chains)
 
-    def alternating(self, strategy: str, bound: Bound) -> tuple[tuple[int, int, int, int], Schedule]:
-        """The schedule with double buffering, and what to compare it by, as :meth:`timed`.
-
-        Raises:
-            InfeasibleError: a node's memory is too small.
-        """
+    def _alternating(self, strategy: str, bound: Bound) -> tuple[tuple[int, int, int, int], Schedule]:
+        """The schedule with double buffering; otherwise as :meth:`timed`."""
         costs, work = self.work.fired, self.work
         placed = Double(
             costs.graph, costs.machine, self.node, self.read, self.routes, self.ticks, work.wave, work.chains
@@ -130,6 +126,8 @@ class Candidate:
         Raises:
             InfeasibleError: a node's memory is too small.
         """
+        if self.work.buffering == "double":
+            return self._alternating(strategy, bound)
         placed: Placed
         candidate = self
         if self.work.modular:

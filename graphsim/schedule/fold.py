@@ -226,10 +226,7 @@ class _Tried:
             if best is not None and candidate.least + (number >= timed) > best[0][0]:
                 break
             try:
-                if self.work.buffering == "double":
-                    found = candidate.alternating(strategy, bound)
-                else:
-                    found = candidate.timed(strategy, bound, None if best is None else best[0][0])
+                found = candidate.timed(strategy, bound, None if best is None else best[0][0])
             except InfeasibleError as error:
                 self.error = self.error or error
                 continue
