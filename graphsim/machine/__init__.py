@@ -15,9 +15,8 @@
 
 from graphsim.machine.load import load_machine, needs_graph, parse_machine
 from graphsim.machine.model import WORK_UNITS, Link, Machine, NodeSpec, OpTicks
-from graphsim.machine.one_to_one import MADE
 from graphsim.machine.settings import MAX_LINKS, MAX_NODES, SETTINGS, Setting
-from graphsim.machine.topologies import builtin_topologies
+from graphsim.machine.topologies import MADE, builtin_topologies
 
 __all__ = [
     "MADE",

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from graphsim.errors import MachineError
-from graphsim.graph import Graph
 from graphsim.machine.model import Link, Machine, NodeSpec, hint, show
-from graphsim.machine.one_to_one import MADE, is_made
 from graphsim.machine.settings import MAX_FILE_BYTES, SETTINGS
-from graphsim.machine.topologies import TOPOLOGIES, is_topology, scaled_links, topology_shape
+from graphsim.machine.topologies import MADE, TOPOLOGIES, is_made, is_topology, scaled_links, topology_shape
+
+if TYPE_CHECKING:
+    from graphsim.graph import Graph
 
 _MAX_SPEC = 1_000
 

@@ -25,27 +25,12 @@ from graphsim.machine.settings import MAX_LINKS, MAX_NODES
 from graphsim.machine.topologies import Shape
 
 MULTICAST = "one-to-one:multicast"
-#: The machines that are made for a graph: (name as written, what it is, an example).
-MADE = (
-    (
-        "one-to-one[:multicast]",
-        "made for the graph that is folded: the source and its inputs on one node, every actor that computes on a node "
-        "of its own, the final softmax and the sink on one; a direct link from node to node where tokens go. With "
-        "multicast the host sends over one link, and a switch hands its frames to all that read them",
-        "one-to-one",
-    ),
-)
 #: What is different from other machines where nothing is said about it.
 NODE_DEFAULTS: dict[str, Any] = {"ticks_per_firing": 1}
 LINK_DEFAULTS: dict[str, Any] = {"frame_bits": 128, "latency": 0}
 
 _EDGES = 1 << 26
 """Edges of a bundle that are listed at once to find out which nodes communicate; more cannot fit on links anyway."""
-
-
-def is_made(text: str) -> bool:
-    """Whether ``text`` starts like the name of a machine that is made for a graph."""
-    return re.match(r"one-to-one(?![A-Za-z0-9_.\-])", text.strip()) is not None
 
 
 def one_to_one_nodes(graph: Graph) -> npt.NDArray[np.int32]:

@@ -12,18 +12,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import FailFast, Field, ValidationError
 
 from graphsim.errors import MachineError
-from graphsim.graph import Graph
 from graphsim.machine.model import NODE_NAME, Link, Machine, NodeSpec, OpTicks, hint, show
-from graphsim.machine.one_to_one import LINK_DEFAULTS, NODE_DEFAULTS, is_made, one_to_one_shape
 from graphsim.machine.positions import KeyPath
 from graphsim.machine.settings import SETTINGS
 from graphsim.machine.tables import Fault, Form, Table, dotted, places
-from graphsim.machine.topologies import SCALED_KEYS, Shape, scaled_links, topology_shape
+from graphsim.machine.topologies import SCALED_KEYS, Shape, is_made, scaled_links, topology_shape
+
+if TYPE_CHECKING:
+    from graphsim.graph import Graph
 
 
 def _bounded(setting: str) -> Any:
@@ -222,6 +223,8 @@ def _defaults(table: _MachineTable) -> _Defaults:
     switch = NodeSpec("switch", "switch", memory_bytes=SETTINGS["switch.memory_bytes"].whole)
     node, link = NodeSpec("node"), Link(0, 1)
     if is_made(table.topology or ""):
+        from graphsim.machine.one_to_one import LINK_DEFAULTS, NODE_DEFAULTS
+
         node, link = replace(node, **NODE_DEFAULTS), replace(link, **LINK_DEFAULTS)
     return _Defaults(
         _with_node_settings(node, table.node),
@@ -243,6 +246,8 @@ def _shape(name: str, graph: Graph | None) -> Shape:
             f"{name[:64]} is made for a graph, and there is none here; graphsim run and graphsim fold have one, and "
             "graphsim machines with --graph"
         )
+    from graphsim.machine.one_to_one import one_to_one_shape
+
     return one_to_one_shape(name, graph)
 
 

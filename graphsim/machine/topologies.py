@@ -237,6 +237,18 @@ TOPOLOGIES: dict[str, Topology] = {
 }
 
 
+#: The machines that are made for a graph: (name as written, what it is, an example).
+MADE = (
+    (
+        "one-to-one[:multicast]",
+        "made for the graph that is folded: the source and its inputs on one node, every actor that computes on a node "
+        "of its own, the final softmax and the sink on one; a direct link from node to node where tokens go. With "
+        "multicast the host sends over one link, and a switch hands its frames to all that read them",
+        "one-to-one",
+    ),
+)
+
+
 def builtin_topologies() -> list[tuple[str, str, str]]:
     """(pattern, description, example) of every built-in topology that needs no graph, in the order to show them."""
     return [(one.pattern, one.description, one.example) for one in TOPOLOGIES.values()]
@@ -246,6 +258,11 @@ def is_topology(text: str) -> bool:
     """Whether ``text`` starts like a built-in name: one of the families, then a colon."""
     family, colon, _ = text.partition(":")
     return bool(colon) and family in TOPOLOGIES
+
+
+def is_made(text: str) -> bool:
+    """Whether ``text`` starts like the name of a machine that is made for a graph."""
+    return re.match(r"one-to-one(?![A-Za-z0-9_.\-])", text.strip()) is not None
 
 
 def topology_shape(text: str) -> Shape:

@@ -14,7 +14,7 @@ from graphsim.analysis.tokens import Readers, readers
 from graphsim.analysis.waves import waves
 from graphsim.errors import InfeasibleError
 from graphsim.machine import Machine
-from graphsim.machine.one_to_one import is_made
+from graphsim.machine.topologies import is_made
 from graphsim.passes import Unrolled
 from graphsim.schedule.double import Double
 from graphsim.schedule.modulo import Modulo

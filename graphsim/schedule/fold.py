@@ -15,7 +15,7 @@ from graphsim.analysis.tokens import tokens_before
 from graphsim.errors import GraphsimError, InfeasibleError, PlacementError
 from graphsim.graph import Graph
 from graphsim.machine import Machine
-from graphsim.machine.one_to_one import is_made
+from graphsim.machine.topologies import is_made
 from graphsim.passes import unroll
 from graphsim.schedule.candidate import Candidate, Work, routed
 from graphsim.schedule.partition import greedy, hypergraph

@@ -16,7 +16,8 @@ from graphsim.analysis.tokens import first_producers
 from graphsim.errors import PlacementError
 from graphsim.graph import Graph
 from graphsim.machine import Machine
-from graphsim.machine.one_to_one import is_made, one_to_one_nodes
+from graphsim.machine.one_to_one import one_to_one_nodes
+from graphsim.machine.topologies import is_made
 from graphsim.schedule.placement_file import Placement, read_placement, write_placement
 
 __all__ = [
