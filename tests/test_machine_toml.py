@@ -421,7 +421,7 @@ def test_broken_toml(text: str, start: str) -> None:
         ("torus:4x4,", "'' is not a setting; write key=value"),
         ("torus:4x4,latency", "'latency' is not a setting; write key=value"),
         ("torus:4x4,latency=", "'latency=' is not a setting"),
-        ("torus:4x4,latncy=2", "no setting 'latncy' (did you mean 'latency'?); there are host sink_host clock_mhz macs_per_tick"),
+        ("torus:4x4,latncy=2", "no setting 'latncy' (did you mean 'latency'?); there are host sink_host clock_mhz"),
         ("torus:4x4,latency=2,link.latency=3", "link.latency is set twice; keep one"),
         ("torus:4x4,latency=-1", "torus:4x4,latency=-1: link.latency: must be at least 0, not -1"),
         ("torus:4x4,latency=1.5", "link.latency: must be a whole number, not 1.5"),
