@@ -15,7 +15,7 @@ from graphsim.graph.ops import OPS
 from graphsim.native import entry, jit, jit_call, native
 from graphsim.simulate.lanes.program import ELEMENT, INPUT, MATRIX, PATCHES, PORT, STEP, WHOLE
 from graphsim.simulate.lanes.sums import copy, floats
-from graphsim.simulate.lanes.tiles import TALL, add_atomic, ask8, ask10, call0, call4, call5, call6, call8, pointer
+from graphsim.simulate.lanes.tiles import TALL, add_atomic, ask8, ask11, call0, call4, call5, call6, call8, pointer
 from graphsim.simulate.lanes.walk import SOURCES, TERMS
 
 _STEP_BYTES, _PORT_BYTES = STEP.itemsize, PORT.itemsize
@@ -43,9 +43,12 @@ def _periodic(parameter: Any, out: int, count: int, divide: bool) -> None:
 
 @jit_call
 def _fold(
-    step: Any, ports: int, where: Any, start: int, out: int, begin: int, end: int, rooms: int, counts: Any
+    step: Any, ports: int, where: Any, start: int, last: int, out: int, begin: int, end: int, rooms: int, counts: Any
 ) -> None:
-    """A step's ports, one after the other, for actors begin .. end - 1 of a block's rows; ``counts`` as in execute."""
+    """A step's ports, one after the other, for actors begin .. end - 1 of the rows of a block that starts at ``start``.
+
+    ``last`` and ``counts`` as in execute.
+    """
     if step.first_port == step.last_port:  # a constant: nothing, from zero
         empty = floats(out + begin * 4, end - begin)
         for i in range(end - begin):
@@ -58,8 +61,9 @@ def _fold(
         if port.kind == MATRIX:
             first, blocks, columns = begin // port.columns, (end - begin) // port.columns, port.columns
             from_x, to, weights = x + first * port.terms * 4, out + begin * 4, port.weight.address
-            given = (from_x, blocks, port.terms, weights, to, columns, columns, fresh, rooms, port.way)
-            counts[0] += ask10(port.accumulate, given)
+            behind = (last - start) * where[port.source, 1] - (first + blocks) * port.terms * 4
+            given = (from_x, blocks, port.terms, weights, to, columns, columns, fresh, rooms, port.way, max(0, behind))
+            counts[0] += ask11(port.accumulate, given)
             counts[1] += blocks
         elif port.sum != 0:
             counts[0] += ask8(port.sum, (record, x, out, step.size, begin, end, fresh, rooms))
@@ -179,7 +183,7 @@ def execute(
                         continue
                     else:
                         out -= where[step.group, 2] * begin * 4
-                        _fold(step, ports, where, start, out, begin, end, rooms, counts[s])
+                        _fold(step, ports, where, start, last, out, begin, end, rooms, counts[s])
                     to, n = out + begin * 4, end - begin
                     if step.count.address != 0:
                         _periodic(step.count, to, n, True)

@@ -193,21 +193,19 @@ def _second(acc: Any, term: Any) -> Any:
     return term
 
 
-def _activate0(record: int, out: int, count: int, scratch: int) -> None:
+def _activate0(record: int, out: Any, count: int, scratch: Any) -> None:
     for first in range(0, count, CHUNK):
-        n = min(CHUNK, count - first)
-        v, x = floats(out + first * 4, n), _moved(out + first * 4, n, scratch)
+        v, x, n = _aside(out, count, first, scratch)
         for i in range(n):
             v[i] = np.float32(_rule(np.float64(x[i])))
 
 
-def _activate1(record: int, out: int, count: int, scratch: int) -> None:
+def _activate1(record: int, out: Any, count: int, scratch: Any) -> None:
     step = carray(pointer(record), 1, STEP)[0]
     a, alpha = step.arguments[0], step.alpha
     p = floats(alpha.address, alpha.length)
     for first in range(0, count, CHUNK):
-        n = min(CHUNK, count - first)
-        v, x = floats(out + first * 4, n), _moved(out + first * 4, n, scratch)
+        v, x, n = _aside(out, count, first, scratch)
         if alpha.address == 0:
             for i in range(n):
                 v[i] = np.float32(_rule(np.float64(x[i]), a))
@@ -217,35 +215,37 @@ def _activate1(record: int, out: int, count: int, scratch: int) -> None:
                 v[i] = np.float32(_rule(np.float64(x[i]), b))
 
 
-def _activate2(record: int, out: int, count: int, scratch: int) -> None:
+def _activate2(record: int, out: Any, count: int, scratch: Any) -> None:
     step = carray(pointer(record), 1, STEP)[0]
     a, b = step.arguments[0], step.arguments[1]
     for first in range(0, count, CHUNK):
-        n = min(CHUNK, count - first)
-        v, x = floats(out + first * 4, n), _moved(out + first * 4, n, scratch)
+        v, x, n = _aside(out, count, first, scratch)
         for i in range(n):
             v[i] = np.float32(_rule(np.float64(x[i]), a, b))
 
 
-def _activate3(record: int, out: int, count: int, scratch: int) -> None:
+def _activate3(record: int, out: Any, count: int, scratch: Any) -> None:
     step = carray(pointer(record), 1, STEP)[0]
     a, b, c = step.arguments[0], step.arguments[1], step.arguments[2]
     for first in range(0, count, CHUNK):
-        n = min(CHUNK, count - first)
-        v, x = floats(out + first * 4, n), _moved(out + first * 4, n, scratch)
+        v, x, n = _aside(out, count, first, scratch)
         for i in range(n):
             v[i] = np.float32(_rule(np.float64(x[i]), a, b, c))
 
 
 @jit
-def _moved(source: int, count: int, scratch: int) -> FloatArray:
-    """Values moved aside. Results written over their operands become masked stores, which are slow."""
-    x, to = floats(source, count), floats(scratch, count)
-    for i in range(count):
-        to[i] = x[i]
-    return to
+def _aside(out: Any, count: int, first: int, scratch: Any) -> tuple[FloatArray, FloatArray, int]:
+    """A chunk of values, the same moved aside, and their number.
+
+    Results written over their operands become masked stores, which are slow.
+    """
+    v, x = carray(out, count)[first : first + CHUNK], carray(scratch, CHUNK)
+    for i in range(len(v)):
+        x[i] = v[i]
+    return v, x, len(v)
 
 
+ACTIVATE = "void(int64, CPointer(float32), int64, CPointer(float32))"
 _ACTIVATE = (_activate0, _activate1, _activate2, _activate3)
 
 
@@ -431,10 +431,11 @@ def op_address(op: str) -> int:
 def activation_address(name: str) -> int:
     """Address of an activation's native loop, in place; 0 for none.
 
-    It is void (step record, values, their number, scratch for CHUNK values).
+    It is void (step record, values, their number, scratch for CHUNK values). Values are passed as pointers, which LLVM
+    knows apart from the tables of a rule; from mere addresses it would not, and do one after the other.
     """
     if name == "linear":
         return 0
     row = ACTIVATIONS[name]
     function = specialise(_ACTIVATE[len(row.args)], f"activate_{name}", _rule=native(row.rule))
-    return address("void(int64, int64, int64, int64)", function)
+    return address(ACTIVATE, function)

@@ -63,8 +63,8 @@ class Native(Protocol):
     #: Samples that a SPARSE port takes side by side.
     BATCH: int
 
-    def pack(self, weights: FloatArray) -> FloatArray:
-        """Weights (terms, neurons) in the order in which sums read them."""
+    def pack(self, *matrices: FloatArray) -> FloatArray:
+        """Weights (terms, neurons) in the order in which sums read them, those of several matrices together."""
 
     def fold_address(self, op: str, port: int) -> int:
         """Address of the native code of an op, or of "take", for a kind of port."""
@@ -215,7 +215,7 @@ class Program:
             self.summed_terms = max(self.summed_terms, patches.terms)
             key = (channel.weight, channel.axes, channel.weight_offset)
             if key not in self._packed:
-                self._packed[key] = np.concatenate([self._native.pack(w) for w in patches.weights(weights)])
+                self._packed[key] = self._native.pack(*patches.weights(weights))
             packed = self._packed[key]
             port["weight"]["address"] = self._held.address(packed)
             if is_dense(channel, patches):

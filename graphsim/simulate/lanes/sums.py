@@ -7,8 +7,9 @@ Two ways, both exact, chosen for every block of ``ROWS`` samples from the zeros 
 - *dense*: tiles of several samples, every term multiplied.
 
 Weights are packed once per engine (:func:`pack`): panels of ``WIDE`` neurons, the last one ``NARROW`` if that suffices,
-padded with zeros; in a panel, terms follow each other. ``SLAB`` terms of a panel stay in the L1 cache while all samples
-of a block pass over them.
+padded with zeros; in a panel, terms follow each other. All samples of a block pass over ``SLAB`` terms of a panel
+before the next, so that those of them that samples use stay in the L1 cache. Meanwhile the inputs of the next block are
+brought into the L2 cache.
 """
 
 from __future__ import annotations
@@ -24,26 +25,30 @@ from graphsim.native import address, jit, jit_call
 from graphsim.simulate.lanes.tiles import (
     LANES,
     NARROW,
+    PACK,
     TALL,
-    UNROLL,
     WIDE,
-    compress8,
+    compress,
     dense_narrow,
+    dense_slim,
     dense_tall,
     dense_wide,
     list_narrow,
     pointer,
+    prefetch,
     skip_narrow,
     skip_wide,
 )
 
-#: Samples per block, terms per slab: 28 KiB of a panel's weights (a term's number in its slab must fit a byte).
+#: Samples per block, terms per slab (a term's number in its slab must fit a byte).
 ROWS = 96
-SLAB = 112 * 8 // LANES
+SLAB = 112
 NARROW_SLAB = 2 * SLAB
+#: Floats of a line of the cache.
+LINE = 16
 #: A block goes the dense way if more than this part of the inputs of its first TRIED samples is not zero. Narrow panels
 #: gain less from skipping, because a sample's few sums wait for each other.
-DENSITY, NARROW_DENSITY = 0.6, 0.2
+DENSITY, NARROW_DENSITY = 0.5, 0.2
 TRIED = 8
 #: Samples that sums over lists of producers take side by side, and below how many one after the other is faster.
 BATCH = NARROW
@@ -51,16 +56,23 @@ FEW = 4
 AUTO, SKIP, DENSE = 0, 1, 2
 
 
-def pack(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Weights (terms, neurons) as panels, flat."""
-    terms, neurons = weights.shape
+def pack(*matrices: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Weights (terms, neurons) as panels, flat, those of all matrices one behind the other.
+
+    They start where a line of the cache does: a load from two lines takes twice as long.
+    """
     panels = []
-    for first in range(0, neurons, WIDE):
-        part = weights[:, first : first + WIDE]
-        panel = np.zeros((terms, WIDE if neurons - first > NARROW else NARROW), np.float32)
-        panel[:, : part.shape[1]] = part
-        panels.append(panel.reshape(-1))
-    return np.concatenate(panels)
+    for weights in matrices:
+        terms, neurons = weights.shape
+        for first in range(0, neurons, WIDE):
+            part = weights[:, first : first + WIDE]
+            panel = np.zeros((terms, WIDE if neurons - first > NARROW else NARROW), np.float32)
+            panel[:, : part.shape[1]] = part
+            panels.append(panel.reshape(-1))
+    size = sum(panel.size for panel in panels)
+    memory = np.empty(size + LINE, np.float32)
+    first = -(memory.ctypes.data // 4) % LINE
+    return np.concatenate(panels, out=memory[first : first + size])
 
 
 def room(terms: int) -> tuple[int, int, int, int]:
@@ -77,8 +89,8 @@ def floats(at: int, count: int) -> npt.NDArray[np.float32]:
 
 
 def _places(terms: int) -> int:
-    """Places for one sample's values: all terms, padding per slab, and what compress8 writes beyond its end."""
-    return terms + (-(-terms // SLAB)) * UNROLL + 8
+    """Places for one sample's values: all terms, and what compress writes beyond its end."""
+    return terms + PACK
 
 
 _places_native = jit(_places)
@@ -101,32 +113,34 @@ def _compress(x: int, begin: int, end: int, terms: int, slab: int, room: tuple[i
             start[r, s] = n
             first = s * slab
             count = min(slab, terms - first)
-            whole = count // 8 * 8
-            for i in range(0, whole, 8):
-                n += compress8(row + (first + i) * 4, i, v + n * 4, c + n)
+            whole = count // PACK * PACK
+            for i in range(0, whole, PACK):
+                n += compress(row + (first + i) * 4, i, v + n * 4, c + n)
             tail = floats(row + (first + whole) * 4, count - whole)
             for i in range(count - whole):
                 if tail[i] != np.float32(0):
                     value[n] = tail[i]
                     number[n] = whole + i
                     n += 1
-            while n % UNROLL != 0:
-                value[n] = np.float32(0)
-                number[n] = 0
-                n += 1
         start[r, slabs] = n
         found += n
     return found
 
 
 @jit_call
-def _skip_slab(rows: int, s: int, terms: int, slab: int, width: int, weights: int, room: tuple[int, ...]) -> None:
-    """Add the terms of slab ``s`` that _compress found."""
+def _skip_slab(
+    rows: int, s: int, terms: int, slab: int, width: int, weights: int, room: tuple[int, ...], ahead: int, lines: int
+) -> None:
+    """Add the terms of slab ``s`` that _compress found, and prefetch ``lines`` from ``ahead`` on."""
+    each = (lines + rows - 1) // rows
     sums, values, chosen, starts = room[0], room[1], room[2], room[3]
     slabs, places = (terms + slab - 1) // slab, _places_native(terms)
     start = carray(pointer(starts), (rows, slabs + 1), np.int64)
     for r in range(rows):
+        _fetch(ahead, r * each, each)
         n, count = start[r, s], start[r, s + 1] - start[r, s]
+        if count == 0:
+            continue
         v, c = values + (r * places + n) * 4, chosen + r * places + n
         if width == WIDE:
             skip_wide(sums + r * WIDE * 4, weights, WIDE * 4, v, c, count)
@@ -135,18 +149,43 @@ def _skip_slab(rows: int, s: int, terms: int, slab: int, width: int, weights: in
 
 
 @jit_call
-def _dense_slab(x: int, rows: int, x_row: int, count: int, width: int, used: int, weights: int, sums: int) -> None:
-    """Add ``count`` terms to the first ``used`` sums of a panel."""
+def _dense_slab(
+    x: int,
+    rows: int,
+    x_row: int,
+    count: int,
+    width: int,
+    used: int,
+    weights: int,
+    sums: int,
+    ahead: int,
+    lines: int,
+) -> None:
+    """Add ``count`` terms to the first ``used`` sums of a panel, and prefetch ``lines`` from ``ahead`` on."""
     tall = rows // TALL * TALL
+    tiles = rows // TALL * ((used + NARROW - 1) // NARROW)
+    each, done = (lines + tiles - 1) // max(1, tiles), 0
     for column in range(0, used, NARROW):
         for r in range(0, tall, TALL):
-            at = sums + (r * WIDE + column) * 4
-            dense_tall(at, WIDE * 4, weights + column * 4, width * 4, x + r * x_row, x_row, count)
+            _fetch(ahead, done, each)
+            done += each
+            at, w = sums + (r * WIDE + column) * 4, weights + column * 4
+            if used - column > LANES:
+                dense_tall(at, WIDE * 4, w, width * 4, x + r * x_row, x_row, count)
+            else:
+                dense_slim(at, WIDE * 4, w, width * 4, x + r * x_row, x_row, count)
     for r in range(tall, rows):
         if width == WIDE:
             dense_wide(sums + r * WIDE * 4, 0, weights, WIDE * 4, x + r * x_row, 0, count)
         else:
             dense_narrow(sums + r * WIDE * 4, 0, weights, NARROW * 4, x + r * x_row, 0, count)
+
+
+@jit
+def _fetch(start: int, first: int, lines: int) -> None:
+    """Prefetch so many lines of the cache, from the ``first`` behind ``start`` on."""
+    for line in range(first, first + lines):
+        prefetch(start + line * LINE * 4)
 
 
 def accumulate(
@@ -160,6 +199,7 @@ def accumulate(
     fresh: int,
     scratch: int,
     way: int,
+    ahead: int,
 ) -> int:
     """``out[r] += x[r] @ weights`` for all rows, or ``out[r] = +0 + x[r] @ weights`` if ``fresh``.
 
@@ -169,6 +209,7 @@ def accumulate(
         weights: address of the packed weights.
         scratch: address of the addresses of scratch, see :func:`room`.
         way: AUTO, SKIP or DENSE.
+        ahead: bytes behind the rows that are read next.
 
     Returns:
         How many of the rows were done by skipping.
@@ -188,6 +229,10 @@ def accumulate(
             if skip:
                 _compress(first_x, tried, n, terms, slab, room)
                 skipped += n
+        following = x + (top + n) * terms * 4
+        ahead_lines = min(ROWS * terms * 4, x + rows * terms * 4 + ahead - following) // (LINE * 4)
+        parts = ((terms + slab - 1) // slab) * ((neurons + WIDE - 1) // WIDE)
+        lines = (ahead_lines + parts - 1) // parts
         panel = weights
         for column in range(0, neurons, WIDE):
             width = WIDE if neurons - column > NARROW else NARROW
@@ -199,10 +244,11 @@ def accumulate(
             for first in range(0, terms, slab):
                 count = min(slab, terms - first)
                 if skip:
-                    _skip_slab(n, first // slab, terms, slab, width, panel, room)
+                    _skip_slab(n, first // slab, terms, slab, width, panel, room, following, lines)
                 else:
-                    _dense_slab(first_x + first * 4, n, terms * 4, count, width, used, panel, room[0])
+                    _dense_slab(first_x + first * 4, n, terms * 4, count, width, used, panel, room[0], following, lines)
                 panel += count * width * 4
+                following += lines * LINE * 4
             copy(first_out + column * 4, out_row, room[0], WIDE, n, used)
     return skipped
 
@@ -227,7 +273,7 @@ def fill(out: int, count: int) -> None:
 @cache
 def accumulate_address() -> int:
     """Address of :func:`accumulate` as native code."""
-    return address(f"int64({', '.join(['int64'] * 10)})", accumulate)
+    return address(f"int64({', '.join(['int64'] * 11)})", accumulate)
 
 
 @jit_call

@@ -15,7 +15,7 @@ from numba import carray  # type: ignore[attr-defined]
 from graphsim.native import address, jit, jit_call
 from graphsim.simulate.lanes.program import PATCHES, PORT
 from graphsim.simulate.lanes.sums import FEW, accumulate_lists, floats
-from graphsim.simulate.lanes.tiles import ask10, call8, pointer
+from graphsim.simulate.lanes.tiles import ask11, call8, pointer
 from graphsim.simulate.lanes.windows import AXIS, WINDOW
 
 #: Numbers in ``room``.
@@ -146,8 +146,8 @@ def _sum_patches(record: int, x: int, out: int, size: int, begin: int, end: int,
                 sums, sums_row = apart, filters
                 if not fresh:
                     _turn(apart, filters, 1, to, window.position_step, window.filter_step, n, filters)
-            given = (patch, n, terms, weights, sums, filters, sums_row, fresh, rooms, port.way)
-            skipped += ask10(port.accumulate, given)
+            given = (patch, n, terms, weights, sums, filters, sums_row, fresh, rooms, port.way, 0)
+            skipped += ask11(port.accumulate, given)
             if not together:
                 _turn(to, window.position_step, window.filter_step, apart, filters, 1, n, filters)
             at += n
