@@ -1,0 +1,7 @@
+"""Neural arithmetic: modules whose weights, once learnt, are -1, 0 or 1, so that the network is the formula.
+
+::
+
+    modules.py   the equations, one row per module, for any number of models side by side
+    layers.py    Keras layers of them
+"""
