@@ -107,6 +107,8 @@ class TensorFlowReference:
     # -- loading ----------------------------------------------------------------------------------------------------
 
     def _load(self, weights: Path | None) -> Any:
+        import graphsim.zoo.arithmetic.layers  # noqa: F401 - registers what files may have of it
+
         models = self._keras.models
         try:
             with self._on_cpu(), warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:

@@ -4,6 +4,7 @@ Importing this package registers every rule.
 """
 
 from graphsim.frontends.keras.layers import (
+    arithmetic,
     attention,
     conv,
     conv_recurrent,
@@ -44,6 +45,7 @@ __all__ = [
     "Lowering",
     "Merging",
     "Rule",
+    "arithmetic",
     "attention",
     "calling",
     "calls",
