@@ -59,6 +59,8 @@ ACTIVATION_ARGS: dict[str, tuple[float, ...]] = {
     "floor": (),
     "ceil": (),
     "erf": (),
+    "sin": (),
+    "cos": (),
     "zero": (),
     "nonzero": (),
     "positive": (),

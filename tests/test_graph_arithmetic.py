@@ -80,6 +80,8 @@ FORMULAS: dict[str, Callable[..., mpf]] = {
     "floor": mp.floor,
     "ceil": mp.ceil,
     "erf": mp.erf,
+    "sin": mp.sin,
+    "cos": mp.cos,
     "log1p": mp.log1p,
     "expm1": mp.expm1,
     "zero": lambda x: mpf(int(x == 0)),
@@ -102,7 +104,7 @@ ARGUMENTS: dict[str, list[tuple[float, ...]]] = {
 CASES = [(name, args) for name in ACTIVATIONS for args in ARGUMENTS.get(name, [()])]
 #: Activations of positive operands, and others that are neither flat nor straight far out.
 POSITIVE = ("log", "sqrt", "rsqrt", "power")
-CURVED = ("exp", "square", "reciprocal", "log1p", "expm1", "floor", "ceil")
+CURVED = ("exp", "square", "reciprocal", "log1p", "expm1", "floor", "ceil", "sin", "cos")
 #: Comparisons: of NaN, they are true or false.
 DECIDED = ("threshold", "zero", "nonzero", "positive", "nonnegative")
 #: Beyond it, every formula with an exponential in it is the one of its branches that does not grow, or overflows.
@@ -154,6 +156,8 @@ def relevant(name: str, x: float) -> bool:
         "sign",
         "floor",
         "ceil",
+        "sin",
+        "cos",
         *DECIDED,
     }
 
@@ -240,6 +244,8 @@ INFINITE: dict[str, tuple[float, float]] = {
     "floor": (math.inf, -math.inf),
     "ceil": (math.inf, -math.inf),
     "erf": (1, -1),
+    "sin": (NAN, NAN),
+    "cos": (NAN, NAN),
     "log1p": (math.inf, NAN),
     "expm1": (math.inf, -1),
     "zero": (0, 0),

@@ -88,6 +88,8 @@ VECTORISED: dict[str, Callable[..., Array]] = {
     "power": np.power,
     "floor": np.floor,
     "ceil": np.ceil,
+    "sin": np.sin,
+    "cos": np.cos,
     "erf": special.erf,
     "log1p": np.log1p,
     "expm1": np.expm1,
@@ -110,11 +112,14 @@ def reach(name: str, x: Array, error: Array, args: tuple[Argument, ...] = ()) ->
 
     The greatest distance is taken at an end of the interval, or at a point inside it where the function turns or
     jumps (column ``turns`` of the activation table), approached from either side: between two such points the function
-    is monotone. Where it is flat, the answer is 0: a ReLU that is off for the whole interval must be exactly 0.
+    is monotone. Of a function that turns too often it is the way it goes at its steepest. Where it is flat, the answer
+    is 0: a ReLU that is off for the whole interval must be exactly 0.
     """
     f = VECTORISED[name]
     with np.errstate(all="ignore"):
         slack = error + np.where(error > 0, np.abs(x) * 2.0**-52, 0.0)
+        if (slope := ACTIVATIONS[name].steepest) is not None:
+            return np.where(np.isfinite(x), slope * slack, np.inf)
         low, high, centre = x - slack, x + slack, f(x, *args)
         found = np.maximum(_distance(f(low, *args), centre), _distance(f(high, *args), centre))
         for turn in ACTIVATIONS[name].turns(*args):

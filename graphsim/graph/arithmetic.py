@@ -25,6 +25,11 @@ import numpy as np
 LOG2E = 1.4426950408889634
 LN2_HI = 6.93147180369123816490e-01  # the upper 33 bits of ln 2: n * LN2_HI is exact for every n below 2**20
 LN2_LO = 1.90821492927058770002e-10
+TWO_OVER_PI = 0.6366197723675814
+HALF_PI = 1.5707963267948966
+HALF_PI_HI = 1.57079632673412561417e00  # the upper 33 bits of pi / 2: n * HALF_PI_HI is exact for every n below 2**20
+HALF_PI_MID = 6.07710050630396597660e-11  # the next 33 bits
+HALF_PI_LO = 2.02226624879595063154e-21
 SQRT_HALF = 0.7071067811865476
 SQRT_TWO_PI = 2.5066282746310002
 TWO_OVER_SQRT_PI = 1.1283791670955126
@@ -34,6 +39,10 @@ SELU_SCALE = 1.0507009873554805
 
 #: ``POWER_OF_TWO[n + 1074]`` is 2**n for n in -1074..1023, exactly.
 POWER_OF_TWO = np.ldexp(1.0, np.arange(-1074, 1024))
+#: The digits of 2 / pi in base 2**24, behind two of 0.
+DIGITS_OF_TWO_OVER_PI = np.array(
+    [0, 0, 0xA2F983, 0x6E4E44, 0x1529FC, 0x2757D1, 0xF534DD, 0xC0DB62, 0x95993C, 0x439041, 0xFE5163], np.float64
+)
 
 
 def exp(x: float) -> float:
@@ -152,6 +161,81 @@ def normal_tail(a: float) -> float:
         value = a + k / value
         k = k - 1.0
     return exp(-0.5 * (a * a)) / (SQRT_TWO_PI * value)
+
+
+def sin(x: float) -> float:
+    """Sine, of radians."""
+    return _wave(x, 0.0)
+
+
+def cos(x: float) -> float:
+    """Cosine, of radians."""
+    return _wave(x, 1.0)
+
+
+def _wave(x: float, quarters: float) -> float:
+    """The sine of x plus so many quarters of a turn: x = n pi / 2 + r, then a series in r, at most pi / 4 or so."""
+    if x - x != 0.0:
+        return math.nan
+    a = -x if x < 0.0 else x
+    if a < 1048576.0:
+        n = 1.0 * math.floor(a * TWO_OVER_PI + 0.5)
+        r = ((a - n * HALF_PI_HI) - n * HALF_PI_MID) - n * HALF_PI_LO
+    else:
+        # Payne and Hanek: only those digits of 2 / pi count whose products with x are no whole turns. x has 24 bits, as
+        # float32 numbers have, and so has each digit: their products are exact, and so is what is left of the greater
+        # ones without whole turns, and the sum of these.
+        k = 0
+        while a >= 16777216.0:
+            a = a * 5.9604644775390625e-08
+            k = k + 1
+        t = a * DIGITS_OF_TWO_OVER_PI[k]
+        t = (t - math.floor(t)) * 16777216.0
+        n = t - 4.0 * math.floor(t * 0.25)
+        t = a * DIGITS_OF_TWO_OVER_PI[k + 1]
+        n = n + (t - 4.0 * math.floor(t * 0.25))
+        t = a * DIGITS_OF_TWO_OVER_PI[k + 2] * 5.9604644775390625e-08
+        n = n + (t - 4.0 * math.floor(t * 0.25))
+        unit = 5.9604644775390625e-08 * 5.9604644775390625e-08
+        f = n
+        n = 1.0 * math.floor(n + 0.5)
+        f = f - n
+        t = a * DIGITS_OF_TWO_OVER_PI[k + 3] * unit
+        total = f + t
+        rest = total - f
+        rest = (f - (total - rest)) + (t - rest)  # what the sum lost (Knuth)
+        whole = math.floor(total + 0.5)
+        n = n + whole
+        f = (total - whole) + rest
+        unit = unit * 5.9604644775390625e-08
+        f = f + a * DIGITS_OF_TWO_OVER_PI[k + 4] * unit
+        unit = unit * 5.9604644775390625e-08
+        r = (f + a * DIGITS_OF_TWO_OVER_PI[k + 5] * unit) * HALF_PI
+    if x < 0.0:
+        n, r = -n, -r
+    n = n + quarters
+    n = n - 4.0 * math.floor(n * 0.25)
+    q = r * r
+    if n == 0.0 or n == 2.0:
+        p = -1.0 / 1307674368000.0
+        p = p * q + 1.0 / 6227020800.0
+        p = p * q - 1.0 / 39916800.0
+        p = p * q + 1.0 / 362880.0
+        p = p * q - 1.0 / 5040.0
+        p = p * q + 1.0 / 120.0
+        p = p * q - 1.0 / 6.0
+        value = r + r * q * p
+    else:
+        p = 1.0 / 20922789888000.0
+        p = p * q - 1.0 / 87178291200.0
+        p = p * q + 1.0 / 479001600.0
+        p = p * q - 1.0 / 3628800.0
+        p = p * q + 1.0 / 40320.0
+        p = p * q - 1.0 / 720.0
+        p = p * q + 1.0 / 24.0
+        p = p * q - 0.5
+        value = 1.0 + q * p
+    return -value if n >= 2.0 else value
 
 
 def tanh(x: float) -> float:

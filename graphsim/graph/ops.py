@@ -84,6 +84,7 @@ class Activation:
         reference: how far the outside reference's float32 implementation may be off, from the arguments: stated here
             from its documentation and measurement, and measured again by a test. Engines need no such allowance.
         doc: the formula.
+        steepest: the greatest slope, of a function that turns too often for ``turns``; None where that says it all.
     """
 
     rule: Callable[..., float]
@@ -92,6 +93,7 @@ class Activation:
     turns: Callable[..., tuple[Any, ...]]
     reference: Callable[..., Allowance]
     doc: str
+    steepest: float | None = None
 
 
 def _add(acc: Any, term: Any) -> Any:
@@ -483,6 +485,8 @@ ACTIVATIONS: dict[str, Activation] = {
     ),
     "floor": Activation(a.floor, (), {"add": 1}, _nowhere, _EXACT, "the whole number at or below x"),
     "ceil": Activation(a.ceil, (), {"add": 1}, _nowhere, _EXACT, "the whole number at or above x"),
+    "sin": Activation(a.sin, (), {"special": 1}, _nowhere, _within(4), "the sine of x, in radians", steepest=1.0),
+    "cos": Activation(a.cos, (), {"special": 1}, _nowhere, _within(4), "the cosine of x, in radians", steepest=1.0),
     "erf": Activation(a.erf, (), {"special": 1}, _nowhere, _within(8), "the error function"),
     "log1p": Activation(a.log1p, (), {"special": 1, "add": 1}, _nowhere, _within(8), "log(1 + x)"),
     "expm1": Activation(a.expm1, (), {"special": 1, "add": 1}, _nowhere, _within(8), "e^x - 1"),

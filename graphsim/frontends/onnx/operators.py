@@ -171,8 +171,10 @@ _UNARY: dict[str, str] = {
     "Tanh": "tanh",
     "Softplus": "softplus",
     "Softsign": "softsign",
+    "Cos": "cos",
     "Exp": "exp",
     "Mish": "mish",
+    "Sin": "sin",
     "HardSwish": "hard_silu",
 }
 for _name, _row in _UNARY.items():

@@ -29,7 +29,7 @@ FloatArray = npt.NDArray[np.float64]
 SOLVED = 1e-5
 #: Steps between two looks at the validation error, and samples that are looked at.
 LOGGED, JUDGED = 1000, 10_000
-#: The generator of random numbers: the one that XLA's code for a CPU is not held up by (a twentieth of the default's time).
+#: The generator of random numbers: in XLA's code for a CPU it takes a twentieth of the default's time.
 _STREAM = "threefry"
 
 OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {

@@ -48,9 +48,14 @@ _BESIDE = frozenset({"name", "batch_dims", "validate_indices"})
 
 #: By the last part of the function's name: ``math.add``, ``__operators__.add`` and ``add`` are one.
 FUNCTIONS: dict[str, Function] = {
-    **{name: Function(name.capitalize()) for name in ("ceil", "erf", "exp", "expm1", "floor", "log", "log1p", "mish")},
+    **{
+        name: Function(name.capitalize())
+        for name in ("ceil", "cos", "erf", "exp", "expm1", "floor", "log", "log1p", "mish")
+    },
     **{name: Function(name.capitalize()) for name in ("negative", "reciprocal", "relu", "relu6", "rsqrt", "selu")},
-    **{name: Function(name.capitalize()) for name in ("sigmoid", "sign", "silu", "softplus", "softsign", "sqrt")},
+    **{
+        name: Function(name.capitalize()) for name in ("sigmoid", "sign", "silu", "sin", "softplus", "softsign", "sqrt")
+    },
     **{name: Function(name.capitalize()) for name in ("square", "tanh", "identity", "cast", "cumsum", "squeeze")},
     "abs": Function("Absolute"),
     "add": _two("Add"),
@@ -105,7 +110,7 @@ FUNCTIONS: dict[str, Function] = {
 NODES: dict[str, tuple[str, tuple[str, ...]]] = {
     **{name: (name, ("x",)) for name in ("Elu", "Erf", "Exp", "Floor", "Log", "Log1p", "Reciprocal", "Relu", "Relu6")},
     **{name: (name, ("x",)) for name in ("Rsqrt", "Selu", "Sigmoid", "Sign", "Softmax", "Softplus", "Softsign")},
-    **{name: (name, ("x",)) for name in ("Sqrt", "Square", "Tanh", "Identity")},
+    **{name: (name, ("x",)) for name in ("Sqrt", "Square", "Tanh", "Identity", "Cos", "Sin")},
     **{name: (name, ("x1", "x2")) for name in ("Add", "Maximum", "Minimum")},
     **{name: (name, ("x", "axis")) for name in ("Max", "Mean", "Min", "Prod", "Sum", "ExpandDims")},
     "Abs": ("Absolute", ("x",)),
