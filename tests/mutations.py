@@ -186,6 +186,31 @@ def _start_beyond_all_reason(graph: Graph, schedule: Schedule) -> Schedule:
     return replace(schedule, hop_start=changed(schedule.hop_start, -1, 2**62))
 
 
+@_case("stride")
+def _nodes_in_cycles_of_two_ticks(graph: Graph, schedule: Schedule) -> Schedule:
+    def slower(machine: Machine) -> Machine:
+        return replace(machine, links=tuple(replace(link, frequency=2) for link in machine.links))
+
+    return _with_machine(schedule, slower)
+
+
+@_case("stride")
+def _links_in_cycles_of_two_ticks(graph: Graph, schedule: Schedule) -> Schedule:
+    def slower(machine: Machine) -> Machine:
+        return replace(machine, nodes=tuple(replace(node, frequency=2) for node in machine.nodes))
+
+    return _with_machine(schedule, slower)
+
+
+@_case("period")
+def _part_of_a_cycle_in_the_period(graph: Graph, schedule: Schedule) -> Schedule:
+    def faster(machine: Machine) -> Machine:
+        host = replace(machine.nodes[machine.host], frequency=schedule.period + 1)
+        return replace(machine, nodes=(host, *machine.nodes[1:]))
+
+    return _with_machine(schedule, faster)
+
+
 @_case("firing overlap")
 def _two_firings_at_once(graph: Graph, schedule: Schedule) -> Schedule:
     """In another period, but at the same tick of it."""

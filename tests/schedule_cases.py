@@ -22,6 +22,9 @@ def machines(draw: st.DrawFn, specs: tuple[str, ...] = SPECS) -> Machine:
     speeds = draw(st.lists(st.sampled_from([1, 2, 5]), min_size=1, max_size=3), label="macs_per_tick")
     special = draw(st.sampled_from([0, 1, 8]), label="special")
     fixed = draw(st.sampled_from([None, None, 1, 3]), label="ticks_per_firing")
+    clocks = draw(st.sampled_from([((1,), (1,)), ((1,), (1,)), ((2, 3), (4,)), ((1, 6), (3, 2)), ((5,), (5,))]))
+    for i, node in enumerate(nodes):
+        nodes[i] = dataclasses.replace(node, frequency=clocks[0][i % len(clocks[0])])
     for i in machine.compute_nodes:
         nodes[i] = dataclasses.replace(
             nodes[i],
@@ -39,6 +42,7 @@ def machines(draw: st.DrawFn, specs: tuple[str, ...] = SPECS) -> Machine:
             latency=latencies[i % len(latencies)],
             frames_per_tick=link.frames_per_tick * rates,
             calendar_entries=1 << 20,
+            frequency=clocks[1][i % len(clocks[1])],
         )
         for i, link in enumerate(machine.links)
     ]

@@ -7,6 +7,7 @@ longer until everything fits; a period of one whole iteration always does. Nothi
 from __future__ import annotations
 
 import itertools
+import math
 from collections import deque
 
 import numpy as np
@@ -26,14 +27,14 @@ def placement(graph: Graph, machine: Machine, seed: int = 0) -> list[int]:
 
 
 class _Table:
-    """Which ticks of the period are taken, on one node or link; counts frames."""
+    """Which cycles of the period are taken, on one node or link; counts frames. A cycle has ``stride`` ticks."""
 
-    def __init__(self, period: int, capacity: int) -> None:
-        self.used, self.capacity = [0] * period, capacity
+    def __init__(self, period: int, capacity: int, stride: int) -> None:
+        self.used, self.capacity, self.stride = [0] * (period // stride), capacity, stride
 
     def reserve(self, ready: int, loads: list[int]) -> int | None:
-        """The first tick from ``ready`` on from which these loads fit, tick by tick; None when they never do."""
-        period = len(self.used)
+        """The first tick from ``ready`` on from which these loads fit, cycle by cycle; None when they never do."""
+        period, ready = len(self.used), -(-ready // self.stride)
         for start in range(ready, ready + period):
             at = [(start + i) % period for i in range(len(loads))]
             total = dict.fromkeys(at, 0)
@@ -42,7 +43,7 @@ class _Table:
             if all(self.used[tick] + load <= self.capacity for tick, load in total.items()):
                 for tick, load in total.items():
                     self.used[tick] += load
-                return start
+                return start * self.stride
         return None
 
 
@@ -73,7 +74,7 @@ def simple_schedule(
         token: max((c.token_bits for c in graph.channels_from(graph.actor(made).group_number)), default=0)
         for token, made in maker.items()
     }
-    ticks = [machine.nodes[node[a.id]].ticks(a.work) for a in actors]
+    ticks = [machine.nodes[node[a.id]].cycles(a.work) * strides(machine)[0][node[a.id]] for a in actors]
 
     wanted: dict[int, set[int]] = {}
     for reader, tokens in reads.items():
@@ -96,12 +97,20 @@ def simple_schedule(
         busy = np.zeros(len(machine.nodes), np.int64)
         np.add.at(busy, node, ticks)
         first = max(1, int(busy.max()))
+    grain = math.lcm(*(stride for part in strides(machine) for stride in part))
     attempt = first
     while True:
+        attempt = -(-attempt // grain) * grain
         found = _try(graph, machine, node, ticks, reads, maker, bits, parcels, attempt, gap)
         if found is not None:
             return found
         attempt += max(1, attempt // 4)
+
+
+def strides(machine: Machine) -> tuple[list[int], list[int]]:
+    """Ticks of a cycle of every node and of every link."""
+    multiple = math.lcm(*(part.frequency for part in (*machine.nodes, *machine.links)))
+    return [multiple // n.frequency for n in machine.nodes], [multiple // k.frequency for k in machine.links]
 
 
 def _tree(machine: Machine, home: int, away: tuple[int, ...]) -> list[int]:
@@ -160,8 +169,11 @@ def _try(
     period: int,
     gap: int,
 ) -> Schedule | None:
-    nodes = [_Table(period, 1) for _ in machine.nodes]
-    links = [_Table(period, link.frames_per_tick) for link in machine.links]
+    node_strides, link_strides = strides(machine)
+    nodes = [_Table(period, 1, stride) for stride in node_strides]
+    links = [
+        _Table(period, link.frames_per_tick, stride) for link, stride in zip(machine.links, link_strides, strict=True)
+    ]
     parcel_of = {token: p for p, (_, _, tokens) in enumerate(parcels) for token in tokens}
     starts: list[int] = []
     hops: list[tuple[int, int, int, int]] = []  # parcel, start, link, ticks
@@ -181,11 +193,11 @@ def _try(
             if start is None:
                 return False
             hops.append((parcel, start, link, len(loads)))
-            arrived[parcel, spec.dst] = start + len(loads) + spec.latency
+            arrived[parcel, spec.dst] = start + (len(loads) + spec.latency) * link_strides[link]
             for t in tokens:
-                claim[spec.dst, t] = start + 1 + spec.latency
+                claim[spec.dst, t] = start + (1 + spec.latency) * link_strides[link]
                 release[spec.dst, t] = arrived[parcel, spec.dst]
-                release[spec.src, t] = max(release[spec.src, t], start + len(loads))
+                release[spec.src, t] = max(release[spec.src, t], start + len(loads) * link_strides[link])
         return True
 
     for a, duration in enumerate(ticks):
@@ -198,7 +210,8 @@ def _try(
             if (parcel, here) not in arrived and not travel(parcel):
                 return None
             ready = max(ready, arrived[parcel, here])
-        start = nodes[here].reserve(ready, [1] * duration) if duration <= period else None
+        cycles = duration // node_strides[here]
+        start = nodes[here].reserve(ready, [1] * cycles) if duration <= period else None
         if start is None:
             return None
         starts.append(start)

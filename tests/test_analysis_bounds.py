@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections import defaultdict
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from graphs import mlp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from schedules import strides
 
 from graphsim.analysis.bounds import fewest_ticks, lower_bound
 from graphsim.analysis.costs import Costs
@@ -48,11 +50,18 @@ def tiny_machines(draw: st.DrawFn) -> Machine:
     machine = load_machine(draw(st.sampled_from(["line:1", "line:2", "line:3", "full:3", "star:2"]), label="machine"))
     special = draw(st.lists(st.sampled_from([0, 1, 8, 30]), min_size=1, max_size=2), label="special")
     width = draw(st.sampled_from([4, 16, 32, 64]), label="frame bits")
+    clocks = draw(
+        st.sampled_from([((1,), 1), ((1,), 1), ((1, 2), 1), ((3, 2), 2), ((2,), 1), ((1,), 3)]), label="clocks"
+    )
     nodes = tuple(
-        dataclasses.replace(node, op_ticks={"special": special[i % len(special)]}) if node.kind == "compute" else node
+        dataclasses.replace(
+            node,
+            op_ticks={"special": special[i % len(special)]} if node.kind == "compute" else {},
+            frequency=clocks[0][i % len(clocks[0])] if node.kind == "compute" else clocks[1],
+        )
         for i, node in enumerate(machine.nodes)
     )
-    links = tuple(dataclasses.replace(link, frame_bits=width) for link in machine.links)
+    links = tuple(dataclasses.replace(link, frame_bits=width, frequency=clocks[1]) for link in machine.links)
     return dataclasses.replace(machine, nodes=nodes, links=links, topology="")
 
 
@@ -81,8 +90,12 @@ def _shortest_period(graph: Graph, machine: Machine) -> int:
             producer, consumer = int(graph.first[c.src]) + src, int(graph.first[c.dst]) + dst
             token = count + consumer if graph.groups[c.src].op == "source" else producer
             edges.append((token, producer, consumer, c.token_bits))
+    node_strides, link_strides = strides(machine)
     ticks = [
-        [node.ticks(graph.actor(a).work) if node.kind == "compute" else 0 for node in machine.nodes]
+        [
+            node.cycles(graph.actor(a).work) * stride if node.kind == "compute" else 0
+            for node, stride in zip(machine.nodes, node_strides, strict=True)
+        ]
         for a in range(count)
     ]
     paths = _paths(machine)
@@ -108,7 +121,10 @@ def _shortest_period(graph: Graph, machine: Machine) -> int:
         for (home, nodes), bits in together.items():
             for link in {link for node in nodes for link in paths[home, node]}:
                 frames[link] += -(-bits // machine.links[link].frame_bits)
-        best = min(best, max(1, *busy, *frames))
+        sent = [many * stride for many, stride in zip(frames, link_strides, strict=True)]
+        used = {node_strides[v] for v in place} | {link_strides[i] for i, many in enumerate(frames) if many}
+        grain = math.lcm(*used)
+        best = min(best, -(-max(1, *busy, *sent) // grain) * grain)
     return best
 
 

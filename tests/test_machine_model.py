@@ -39,21 +39,21 @@ def test_ticks_are_the_macs_rounded_up_plus_the_sum_of_the_rest(
 ) -> None:
     node = NodeSpec("n", macs_per_tick=macs_per_tick, op_ticks=op_ticks)
     rest = sum(Fraction(work.get(unit, 0)) * op_ticks[unit] for unit in op_ticks)
-    assert node.ticks(work) == ceil(Fraction(work.get("mac", 0), macs_per_tick)) + rest
+    assert node.cycles(work) == ceil(Fraction(work.get("mac", 0), macs_per_tick)) + rest
 
 
 @pytest.mark.parametrize("ticks_per_firing", [None, 1, 7])
 @pytest.mark.parametrize("work", [{}, {"mac": 0}, {"add": 0, "special": 0}])
 def test_no_work_costs_nothing(ticks_per_firing: int | None, work: Mapping[str, int]) -> None:
-    assert NodeSpec("n", ticks_per_firing=ticks_per_firing).ticks(work) == 0
+    assert NodeSpec("n", ticks_per_firing=ticks_per_firing).cycles(work) == 0
 
 
 def test_ticks_per_firing_overrides_the_work() -> None:
-    assert NodeSpec("n", ticks_per_firing=3).ticks({"mac": 784, "special": 2}) == 3
+    assert NodeSpec("n", ticks_per_firing=3).cycles({"mac": 784, "special": 2}) == 3
 
 
 def test_default_node_takes_a_tick_per_mac() -> None:
-    assert NodeSpec("n").ticks({"mac": 784, "add": 1}) == 785
+    assert NodeSpec("n").cycles({"mac": 784, "add": 1}) == 785
 
 
 def test_units_are_those_of_the_graph() -> None:
@@ -62,19 +62,19 @@ def test_units_are_those_of_the_graph() -> None:
 
 def test_switch_fires_nothing() -> None:
     switch = NodeSpec("s0", "switch")
-    assert switch.ticks({}) == 0
+    assert switch.cycles({}) == 0
     with pytest.raises(MachineError, match="s0 is a switch"):
-        switch.ticks({"mac": 1})
+        switch.cycles({"mac": 1})
 
 
 def test_unknown_unit_is_refused_with_the_nearest() -> None:
     with pytest.raises(MachineError, match=re.escape("no such unit of work: 'macs' (did you mean 'mac'?)")):
-        NodeSpec("n").ticks({"macs": 1})
+        NodeSpec("n").cycles({"macs": 1})
 
 
 def test_negative_work_is_refused() -> None:
     with pytest.raises(MachineError, match="-1 units of add"):
-        NodeSpec("n").ticks({"add": -1})
+        NodeSpec("n").cycles({"add": -1})
 
 
 def test_op_ticks_read_as_a_mapping_with_defaults_filled_in() -> None:
@@ -131,12 +131,15 @@ def test_digest_of_the_default_machine_stays() -> None:
         machine(nodes=(NodeSpec("a", op_ticks={"mul": 2}), NodeSpec("b"))),
         machine(nodes=(NodeSpec("a", memory_bytes=1), NodeSpec("b"))),
         machine(nodes=(NodeSpec("a", ticks_per_firing=1), NodeSpec("b"))),
+        machine(nodes=(NodeSpec("a", frequency=2), NodeSpec("b"))),
         machine(nodes=(*PAIR, NodeSpec("s", "switch"))),
         machine(links=(Link(1, 0), Link(0, 1))),
         machine(links=(Link(0, 1, frame_bits=65), Link(1, 0))),
         machine(links=(Link(0, 1, latency=0), Link(1, 0))),
         machine(links=(Link(0, 1, frames_per_tick=2), Link(1, 0))),
         machine(links=(Link(0, 1, calendar_entries=1), Link(1, 0))),
+        machine(links=(Link(0, 1, frequency=3), Link(1, 0))),
+        machine(links=(Link(0, 1), Link(1, 0, frequency=3))),
     ],
 )
 def test_digest_tells_different_hardware_apart(other: Machine) -> None:
@@ -170,7 +173,7 @@ def test_digest_ignores_where_the_description_came_from() -> None:
         (lambda: Link(-1, 0), "-1 is not a node id"),
         (lambda: Link(0, True), "True is not a node id"),
         (lambda: Link(0, 1, frame_bits=0), "frame_bits must be from 1 to 1048576 bits, not 0"),
-        (lambda: Link(0, 1, latency=-1), "latency must be from 0 to 2147483647 ticks, not -1"),
+        (lambda: Link(0, 1, latency=-1), "latency must be from 0 to 2147483647 cycles, not -1"),
         (lambda: Link(0, 1, latency=1.0), "latency must be a whole number, not 1.0"),
         (lambda: Link(0, 1, frames_per_tick=True), "frames_per_tick must be a whole number, not True"),
         (lambda: Link(0, 1, calendar_entries=10**5000), "not a number of 16,610 bits"),
@@ -182,6 +185,16 @@ def test_digest_ignores_where_the_description_came_from() -> None:
         (lambda: NodeSpec("a", macs_per_tick=0), "macs_per_tick must be from 1"),
         (lambda: NodeSpec("a", memory_bytes="4"), "memory_bytes must be a whole number, not '4'"),
         (lambda: NodeSpec("a", ticks_per_firing=0), "ticks_per_firing must be from 1"),
+        (lambda: NodeSpec("a", frequency=0), "frequency must be from 1"),
+        (lambda: Link(0, 1, frequency=2.0), "frequency must be a whole number, not 2.0"),
+        (
+            lambda: machine(nodes=(NodeSpec("a", frequency=65_537), NodeSpec("b", frequency=65_539))),
+            "with the 65,539 of node b, is more than 2,147,483,648; choose frequencies with more common factors",
+        ),
+        (
+            lambda: machine(links=(Link(0, 1, frequency=2**31 - 1), Link(1, 0, frequency=2))),
+            "with the 2 of link b->a, is more than 2,147,483,648",
+        ),
         (lambda: NodeSpec("a", op_ticks={"div": 3}), "op_ticks has no unit 'div'"),
         (lambda: NodeSpec("a", op_ticks={"mul": -3}), "mul must be from 0"),
         (lambda: NodeSpec("a", op_ticks=3), "op_ticks maps units"),
@@ -191,6 +204,27 @@ def test_digest_ignores_where_the_description_came_from() -> None:
 def test_rules(build: Any, message: str) -> None:
     with pytest.raises(MachineError, match=re.escape(message)):
         build()
+
+
+def test_strides_are_the_multiple_over_the_frequency() -> None:
+    one = machine(
+        nodes=(NodeSpec("a", frequency=4), NodeSpec("b", frequency=6)),
+        links=(Link(0, 1, latency=2), Link(1, 0, frequency=12)),
+    )
+    assert one.cycle == 12
+    assert one.node_strides == (3, 2)
+    assert [one.link_stride(i) for i in range(2)] == [12, 1]
+    assert one.ways == (36, 2)
+    assert one.ticks(0, {"mac": 5}) == 15
+    assert "frequency  compute nodes 4 to 6, links 1 to 12; a cycle at frequency 1 has 12 ticks" in one.describe()
+    assert "latency 1 to 2 cycles" in one.describe()
+
+
+def test_equal_frequencies_make_a_cycle_a_tick() -> None:
+    one = machine(
+        nodes=[NodeSpec(n, frequency=7) for n in "ab"], links=[Link(0, 1, frequency=7), Link(1, 0, frequency=7)]
+    )
+    assert set(one.node_strides + one.link_strides) == {1}
 
 
 def test_a_switch_may_dangle() -> None:

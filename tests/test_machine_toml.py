@@ -99,13 +99,19 @@ def test_later_override_wins_and_fat_tree_overrides_are_not_multiplied() -> None
 
 
 def test_settings_after_a_name_do_what_the_file_does() -> None:
-    inline = load_machine("star:4, macs_per_tick=4,op_ticks.special=16,latency=2,switch.memory_bytes=100,clock_mhz=1.5")
+    inline = load_machine(
+        "star:4, macs_per_tick=4,op_ticks.special=16,latency=2,switch.memory_bytes=100,clock_mhz=1.5,"
+        "node.frequency=2,link.frequency=3,switch.frequency=5"
+    )
     text = """
         topology = "star:4"
         clock_mhz = 1.5
         node.macs_per_tick = 4
         node.op_ticks.special = 16
+        node.frequency = 2
+        switch.frequency = 5
         switch.memory_bytes = 100
+        link.frequency = 3
         link.latency = 2
     """
     assert replace(inline, name="star:4") == parse_machine(text)
@@ -142,6 +148,7 @@ compute = st.fixed_dictionaries(
         "op_ticks": ops,
         "memory_bytes": st.integers(0, 2) | st.just(2**50),
         "ticks_per_firing": st.none() | st.integers(1, 3),
+        "frequency": st.integers(1, 4),
     },
 )
 link_settings = st.fixed_dictionaries(
@@ -149,6 +156,7 @@ link_settings = st.fixed_dictionaries(
     optional={
         "frame_bits": st.integers(1, 3) | st.just(2**20),
         "latency": st.integers(0, 3) | st.just(2**31 - 1),
+        "frequency": st.integers(1, 4),
         "frames_per_tick": st.integers(1, 4) | st.just(2**31 - 1),
         "calendar_entries": st.integers(1, 4) | st.just(2**31 - 1),
         "memory_frames": st.integers(1, 2),
@@ -226,8 +234,8 @@ def test_too_large_to_be_read_is_not_written(monkeypatch: pytest.MonkeyPatch) ->
 
 KNOWN_TOP = "name clock_mhz host sink_host topology nodes links node switch link node_override link_override"
 KNOWN_TOPOLOGIES = " ".join(pattern for pattern, _, _ in builtin_topologies())
-KNOWN_NODE = "macs_per_tick op_ticks ticks_per_firing memory_bytes"
-KNOWN_LINK = "frame_bits latency frames_per_tick calendar_entries memory_frames calendar_rows"
+KNOWN_NODE = "frequency macs_per_tick op_ticks ticks_per_firing memory_bytes"
+KNOWN_LINK = "frequency frame_bits latency frames_per_tick calendar_entries memory_frames calendar_rows"
 
 GOLDEN = [
     (
@@ -324,11 +332,12 @@ GOLDEN = [
     ),
     (
         '[[nodes]]\nname = "a"\n[[nodes]]\nname = "s"\nkind = "switch"\nop_ticks.add = 3',
-        "m.toml:6: nodes[1].op_ticks: s is a switch and does no work; only memory_bytes fits it",
+        "m.toml:6: nodes[1].op_ticks: s is a switch and does no work; only frequency and memory_bytes fit it",
     ),
     (
         'topology = "star:2"\n[[node_override]]\nnodes = [\n  "n0",\n  "s0",\n]\nmacs_per_tick = 2',
-        "m.toml:7: node_override[0].macs_per_tick: s0 is a switch and does no work; only memory_bytes fits it",
+        "m.toml:7: node_override[0].macs_per_tick: s0 is a switch and does no work; only frequency and memory_bytes "
+        "fit it",
     ),
     (
         'topology = "star:2"\n[[node_override]]\nnodes = [\n  "n0",\n  "n9",\n]\nmacs_per_tick = 2',
@@ -423,6 +432,8 @@ def test_broken_toml(text: str, start: str) -> None:
         ("torus:4x4,latency=", "'latency=' is not a setting"),
         ("torus:4x4,latncy=2", "no setting 'latncy' (did you mean 'latency'?); there are host sink_host clock_mhz"),
         ("torus:4x4,latency=2,link.latency=3", "link.latency is set twice; keep one"),
+        ("torus:4x4,frequency=2", "no setting 'frequency' (did you mean 'node.frequency'?)"),
+        ("ring:4,node.frequency=65537,link.frequency=65539", "topology: the least common multiple of all frequencies"),
         ("torus:4x4,latency=-1", "torus:4x4,latency=-1: link.latency: must be at least 0, not -1"),
         ("torus:4x4,latency=1.5", "link.latency: must be a whole number, not 1.5"),
         ("torus:4x4,latency=two", "link.latency: must be a whole number, not the text 'two'"),

@@ -19,7 +19,7 @@ def placed(period: int, rate: int, requests: list[tuple[int, int]]) -> list[int]
     t = Tables.empty(np.array([0, 2 * int(ticks.sum()) + 2 * count], np.int64))
     start, end = np.full(count, -1, np.int64), none.copy()
     send(
-        t.room, t.busy, t.begin, t.end, t.ticks, t.tick, t.used, period, np.array([rate]), np.array([0]),
+        t.room, t.busy, t.begin, t.end, t.ticks, t.tick, t.used, period, np.array([rate]), np.array([0]), np.array([1]),
         np.arange(count), ready, np.arange(count + 1), none, none - 1, frames, ticks, none - 1, start, end,
     )  # fmt: skip
     return [int(s) for s in start]

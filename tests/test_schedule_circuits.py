@@ -23,7 +23,10 @@ from graphsim.simulate.events import EventsEngine
 from graphsim.simulate.machine import MachineEngine
 from graphsim.simulate.reference import ReferenceEngine
 
-MACHINES = ("line:1", "line:3", "torus:2x2", "torus:2x2,latency=7", "star:4,frame_bits=1", "full:5,op_ticks.gate=3")
+MACHINES = (
+    "line:1", "line:3", "torus:2x2", "torus:2x2,latency=7", "star:4,frame_bits=1", "full:5,op_ticks.gate=3",
+    "line:3,node.frequency=3,link.frequency=2", "torus:2x2,link.frequency=5,latency=9",
+)  # fmt: skip
 
 
 def check(graph: Graph, schedule: Schedule, cycles: int = 8, seed: int = 0) -> None:

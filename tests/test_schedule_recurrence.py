@@ -31,7 +31,8 @@ from graphsim.simulate.events import EventsEngine
 from graphsim.simulate.machine import MachineEngine
 from graphsim.simulate.reference import ReferenceEngine
 
-MACHINES = ("line:1", "line:3", "torus:2x2,latency=7", "star:4,macs_per_tick=4")
+CLOCKED = "line:3,node.frequency=3,link.frequency=2"
+MACHINES = ("line:1", "line:3", "torus:2x2,latency=7", "star:4,macs_per_tick=4", CLOCKED)
 
 
 def two_groups(steps: int = 6, units: int = 4) -> Graph:
@@ -66,8 +67,8 @@ def check_firings(graph: Graph, schedule: Schedule) -> None:
         firings = [unrolled.graph[name, actor.local] if actor.group.shape else unrolled.graph[name,] for name in groups]
         assert len(firings) == actor.group.firings
         assert len({int(schedule.node[f.id]) for f in firings}) == 1
-        node = machine.nodes[int(schedule.node[firings[0].id])]
-        times = [(int(schedule.start[f.id]), int(schedule.start[f.id]) + node.ticks(f.work)) for f in firings]
+        node = int(schedule.node[firings[0].id])
+        times = [(int(schedule.start[f.id]), int(schedule.start[f.id]) + machine.ticks(node, f.work)) for f in firings]
         times.append((times[0][0] + schedule.period, 0))
         assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(times))
 
@@ -104,7 +105,7 @@ def test_the_recurrence_is_a_bound_and_is_reached() -> None:
     bound = lower_bound(Costs(graph, machine))
     # h takes one product for z and 5 or so for its sum and tanh, z its 4 products: the work of the shipped table.
     spec = machine.nodes[machine.host]
-    h, z = (spec.ticks(graph.actor(name).work) for name in ("h[0]", "z[0]"))
+    h, z = (spec.cycles(graph.actor(name).work) for name in ("h[0]", "z[0]"))
     assert bound.ticks == 5 * (h + z) + max(h, z)
     assert (bound.kind, bound.resource) == ("recurrence", "actor h[0]")
     assert "h[0] fires 6 times per sample" in bound.reason
@@ -135,7 +136,7 @@ def test_the_recurrence_is_the_longest_path_of_firings(graph: Graph) -> None:
     found = slowest_recurrence(costs)
     unrolled = unroll(graph)
     wide, spec = unrolled.graph, costs.machine.nodes[0]
-    ticks = [spec.ticks(actor.work) for actor in wide]
+    ticks = [spec.cycles(actor.work) for actor in wide]
     net = nx.DiGraph([(e.producer, actor.id) for actor in wide for e in actor.inputs])
     net.add_nodes_from(range(len(wide)))
     longest = 0

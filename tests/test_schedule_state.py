@@ -28,7 +28,9 @@ def stateful(graph: Graph, **changes: object) -> Graph:
     return Graph("stateful", graph.groups, channels, params)
 
 
-@pytest.mark.parametrize("machine", ["line:1", "line:3", "torus:2x2,latency=5"])
+@pytest.mark.parametrize(
+    "machine", ["line:1", "line:3", "torus:2x2,latency=5", "line:3,node.frequency=3,link.frequency=2"]
+)
 @pytest.mark.parametrize("initial", [None, Ref("h0")])
 def test_a_stateful_layer_folds(machine: str, initial: Ref | None) -> None:
     graph = stateful(rnn(3, 2, 4), initial=initial)

@@ -88,7 +88,7 @@ def test_a_single_node_is_busy_all_the_time() -> None:
     graph = mlp(12, 6, 3)
     schedule = simple_schedule(graph, load_machine("line:1"))
     inputs = np.zeros((8, 12), np.float32)
-    work = sum(schedule.machine.nodes[0].ticks(actor.work) for actor in graph)
+    work = sum(schedule.machine.nodes[0].cycles(actor.work) for actor in graph)
     ticks = timing_of(EventsEngine(graph, schedule, mode="self_timed").run(inputs)).sink_ticks
     assert ticks.tolist() == [work * (n + 1) for n in range(8)]
 

@@ -1,7 +1,8 @@
 """Proved lower bounds on the period of a graph on a machine, whatever the placement, the routes and the order.
 
-Let P be the period. Every node fires for at most P ticks of it, every link carries at most P * frames_per_tick frames
-of it; sources are on the host, sinks on it or on a host of their own. From this follow:
+Let P be the period. Every node fires for at most P ticks of it, every link has at most P / stride cycles, in each of
+which it carries frames_per_tick frames; sources are on the host, sinks on it or on a host of their own. From this
+follow:
 
 *work*
     Weigh every kind of node by some w > 0. An actor uses at least min over kinds of w * ticks, all nodes together have
@@ -26,13 +27,14 @@ of it; sources are on the host, sinks on it or on a host of their own. From this
 *recurrence*
     See :mod:`graphsim.analysis.recurrence`.
 
-The two about links get weaker as P grows, so the least P that they allow is found by bisection.
+The two about links get weaker as P grows, so the least P that they allow is found by bisection. And P is a multiple of
+the strides of all that is used, of the host's at least.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -84,7 +86,16 @@ def lower_bound(costs: Costs) -> Bound:
     bounds += _input_links(costs) + _layer_links(costs)
     if (recurrence := recurrence_bound(costs)) is not None:
         bounds.append(recurrence)
-    return max(bounds, key=lambda bound: bound.ticks)
+    best = max(bounds, key=lambda bound: bound.ticks)
+    return rounded(best, costs.machine.node_stride(costs.machine.host), "a cycle of the host")
+
+
+def rounded(bound: Bound, grain: int, what: str) -> Bound:
+    """The bound, where a period is a multiple of ``grain`` ticks; ``what`` takes so many."""
+    ticks = -(-bound.ticks // grain) * grain
+    if ticks == bound.ticks:
+        return bound
+    return replace(bound, ticks=ticks, reason=f"{bound.reason}; a period is a multiple of {grain:,} ticks, {what}")
 
 
 def recurrence_bound(costs: Costs) -> Bound | None:
@@ -329,15 +340,14 @@ def _solve(costs: Costs, demand: _Demand) -> Bound:
     """The least period that a demand allows."""
     machine = costs.machine
     host = machine.host
-    capacity = {
-        v: sum(machine.links[i].frame_bits * machine.links[i].frames_per_tick for i in machine.in_links(v))
-        for v in machine.compute_nodes
-    }
-    out = sum(machine.links[i].frame_bits * machine.links[i].frames_per_tick for i in machine.out_links(host))
+    width = [link.frame_bits * link.frames_per_tick * link.frequency for link in machine.links]
+    # Bits in as many ticks as a cycle of frequency 1 has.
+    capacity = {v: sum(width[i] for i in machine.in_links(v)) for v in machine.compute_nodes}
+    out = sum(width[i] for i in machine.out_links(host))
     work = int((demand.ticks * demand.many).sum())
 
     def able(period: int) -> list[int]:
-        need = demand.bits(period)
+        need = demand.bits(period) * machine.cycle
         if not demand.host and out * period < need:
             return [host]
         nodes = [machine.sink_host] if demand.only_host else machine.compute_nodes
@@ -359,7 +369,9 @@ def _solve(costs: Costs, demand: _Demand) -> Bound:
     same = len(before) == len(able(high))
     few = f"only {share} have links wide enough" if same else f"in less time only {share} can get them"
     where = (
-        "links out of the host" if not demand.host and out * (high - 1) < demand.bits(high - 1) else "links into nodes"
+        "links out of the host"
+        if not demand.host and out * (high - 1) < demand.bits(high - 1) * machine.cycle
+        else "links into nodes"
     )
     return Bound(high, "link", where, f"{demand.what}; {few}")
 

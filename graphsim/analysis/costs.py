@@ -7,12 +7,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from graphsim.errors import InfeasibleError
 from graphsim.graph import Dense, Graph, OneToOne, Window
 from graphsim.graph.ops import SINKS
 from graphsim.machine import Machine
 
 IntArray = npt.NDArray[np.int64]
 
+#: No tick of a schedule may be later: an hour and a half at 200 MHz. Keeps all sums far from the end of int64.
+LAST_TICK = 2**40
 #: Group params that a firing reads; ``magnitude`` serves comparisons only and is not on the machine.
 FIRING_ROLES = ("bias", "divisor", "alpha")
 #: Groups of these ops sit on the hosts under every strategy; a placement file may move input actors only.
@@ -110,10 +113,10 @@ class Costs:
         examples = []
         for v in machine.compute_nodes:
             spec = machine.nodes[v]
-            key = (spec.macs_per_tick, tuple(spec.op_ticks.items()), spec.ticks_per_firing)
+            key = (spec.frequency, spec.macs_per_tick, tuple(spec.op_ticks.items()), spec.ticks_per_firing)
             if key not in kinds:
                 kinds[key] = len(kinds)
-                examples.append(spec)
+                examples.append(v)
             self.kind[v] = kinds[key]
         self.kinds = len(kinds)
         self.bytes: list[IntArray] = []
@@ -131,8 +134,14 @@ class Costs:
             fan_in, case = np.unique(graph.fan_in(number), return_inverse=True)
             work = [graph.work_of(number, int(k)) for k in fan_in]
             self._case.append(case.reshape(-1))
-            price = np.array([[spec.ticks(w) for w in work] for spec in examples], np.int64)
-            self._price.append(price * graph.groups[number].firings)
+            price = [[machine.ticks(v, w) * graph.groups[number].firings for w in work] for v in examples]
+            if max(map(max, price)) > LAST_TICK:
+                raise InfeasibleError(
+                    f"a firing of {graph.groups[number].name} takes {max(map(max, price)):,} ticks on {machine.name}, "
+                    f"beyond tick {LAST_TICK:,}, the last that is counted; use lower op_ticks or frequencies that have "
+                    f"more common factors"
+                )
+            self._price.append(np.array(price, np.int64))
         self.pinned = [i for i, g in enumerate(graph.groups) if g.op in PINNED_OPS]
         self.free = [i for i, g in enumerate(graph.groups) if g.op not in PINNED_OPS]
 

@@ -22,7 +22,7 @@ from functools import cached_property
 from typing import Literal
 
 from graphsim.errors import MachineError
-from graphsim.machine.settings import MAX_LINKS, MAX_NODES, SETTINGS
+from graphsim.machine.settings import MAX_CYCLE, MAX_LINKS, MAX_NODES, SETTINGS
 
 WORK_UNITS = ("mac", "add", "mul", "compare", "divide", "special", "gate")
 """Units in which the graph counts the work of one firing. ``special`` is exp, log, tanh, sqrt, erf and their kind,
@@ -63,7 +63,7 @@ def _check_whole(where: str, key: str, value: object, setting: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class OpTicks(Mapping[str, int]):
-    """Ticks that one unit of work other than a multiply-accumulate takes on a node. Reads as a mapping, hashable."""
+    """Cycles that one unit of work other than a multiply-accumulate takes on a node. Reads as a mapping, hashable."""
 
     add: int = SETTINGS["node.op_ticks.add"].whole
     mul: int = SETTINGS["node.op_ticks.mul"].whole
@@ -103,10 +103,11 @@ class NodeSpec:
     Attributes:
         name: unique in the machine, see :data:`NODE_NAME`.
         kind: ``compute`` or ``switch``.
-        macs_per_tick: multiply-accumulates done in one tick.
-        op_ticks: ticks per unit of other work; any mapping of units to ticks is accepted and completed with defaults.
+        macs_per_tick: multiply-accumulates done in one cycle.
+        op_ticks: cycles per unit of other work; any mapping of units to cycles is accepted and completed with defaults.
         memory_bytes: capacity of the node's memory, in bytes.
-        ticks_per_firing: when set, every firing that does any work takes this many ticks, whatever the work is.
+        ticks_per_firing: when set, every firing that does any work takes this many cycles, whatever the work is.
+        frequency: cycles in the time in which a component of frequency 1 has one; see :class:`Machine`.
     """
 
     name: str
@@ -115,6 +116,7 @@ class NodeSpec:
     op_ticks: Mapping[str, int] = OpTicks()
     memory_bytes: int = SETTINGS["node.memory_bytes"].whole
     ticks_per_firing: int | None = None
+    frequency: int = SETTINGS["node.frequency"].whole
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NODE_NAME.fullmatch(self.name):
@@ -130,14 +132,15 @@ class NodeSpec:
             raise MachineError(f"{where}: a switch does no work; leave macs_per_tick, op_ticks, ticks_per_firing out")
         _check_whole(where, "macs_per_tick", self.macs_per_tick, "node.macs_per_tick")
         _check_whole(where, "memory_bytes", self.memory_bytes, "node.memory_bytes")
+        _check_whole(where, "frequency", self.frequency, "node.frequency")
         if self.ticks_per_firing is not None:
             _check_whole(where, "ticks_per_firing", self.ticks_per_firing, "node.ticks_per_firing")
 
-    def ticks(self, work: Mapping[str, int]) -> int:
-        """Ticks that one firing doing ``work`` occupies this node.
+    def cycles(self, work: Mapping[str, int]) -> int:
+        """Cycles of this node that one firing doing ``work`` occupies it; :meth:`Machine.ticks` has them in ticks.
 
         ``ceil(mac / macs_per_tick)`` plus, for every other unit, its count times its ticks in ``op_ticks``;
-        ``ticks_per_firing`` overrides this sum. No work costs 0 ticks: that is how sources and input actors run, whose
+        ``ticks_per_firing`` overrides this sum. No work costs 0 cycles: that is how sources and input actors run, whose
         samples the host's DMA writes into node memory without the node's help.
 
         Args:
@@ -165,18 +168,19 @@ class NodeSpec:
 class Link:
     """One directed link.
 
-    Timing: a frame sent in tick ``d`` occupies one of the link's ``frames_per_tick`` places during tick ``d`` only, and
-    can be used at the other end (by a firing, or to be sent on) from the start of tick ``d + 1 + latency``. So a
-    latency of 0 still takes one tick, and a firing that ends with tick ``d - 1`` can have its token sent in tick ``d``.
+    Timing: a frame sent in cycle ``d`` of the link occupies one of its ``frames_per_tick`` places during that cycle
+    only, and can be used at the other end (by a firing, or to be sent on) from the start of cycle ``d + 1 + latency``.
+    So a latency of 0 still takes one cycle, and what is there at the start of cycle ``d`` can be sent in cycle ``d``.
 
     Attributes:
         src, dst: node ids of sender and receiver.
         frame_bits: payload of one frame, in bits.
-        latency: ticks in flight beyond the tick of sending.
-        frames_per_tick: frames that can be sent in the same tick.
+        latency: cycles in flight beyond the cycle of sending.
+        frames_per_tick: frames that can be sent in the same cycle.
         calendar_entries: frames the link's calendar can list, that is, frames per period.
         memory_frames: frames that the memory at either end holds: TX memory at ``src``, RX memory at ``dst``.
         calendar_rows: run-length entries of its gather calendar at ``src``, and of its scatter calendar at ``dst``.
+        frequency: cycles in the time in which a component of frequency 1 has one; see :class:`Machine`.
     """
 
     src: int
@@ -187,6 +191,7 @@ class Link:
     calendar_entries: int = SETTINGS["link.calendar_entries"].whole
     memory_frames: int = SETTINGS["link.memory_frames"].whole
     calendar_rows: int = SETTINGS["link.calendar_rows"].whole
+    frequency: int = SETTINGS["link.frequency"].whole
 
     def __post_init__(self) -> None:
         for end in (self.src, self.dst):
@@ -200,7 +205,15 @@ class Link:
                 _check_whole(f"link {self.src} -> {self.dst}", key, value, f"link.{key}")
 
 
-LINK_KEYS = ("frame_bits", "latency", "frames_per_tick", "calendar_entries", "memory_frames", "calendar_rows")
+LINK_KEYS = (
+    "frame_bits",
+    "latency",
+    "frames_per_tick",
+    "calendar_entries",
+    "memory_frames",
+    "calendar_rows",
+    "frequency",
+)
 """The settings of a link, in the order of its fields."""
 
 _PORTS = (SETTINGS["link.memory_frames"].whole, SETTINGS["link.calendar_rows"].whole)
@@ -212,6 +225,11 @@ _LINK_HIGH = {key: SETTINGS[f"link.{key}"].high for key in LINK_KEYS}
 @dataclass(frozen=True)
 class Machine:
     """The hardware that a graph is folded onto.
+
+    Time. Every node and link has a frequency, a whole number. A tick is the time of one cycle of a component whose
+    frequency is the least common multiple of all of them: a component of frequency f has a cycle every ``multiple / f``
+    ticks, its *stride*, and acts only in ticks that are multiples of it; in tick 0 all of them act. Where all
+    frequencies are equal, a cycle is a tick.
 
     Attributes:
         name: what reports call it; 1 to 200 printable characters.
@@ -225,8 +243,8 @@ class Machine:
 
     Raises:
         MachineError: on construction, when anything breaks these rules: 1 to 65,536 nodes with unique names, at most
-            1,048,576 links, at most one per ordered pair, compute nodes as hosts, and every compute node able to be
-            reached from the host and to reach the host of sinks.
+            1,048,576 links, at most one per ordered pair, compute nodes as hosts, every compute node able to be reached
+            from the host and to reach the host of sinks, frequencies whose least common multiple is at most 2**31.
     """
 
     name: str
@@ -247,6 +265,7 @@ class Machine:
         self._check_clock()
         self._check_nodes()
         self._check_links()
+        self._check_frequencies()
         self._check_connected()
 
     @property
@@ -279,6 +298,48 @@ class Machine:
     @cached_property
     def _by_ends(self) -> dict[tuple[int, int], int]:
         return {(link.src, link.dst): i for i, link in enumerate(self.links)}
+
+    @property
+    def parts(self) -> tuple[NodeSpec | Link, ...]:
+        """All nodes, then all links."""
+        return (*self.nodes, *self.links)
+
+    @cached_property
+    def timed(self) -> bool:
+        """Whether any frequency is other than 1."""
+        return any(part.frequency != 1 for part in self.parts)
+
+    @cached_property
+    def cycle(self) -> int:
+        """Ticks of a cycle of frequency 1: the least common multiple of all frequencies."""
+        return math.lcm(*{part.frequency for part in self.parts})
+
+    @cached_property
+    def node_strides(self) -> tuple[int, ...]:
+        """Ticks of a cycle of each node."""
+        return tuple(self.cycle // node.frequency for node in self.nodes)
+
+    @cached_property
+    def link_strides(self) -> tuple[int, ...]:
+        """Ticks of a cycle of each link."""
+        return tuple(self.cycle // link.frequency for link in self.links)
+
+    @cached_property
+    def ways(self) -> tuple[int, ...]:
+        """For each link, ticks from the start of the cycle in which a frame is sent until it is there."""
+        return tuple((1 + link.latency) * stride for link, stride in zip(self.links, self.link_strides, strict=True))
+
+    def node_stride(self, node: int) -> int:
+        """Ticks of a cycle of a node: it acts in ticks that are multiples of it."""
+        return self.node_strides[node]
+
+    def link_stride(self, link: int) -> int:
+        """Ticks of a cycle of a link: it acts in ticks that are multiples of it."""
+        return self.link_strides[link]
+
+    def ticks(self, node: int, work: Mapping[str, int]) -> int:
+        """Ticks that one firing doing ``work`` occupies a node; see :meth:`NodeSpec.cycles`."""
+        return self.nodes[node].cycles(work) * self.node_strides[node]
 
     def out_links(self, node: int) -> tuple[int, ...]:
         """Ids of the links that leave ``node``, ascending."""
@@ -331,6 +392,8 @@ class Machine:
             ports = (link.memory_frames, link.calendar_rows)
             if ports != _PORTS:  # schedules from before there were these settings stay valid
                 sha.update(b"[%d,%d]\n" % ports)
+        if self.timed:  # as above, for the time when there were no frequencies
+            sha.update(_line(["frequencies", *(part.frequency for part in self.parts)]))
         return sha.hexdigest()
 
     def to_toml(self) -> str:
@@ -352,23 +415,33 @@ class Machine:
         sizes += f", {_count(len(self.links), 'directed link')}"
         ops = ", ".join(f"{unit} {_range(node.op_ticks[unit] for node in compute)}" for unit in _OP_UNITS)
         per_firing = {node.ticks_per_firing for node in compute}
+        cycle = "cycle" if self.timed else "tick"
         lines = [
             f"{self.name}: {sizes}, clock {self.clock_mhz:g} MHz",
             *self._hosts(),
-            f"  compute    {_range(node.macs_per_tick for node in compute)} MAC per tick; ticks per op: {ops}",
+            f"  compute    {_range(node.macs_per_tick for node in compute)} MAC per {cycle}; {cycle}s per op: {ops}",
         ]
+        if self.timed:
+            clocks = [f"compute nodes {_range(node.frequency for node in compute)}"]
+            if self.switches:
+                clocks.append(f"switches {_range(self.nodes[i].frequency for i in self.switches)}")
+            if self.links:
+                clocks.append(f"links {_range(link.frequency for link in self.links)}")
+            lines.insert(
+                1, f"  frequency  {', '.join(clocks)}; a cycle at frequency 1 has {_count(self.cycle, 'tick')}"
+            )
         if per_firing != {None}:
             fixed = [node.ticks_per_firing for node in compute if node.ticks_per_firing is not None]
             some = "" if None not in per_firing else f" on {_count(len(fixed), 'node')}"
-            lines.append(f"             {_range(fixed)} ticks per firing{some}, whatever the work")
+            lines.append(f"             {_range(fixed)} {cycle}s per firing{some}, whatever the work")
         lines.append(f"  memory     {_range(node.memory_bytes for node in compute)} bytes per compute node")
         if self.switches:
             lines.append(f"             {_range(self.nodes[i].memory_bytes for i in self.switches)} bytes per switch")
         if self.links:
-            bits, latency, frames, entries, memory, rows = (
+            bits, latency, frames, entries, memory, rows, _ = (
                 _range(getattr(link, key) for link in self.links) for key in LINK_KEYS
             )
-            lines.append(f"  links      frames of {bits} bits, {frames} per tick, latency {latency} ticks")
+            lines.append(f"  links      frames of {bits} bits, {frames} per {cycle}, latency {latency} {cycle}s")
             lines.append(f"             calendars of {entries} entries, in {rows} rows; memories of {memory} frames")
         return "\n".join(lines)
 
@@ -420,6 +493,19 @@ class Machine:
                     f"give one of them more frames_per_tick instead"
                 )
             seen.add(ends)
+
+    def _check_frequencies(self) -> None:
+        multiple = 1
+        for frequency in dict.fromkeys(part.frequency for part in self.parts):
+            multiple = math.lcm(multiple, frequency)
+            if multiple > MAX_CYCLE:
+                nodes = (f"node {node.name}" for node in self.nodes if node.frequency == frequency)
+                links = (f"link {self.link_name(i)}" for i, v in enumerate(self.links) if v.frequency == frequency)
+                raise MachineError(
+                    f"{self.name}: the least common multiple of all frequencies, with the {frequency:,} of "
+                    f"{next(itertools.chain(nodes, links))}, is more than {MAX_CYCLE:,}; choose frequencies with more "
+                    f"common factors"
+                )
 
     def _check_connected(self) -> None:
         outward = _reached(self.host, self._out, [link.dst for link in self.links])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,6 +42,7 @@ class _OpTicksTable(Table):
 
 
 class _NodeTable(Table):
+    frequency: Annotated[int | None, _bounded("node.frequency")] = None
     macs_per_tick: Annotated[int | None, _bounded("node.macs_per_tick")] = None
     op_ticks: _OpTicksTable | None = None
     ticks_per_firing: Annotated[int | None, _bounded("node.ticks_per_firing")] = None
@@ -48,10 +50,12 @@ class _NodeTable(Table):
 
 
 class _SwitchTable(Table):
+    frequency: Annotated[int | None, _bounded("switch.frequency")] = None
     memory_bytes: Annotated[int | None, _bounded("switch.memory_bytes")] = None
 
 
 class _LinkTable(Table):
+    frequency: Annotated[int | None, _bounded("link.frequency")] = None
     frame_bits: Annotated[int | None, _bounded("link.frame_bits")] = None
     latency: Annotated[int | None, _bounded("link.latency")] = None
     frames_per_tick: Annotated[int | None, _bounded("link.frames_per_tick")] = None
@@ -154,12 +158,15 @@ def machine_with_settings(topology: str, settings: Sequence[str], spec: str, gra
 
 
 def _inline_keys() -> tuple[dict[str, KeyPath], list[str]]:
+    """The path of every key, short or not, and the keys to show. Keys that would mean two things have no short form."""
     keys: dict[str, KeyPath] = {"host": ("host",), "sink_host": ("sink_host",)}
     shown = ["host", "sink_host"]
+    last = Counter(setting.partition(".")[2] for setting in SETTINGS if not setting.startswith("switch."))
     for setting in SETTINGS:
-        path = tuple(setting.split("."))
-        short = setting if path[0] == "switch" else ".".join(path[1:]) or setting
-        keys[setting] = keys[short] = path
+        section, _, short = setting.partition(".")
+        if section == "switch" or last[short] > 1 or not short:
+            short = setting
+        keys[setting] = keys[short] = tuple(setting.split("."))
         shown.append(short)
     return keys, shown
 
@@ -355,8 +362,9 @@ def _with_node_settings(node: NodeSpec, table: _NodeTable, path: KeyPath = ("nod
     settings = {key: value for key, value in table.given().items() if key not in ("name", "kind", "nodes")}
     if node.kind == "switch":
         for key in (*settings, *(["op_ticks"] if table.op_ticks else [])):
-            if key != "memory_bytes":
-                raise Fault((*path, key), f"{node.name} is a switch and does no work; only memory_bytes fits it")
+            if key not in _SwitchTable.model_fields:
+                only = " and ".join(_SwitchTable.model_fields)
+                raise Fault((*path, key), f"{node.name} is a switch and does no work; only {only} fit it")
     if table.op_ticks is not None:
         assert isinstance(node.op_ticks, OpTicks)
         settings["op_ticks"] = replace(node.op_ticks, **table.op_ticks.given())

@@ -22,6 +22,9 @@ MAX_FILE_BYTES = 2**20
 
 _MAX_INT32 = 2**31 - 1
 
+MAX_CYCLE = 2**31
+"""Ticks that a cycle may take at most: the least common multiple of all frequencies of a machine."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -46,39 +49,44 @@ class Setting:
 
 SETTINGS: dict[str, Setting] = {
     "clock_mhz": Setting(200.0, 1e-6, 1e6, "MHz", "bittide hardware on FPGAs runs near 200 MHz"),
-    "node.macs_per_tick": Setting(
-        1, 1, _MAX_INT32, "multiply-accumulates/tick", "one multiplier per node: the smallest machine that computes"
+    "node.frequency": Setting(
+        1, 1, _MAX_INT32, "cycles", "all nodes alike; where all frequencies are equal, a cycle is a tick"
     ),
-    "node.op_ticks.add": Setting(1, 0, _MAX_INT32, "ticks", "a pipelined adder takes one operation per tick"),
-    "node.op_ticks.mul": Setting(1, 0, _MAX_INT32, "ticks", "a pipelined multiplier takes one operation per tick"),
-    "node.op_ticks.compare": Setting(1, 0, _MAX_INT32, "ticks", "a comparison is a subtraction without its result"),
+    "node.macs_per_tick": Setting(
+        1, 1, _MAX_INT32, "multiply-accumulates/cycle", "one multiplier per node: the smallest machine that computes"
+    ),
+    "node.op_ticks.add": Setting(1, 0, _MAX_INT32, "cycles", "a pipelined adder takes one operation per cycle"),
+    "node.op_ticks.mul": Setting(1, 0, _MAX_INT32, "cycles", "a pipelined multiplier takes one operation per cycle"),
+    "node.op_ticks.compare": Setting(1, 0, _MAX_INT32, "cycles", "a comparison is a subtraction without its result"),
     "node.op_ticks.divide": Setting(
         8,
         0,
         _MAX_INT32,
-        "ticks",
-        "24 significand bits at 4 bits a tick (radix 16) are 6, plus 2 to normalise and round",
+        "cycles",
+        "24 significand bits at 4 bits a cycle (radix 16) are 6, plus 2 to normalise and round",
     ),
     "node.op_ticks.special": Setting(
-        8, 0, _MAX_INT32, "ticks", "exp, log, tanh, sqrt, erf: range reduction, table, polynomial of degree about 5"
+        8, 0, _MAX_INT32, "cycles", "exp, log, tanh, sqrt, erf: range reduction, table, polynomial of degree about 5"
     ),
-    "node.op_ticks.gate": Setting(1, 0, _MAX_INT32, "ticks", "a lookup table settles within one tick"),
+    "node.op_ticks.gate": Setting(1, 0, _MAX_INT32, "cycles", "a lookup table settles within one cycle"),
     "node.ticks_per_firing": Setting(
-        None, 1, _MAX_INT32, "ticks", "left out: ticks follow from the work; 1 gives machines of one tick per neuron"
+        None, 1, _MAX_INT32, "cycles", "left out: cycles follow from the work; 1: machines of one cycle per neuron"
     ),
     "node.memory_bytes": Setting(
         4 * 2**20, 0, 2**50, "bytes", "4 MiB, the block RAM of a mid-size FPGA; all of the 784-128-10 net needs 0.4 MiB"
     ),
+    "switch.frequency": Setting(1, 1, _MAX_INT32, "cycles", "as fast as nodes and links"),
     "switch.memory_bytes": Setting(
         64 * 2**10, 0, 2**50, "bytes", "64 KiB for frames in transit: 8,192 frames of 64 bits"
     ),
+    "link.frequency": Setting(1, 1, _MAX_INT32, "cycles", "as fast as the nodes"),
     "link.frame_bits": Setting(
         64, 1, 2**20, "bits", "bittide frames carry 64 bits: two float32 tokens or 64 gate values"
     ),
     "link.latency": Setting(
-        1, 0, _MAX_INT32, "ticks", "one register at the receiver, as between neighbours on one board; cables take tens"
+        1, 0, _MAX_INT32, "cycles", "one register at the receiver, as between neighbours on one board; cables take tens"
     ),
-    "link.frames_per_tick": Setting(1, 1, _MAX_INT32, "frames/tick", "a bittide link moves one frame per tick"),
+    "link.frames_per_tick": Setting(1, 1, _MAX_INT32, "frames/cycle", "a bittide link moves one frame per cycle"),
     "link.calendar_entries": Setting(
         4096, 1, _MAX_INT32, "frames/period", "ten times the 392 frames of 64 bits that carry one 784-pixel image"
     ),

@@ -300,6 +300,6 @@ def scaled_links(link: Link, shape: Shape) -> list[Link]:
     """
     frames, entries, ports = link.frames_per_tick, link.calendar_entries, (link.memory_frames, link.calendar_rows)
     return [
-        Link(src, dst, link.frame_bits, link.latency, frames * capacity, entries * capacity, *ports)
+        Link(src, dst, link.frame_bits, link.latency, frames * capacity, entries * capacity, *ports, link.frequency)
         for src, dst, capacity in shape.links
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from graphsim.errors import MachineError
@@ -17,14 +18,37 @@ _NODE_KEYS = ("macs_per_tick", "ticks_per_firing", "memory_bytes")
 Settings = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class _Form:
+    """What the tables of nodes and links in the file hold; frequencies only where some are not 1 (``timed``)."""
+
+    timed: bool
+
+    def node(self, node: NodeSpec) -> Settings:
+        """The settings of a node. On a switch only its memory counts, and its frequency."""
+        settings = self._frequency(node)
+        if node.kind == "switch":
+            return settings | {"memory_bytes": node.memory_bytes}
+        settings |= {key: getattr(node, key) for key in _NODE_KEYS if getattr(node, key) is not None}
+        return {**settings, **{f"op_ticks.{unit}": ticks for unit, ticks in node.op_ticks.items()}}
+
+    def link(self, link: Link) -> Settings:
+        """The settings of a link."""
+        return self._frequency(link) | {key: getattr(link, key) for key in LINK_KEYS if key != "frequency"}
+
+    def _frequency(self, part: NodeSpec | Link) -> Settings:
+        return {"frequency": part.frequency} if self.timed else {}
+
+
 def machine_toml(machine: Machine) -> str:
     """See :meth:`Machine.to_toml`, of which this is the body."""
-    compute = _commonest(_node_settings(machine.nodes[i]) for i in machine.compute_nodes)
-    switch = _commonest(_node_settings(machine.nodes[i]) for i in machine.switches)
+    form = _Form(machine.timed)
+    compute = _commonest(form.node(machine.nodes[i]) for i in machine.compute_nodes)
+    switch = _commonest(form.node(machine.nodes[i]) for i in machine.switches)
     shape = _shape_of(machine)
-    link = _common_link(machine.links, shape)
+    link = _common_link(form, machine.links, shape)
     if shape is not None and not _is_within_bounds(link, shape):
-        shape, link = None, _common_link(machine.links, None)
+        shape, link = None, _common_link(form, machine.links, None)
     head = [
         f"name = {_text(machine.name)}",
         f"clock_mhz = {machine.clock_mhz!r}",
@@ -35,9 +59,9 @@ def machine_toml(machine: Machine) -> str:
     defaults = [*_table("node", compute), *_table("switch", switch), *_table("link", link)]
     if shape is not None:
         head.append(f"topology = {_text(machine.topology)}")
-        lines = [*head, *defaults, *_overrides(machine, shape, compute, switch, link)]
+        lines = [*head, *defaults, *_overrides(form, machine, shape, compute, switch, link)]
     else:
-        lines = [*head, *_lists(machine, compute, switch, link), *defaults]
+        lines = [*head, *_lists(form, machine, compute, switch, link), *defaults]
     text = "\n".join(lines) + "\n"
     if len(text.encode("utf-8")) > MAX_FILE_BYTES:
         raise MachineError(
@@ -61,9 +85,9 @@ def _shape_of(machine: Machine) -> Shape | None:
     return shape if same_nodes and same_links else None
 
 
-def _common_link(links: Sequence[Link], shape: Shape | None) -> Settings:
+def _common_link(form: _Form, links: Sequence[Link], shape: Shape | None) -> Settings:
     """The [link] table from which most links follow, the capacities of the shape taken into account."""
-    common = _commonest(map(_link_settings, links))
+    common = _commonest(map(form.link, links))
     if shape is None or not links:
         return common
     for key in SCALED_KEYS:
@@ -78,10 +102,10 @@ def _is_within_bounds(link: Settings, shape: Shape) -> bool:
     return all(link.get(key, 1) * widest <= SETTINGS[f"link.{key}"].high for key in SCALED_KEYS)
 
 
-def _lists(machine: Machine, compute: Settings, switch: Settings, link: Settings) -> list[str]:
+def _lists(form: _Form, machine: Machine, compute: Settings, switch: Settings, link: Settings) -> list[str]:
     lines = ["nodes = ["]
     for node in machine.nodes:
-        own = _node_settings(node)
+        own = form.node(node)
         if node.kind == "compute":
             entry = {"name": node.name, **_difference(own, compute)}
         else:
@@ -90,35 +114,25 @@ def _lists(machine: Machine, compute: Settings, switch: Settings, link: Settings
     lines += ["]", "links = ["]
     for one in machine.links:
         ends = {"from": machine.nodes[one.src].name, "to": machine.nodes[one.dst].name}
-        lines.append(f"  {_inline({**ends, **_difference(_link_settings(one), link)})},")
+        lines.append(f"  {_inline({**ends, **_difference(form.link(one), link)})},")
     return [*lines, "]"]
 
 
-def _overrides(machine: Machine, shape: Shape, compute: Settings, switch: Settings, link: Settings) -> list[str]:
+def _overrides(
+    form: _Form, machine: Machine, shape: Shape, compute: Settings, switch: Settings, link: Settings
+) -> list[str]:
     lines: list[str] = []
     for node in machine.nodes:
-        own = _difference(_node_settings(node), compute if node.kind == "compute" else switch)
+        own = _difference(form.node(node), compute if node.kind == "compute" else switch)
         if own:
             lines += ["", "[[node_override]]", f"nodes = [{_text(node.name)}]", *_assignments(own)]
     for one, (_, _, capacity) in zip(machine.links, shape.links, strict=True):
         expected = {**link, **{key: link[key] * capacity for key in SCALED_KEYS}}
-        own = _difference(_link_settings(one), expected)
+        own = _difference(form.link(one), expected)
         if own:
             ends = {"from": machine.nodes[one.src].name, "to": machine.nodes[one.dst].name}
             lines += ["", "[[link_override]]", *_assignments({**ends, **own})]
     return lines
-
-
-def _node_settings(node: NodeSpec) -> Settings:
-    """What a node's tables in the file hold. On a switch only its memory counts."""
-    if node.kind == "switch":
-        return {"memory_bytes": node.memory_bytes}
-    settings = {key: getattr(node, key) for key in _NODE_KEYS if getattr(node, key) is not None}
-    return {**settings, **{f"op_ticks.{unit}": ticks for unit, ticks in node.op_ticks.items()}}
-
-
-def _link_settings(link: Link) -> Settings:
-    return {key: getattr(link, key) for key in LINK_KEYS}
 
 
 def _commonest(all_settings: Iterable[Settings]) -> Settings:

@@ -174,7 +174,7 @@ def link_gantt(graph: Graph, schedule: Schedule, periods: int = 2) -> go.Figure 
         return None
     hops = np.nonzero(np.isin(schedule.hop_link, shown))[0]
     rate = np.array([link.frames_per_tick for link in machine.links], np.int64)[schedule.hop_link[hops]]
-    length = -(-hop_frames(graph, schedule)[hops] // rate)
+    length = -(-hop_frames(graph, schedule)[hops] // rate) * np.array(machine.link_strides)[schedule.hop_link[hops]]
     parcel = schedule.hop_parcel[hops]
     token = schedule.parcel_token[schedule.parcel_ptr[parcel]].astype(np.int64)
     unrolled = unroll(graph)

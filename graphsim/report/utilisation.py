@@ -68,5 +68,11 @@ def utilisation(graph: Graph, schedule: Schedule) -> Utilisation:
         node_actors=np.bincount(placement_of(graph, schedule), minlength=nodes).astype(np.int64),
         node_bytes=top,
         link_frames=frames,
-        link_capacity=np.array([link.frames_per_tick * schedule.period for link in machine.links], np.int64),
+        link_capacity=np.array(
+            [
+                link.frames_per_tick * (schedule.period // stride)
+                for link, stride in zip(machine.links, machine.link_strides, strict=True)
+            ],
+            np.int64,
+        ),
     )

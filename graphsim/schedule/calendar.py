@@ -1,11 +1,13 @@
 """Cyclic tables of one period, native: what is free when, modulo the period, on links and on nodes.
 
+Tables of nodes count ticks, tables of links count cycles of their link: a period of P ticks has P / stride of them.
+
 Importing this module compiles its entry points, or loads them from disk where they were compiled before.
 
-A link's table is a part of four arrays, from ``room[link]`` on. Of a link with one frame per tick, ``begin`` and
+A link's table is a part of four arrays, from ``room[link]`` on. Of a link with one frame per cycle, ``begin`` and
 ``end`` hold its busy stretches, ``busy[link]`` of them, ascending, disjoint and not touching one another. With several
-frames per tick, they hold the ticks that are full, and ``tick`` and ``used`` how many frames are in each of
-``ticks[link]`` ticks, ascending.
+frames per cycle, they hold the cycles that are full, and ``tick`` and ``used`` how many frames are in each of
+``ticks[link]`` cycles, ascending.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from graphsim.native import entry, jit_call
+from graphsim.native import entry, jit, jit_call
 
 IntArray = npt.NDArray[np.int64]
 
@@ -189,25 +191,51 @@ def _place(
     return -1
 
 
+@jit
+def _travel(
+    room: Any, busy: Any, begin: Any, end: Any, ticks: Any, tick: Any, used: Any, period: Any, rate: Any, latency: Any,
+    stride: Any, parcel: Any, ready: Any, hop_ptr: Any, hop_link: Any, hop_parent: Any, hop_frames: Any,
+    hop_cycles: Any, fixed: Any, hop_start: Any, hop_end: Any,
+) -> Any:  # fmt: skip
+    """Send a parcel that is there in tick ``ready``; see :func:`send`."""
+    for h in range(hop_ptr[parcel], hop_ptr[parcel + 1]):
+        link = hop_link[h]
+        at = ready if hop_parent[h] < 0 else hop_end[hop_parent[h]]
+        long = stride[link]
+        if fixed[h] >= 0:
+            at += (fixed[h] - at) % period
+        else:
+            amount = hop_cycles[h] if rate[link] == 1 else hop_frames[h]
+            at = _place(
+                room, busy, begin, end, ticks, tick, used, link, period // long, rate[link], -(-at // long), amount
+            )
+            if at < 0:
+                return link
+            at *= long
+        hop_start[h] = at
+        hop_end[h] = at + (hop_cycles[h] + latency[link]) * long
+    return -1
+
+
 _TABLES = "int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1]"
 
 
 @entry(
     f"int64({_TABLES}, int64, int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1],"
-    " int64[::1], int64[::1], int64[::1], int64[::1], int64[::1])"
+    " int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1])"
 )
 def send(
     room: Any, busy: Any, begin: Any, end: Any, ticks: Any, tick: Any, used: Any, period: Any, rate: Any, latency: Any,
-    parcels: Any, assembled: Any, hop_ptr: Any, hop_link: Any, hop_parent: Any, hop_frames: Any, hop_ticks: Any,
-    fixed: Any, hop_start: Any, hop_end: Any,
+    stride: Any, parcels: Any, assembled: Any, hop_ptr: Any, hop_link: Any, hop_parent: Any, hop_frames: Any,
+    hop_cycles: Any, fixed: Any, hop_start: Any, hop_end: Any,
 ) -> Any:  # fmt: skip
-    """Send parcels one after the other, hop by hop, each hop in the earliest ticks that are free.
+    """Send parcels one after the other, hop by hop, each hop in the earliest cycles that are free.
 
     Args:
         room .. used: the tables of all links, which are filled in.
-        rate, latency: of the links.
+        rate, latency, stride: of the links: frames per cycle, cycles, ticks.
         parcels: in the order in which they are sent; assembled: when each of them is there.
-        hop_ptr .. hop_ticks: as in ``Routes``.
+        hop_ptr .. hop_cycles: as in ``Routes``.
         fixed: residue of each hop's start, -1 where it is free.
         hop_start: filled in; hop_end: when each parcel is in memory at the other end of a hop, filled in.
 
@@ -215,18 +243,12 @@ def send(
         -1, or the link on which a frame finds no room.
     """
     for k in range(len(parcels)):
-        for h in range(hop_ptr[parcels[k]], hop_ptr[parcels[k] + 1]):
-            link = hop_link[h]
-            at = assembled[k] if hop_parent[h] < 0 else hop_end[hop_parent[h]]
-            if fixed[h] >= 0:
-                at += (fixed[h] - at) % period
-            else:
-                amount = hop_ticks[h] if rate[link] == 1 else hop_frames[h]
-                at = _place(room, busy, begin, end, ticks, tick, used, link, period, rate[link], at, amount)
-                if at < 0:
-                    return link
-            hop_start[h] = at
-            hop_end[h] = at + hop_ticks[h] + latency[link]
+        full = _travel(
+            room, busy, begin, end, ticks, tick, used, period, rate, latency, stride, parcels[k], assembled[k], hop_ptr,
+            hop_link, hop_parent, hop_frames, hop_cycles, fixed, hop_start, hop_end,
+        )  # fmt: skip
+        if full >= 0:
+            return full
     return -1
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from graphsim.analysis.bounds import Bound, circle_bound, recurrence_bound
-from graphsim.analysis.costs import Costs
+from graphsim.analysis.bounds import Bound, circle_bound, recurrence_bound, rounded
+from graphsim.analysis.costs import LAST_TICK, Costs
 from graphsim.analysis.tokens import Readers, readers
 from graphsim.analysis.waves import waves
 from graphsim.errors import InfeasibleError
@@ -19,7 +19,7 @@ from graphsim.passes import Unrolled
 from graphsim.schedule.double import Double
 from graphsim.schedule.modulo import Modulo
 from graphsim.schedule.place import Placement
-from graphsim.schedule.placed import Placed, Times
+from graphsim.schedule.placed import Placed, Times, grain
 from graphsim.schedule.route import STYLES, Packed, Routes, route
 from graphsim.schedule.schedule import Buffering, Schedule
 from graphsim.schedule.slots import Slots, allot, check_memory
@@ -155,7 +155,7 @@ def _found(timing: Timing, period: int, effort: int = EFFORT) -> tuple[int, Time
     """A period from this one on, and times for it."""
     times = timing.find(period, effort)
     while times is None:  # frames of several ticks may not fit between others
-        period += max(1, period // 64)
+        period = timing.whole(period + max(1, period // 64))
         times = timing.find(period, effort)
     return period, times
 
@@ -165,11 +165,14 @@ def _modular(modulo: Modulo, least: int, most: int | None) -> tuple[int, Times] 
 
     Steps get longer until times are found; between that period and the last one without, others are tried.
     """
+    grain = modulo.grain
+    least = -(-least // grain)  # from here on in grains
+    most = None if most is None else most // grain
     if most is not None and least > most:
         return None
     low, period, step = least - 1, least, max(1, least // 64)
     for turn in itertools.count():
-        if (times := modulo.find(period)) is not None:
+        if (times := modulo.find(period * grain)) is not None:
             break
         if most is not None and period >= most:
             return None
@@ -177,12 +180,12 @@ def _modular(modulo: Modulo, least: int, most: int | None) -> tuple[int, Times] 
         period = period + step if most is None else min(most, period + step)
     while period - low > 1 + low // 64:
         middle = (low + period) // 2
-        if (other := modulo.find(middle)) is None:
+        if (other := modulo.find(middle * grain)) is None:
             low = middle
         else:
             period, times = middle, other
     assert times is not None
-    return period, times
+    return period * grain, times
 
 
 #: Steps from period to period that are equal, before they get longer.
@@ -201,14 +204,14 @@ def _recurrent(timing: Timing, least: int) -> tuple[int, Times]:
         if period >= best[0]:
             break
         period, times = _found(timing, period, EFFORT // _SHARE)
-        needed = timing.stretch(times.start)
+        needed = timing.whole(timing.stretch(times.start))
         if needed <= period < best[0]:
             best = period, times
         else:
             low = max(low, period)
-        if best[0] - low <= 1 + best[0] // 64:
+        if best[0] - low <= max(timing.grain, 1 + best[0] // 64):
             break
-        period = needed if low < needed < best[0] else (low + best[0]) // 2
+        period = needed if low < needed < best[0] else timing.whole((low + best[0]) // 2)
     return best
 
 
@@ -256,8 +259,9 @@ def routed(work: Work, node: Placement, ticks: IntArray) -> Candidate:
     if not work.chains:
         return best
     if work.recurrence is not None and work.recurrence.ticks > best.bound.ticks:
-        best = replace(best, bound=work.recurrence)
-    return replace(best, estimate=max(best.bound.ticks, best.timing.stretch_alone()))
+        best = replace(best, bound=_whole(machine, node, best.routes, work.recurrence))
+    timing = best.timing
+    return replace(best, estimate=max(best.bound.ticks, timing.whole(timing.stretch_alone())))
 
 
 def circled(candidate: Candidate) -> Candidate:
@@ -271,6 +275,7 @@ def circled(candidate: Candidate) -> Candidate:
     if cycle is None or ticks <= candidate.bound.ticks:
         return candidate
     bound = circle_bound(candidate.work.fired.graph, modulo.actors_of(cycle), cycle, " and their transport")
+    bound = _whole(candidate.work.costs.machine, candidate.node, candidate.routes, bound)
     return replace(candidate, bound=bound, estimate=bound.ticks)
 
 
@@ -289,21 +294,32 @@ def link_frames(machine: Machine, routes: Routes) -> IntArray:
     return frames
 
 
+def _whole(machine: Machine, node: Placement, routes: Routes, bound: Bound) -> Bound:
+    """A bound for a placement and its routes, rounded up to a period that all that is used can have."""
+    return rounded(bound, grain(machine, node, routes), "whole cycles of all nodes and links in use")
+
+
 def placement_bound_of(machine: Machine, node: Placement, ticks: IntArray, routes: Routes) -> Bound:
     """The busiest node or link: no period with this placement and these routes is shorter."""
+    return _whole(machine, node, routes, _busiest(machine, node, ticks, routes))
+
+
+def _busiest(machine: Machine, node: Placement, ticks: IntArray, routes: Routes) -> Bound:
     busy = np.zeros(len(machine.nodes), np.int64)
     np.add.at(busy, node, ticks)
     v = int(np.argmax(busy))
     frames = link_frames(machine, routes)
     rate = np.array([link.frames_per_tick for link in machine.links], np.int64)
-    needed = -(-frames // rate)
+    stride = np.array(machine.link_strides, np.int64)
+    needed = -(-frames // rate) * stride
     if len(needed) and needed.max() > max(1, busy[v]):
         link = int(np.argmax(needed))
         return Bound(
             int(needed[link]),
             "link",
             f"link {machine.link_name(link)}",
-            f"link {machine.link_name(link)} carries {frames[link]:,} frames per period, {rate[link]:,} per tick",
+            f"link {machine.link_name(link)} carries {frames[link]:,} frames per period, {rate[link]:,} "
+            + ("per tick" if stride[link] == 1 else f"in {stride[link]:,} ticks"),
         )
     name, count = machine.nodes[v].name, int(np.count_nonzero((node == v) & (ticks > 0)))
     return Bound(
@@ -329,6 +345,11 @@ def _check_calendars(machine: Machine, routes: Routes) -> None:
 
 def encode(candidate: Candidate, strategy: str, period: int, times: Times, slots: Slots, bound: Bound) -> Schedule:
     routes, costs = candidate.routes, candidate.work.costs
+    if (last := max(int(times.start.max()), int(times.hop_start.max(initial=0)))) > LAST_TICK:
+        raise InfeasibleError(
+            f"something would start in tick {last:,}, beyond {LAST_TICK:,}, the last that is counted; use lower "
+            f"op_ticks and latencies, or frequencies that have more common factors"
+        )
     order = np.lexsort((routes.hop_link, times.hop_start, routes.hop_parcel))
     schedule = Schedule(
         graph_digest=costs.graph.digest,

@@ -7,6 +7,8 @@ metacycle in which it is sent. M is what the longer of the two needs, and the pe
 
     2 * M = 2 * max(the busiest node's firings, the ticks until all parcels have arrived)
 
+rounded up to whole cycles of all nodes and links in use.
+
 No iteration overlaps computing with communicating, but iterations follow each other as in a pipeline, one in every
 period, and a firing's *stage* is the number of periods after the first in which it fires. Where firings wait for each
 other in a circle that takes more metacycles than the initial tokens on it allow, an iteration has k pairs of
@@ -89,7 +91,7 @@ class Double(Modulo):
 
         hop_into, arrived = self._sent(sent % pairs, pairs)
         communicating = int(arrived.max(initial=0))
-        metacycle = max(1, computing, communicating)
+        metacycle = self.whole(max(1, computing, communicating))
         start = 2 * metacycle * fired + into
         hop_start = 2 * metacycle * sent[self.routes.hop_parcel] + metacycle + hop_into
         return Alternating(Times(start, hop_start, self.span(start)), metacycle, pairs, computing, communicating)
@@ -115,15 +117,15 @@ class Double(Modulo):
         fixed = np.full(len(self._hop_link), -1, np.int64)
         way = np.zeros(len(turn), np.int64)
         np.maximum.at(way, routes.hop_parcel, self._way)
-        room = np.bincount(self._hop_link, 2 + 2 * routes.hop_ticks, len(self.machine.links)).astype(np.int64)
+        room = np.bincount(self._hop_link, 2 + 2 * routes.hop_cycles, len(self.machine.links)).astype(np.int64)
         for number in range(pairs):
             parcels = np.flatnonzero(turn == number)
             parcels = parcels[np.argsort(-way[parcels], kind="stable")]
             tables = Tables.empty(np.concatenate([[0], np.cumsum(room)]).astype(np.int64))
             send(
                 tables.room, tables.busy, tables.begin, tables.end, tables.ticks, tables.tick, tables.used,
-                _ENDLESS, self._rate, self._latency, parcels, np.zeros(len(parcels), np.int64),
-                routes.hop_ptr, self._hop_link, routes.hop_parent, routes.hop_frames, routes.hop_ticks,
+                _ENDLESS, self._rate, self._latency, self._stride, parcels, np.zeros(len(parcels), np.int64),
+                routes.hop_ptr, self._hop_link, routes.hop_parent, routes.hop_frames, routes.hop_cycles,
                 fixed, start, end,
             )  # fmt: skip
         return start, end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,8 @@ class Placed:
 
     Attributes:
         ticks: of each actor's firing, int64 (actors,).
+        grain: ticks of which every period is a multiple: those of a cycle of all nodes and links that are used.
+        stride: ticks of a cycle of each actor's node, int64 (actors,): where its firing may start.
         makers: the actor that makes each token, int32 (tokens,).
         pairs: (token, node) pairs that are read.
         reading: for each group, what each bundle into it reads, in the order of the ports.
@@ -41,6 +44,8 @@ class Placed:
         self, graph: Graph, machine: Machine, node: Int32Array, read: Readers, routes: Routes, ticks: IntArray
     ) -> None:
         self.graph, self.machine, self.node, self.routes, self.ticks = graph, machine, node, routes, ticks
+        self.grain = grain(machine, node, routes)
+        self.stride = np.array(machine.node_strides, np.int64)[node]
         self.makers = token_makers(graph)
         self.pairs = Pairs(graph, node, self.makers, read, len(machine.nodes))
         groups = range(len(graph.groups))
@@ -49,6 +54,10 @@ class Placed:
         to = np.array([link.dst for link in machine.links], np.int64)[routes.hop_link[hop]]
         pair = self.pairs.find(token, to)
         self.deliver_hop, self.deliver_pair = hop[pair >= 0], pair[pair >= 0]
+
+    def whole(self, ticks: int) -> int:
+        """The least period from so many ticks on."""
+        return -(-ticks // self.grain) * self.grain
 
     def span(self, start: IntArray) -> int:
         """Ticks from the first source firing to the end of the last sink firing."""
@@ -72,6 +81,12 @@ class Placed:
                 else:
                     reading.release(end, last)
         return last
+
+
+def grain(machine: Machine, node: Int32Array, routes: Routes) -> int:
+    """The least common multiple, in ticks, of the cycles of all nodes and links that are used."""
+    nodes = {machine.node_strides[v] for v in np.unique(node).tolist()}
+    return math.lcm(*nodes, *{machine.link_strides[link] for link in np.unique(routes.hop_link).tolist()})
 
 
 def carried(routes: Routes) -> tuple[IntArray, IntArray]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from graphsim.native import entry, jit_call
-from graphsim.schedule.calendar import _find, _place, _pop, _push, _take
+from graphsim.schedule.calendar import _find, _pop, _push, _take, _travel
 
 #: What :func:`reserve` returns.
 DONE, NO_ROOM, UNSETTLED = range(3)
@@ -90,15 +90,16 @@ def _arrival(e: Any, src: Any, hop: Any, length: Any, time: Any, hop_end: Any) -
 
 @jit_call
 def _book(
-    v: Any, ready: Any, period: Any, node: Any, length: Any, parcel: Any,
+    v: Any, ready: Any, period: Any, node: Any, length: Any, beat: Any, parcel: Any,
     n_room: Any, n_busy: Any, n_begin: Any, n_end: Any,
-    room: Any, busy: Any, begin: Any, end: Any, ticks: Any, tick: Any, used: Any, rate: Any, latency: Any,
-    hop_ptr: Any, hop_link: Any, hop_parent: Any, hop_frames: Any, hop_ticks: Any,
+    room: Any, busy: Any, begin: Any, end: Any, ticks: Any, tick: Any, used: Any, rate: Any, latency: Any, stride: Any,
+    hop_ptr: Any, hop_link: Any, hop_parent: Any, hop_frames: Any, hop_cycles: Any, fixed: Any,
     time: Any, hop_start: Any, hop_end: Any,
 ) -> Any:  # fmt: skip
     """Give a step its ticks from ``ready`` on: a firing those of its node, a parcel those of its links. False: there is
     no room.
     """
+    ready = -(-ready // beat[v]) * beat[v]
     time[v] = ready
     if length[v] > 0:
         at = node[v]
@@ -108,29 +109,25 @@ def _book(
         n_busy[at] = _take(n_begin, n_end, n_room[at], n_busy[at], period, start % period, length[v])
         time[v] = start
     elif parcel[v] >= 0:
-        for h in range(hop_ptr[parcel[v]], hop_ptr[parcel[v] + 1]):
-            link = hop_link[h]
-            start = ready if hop_parent[h] < 0 else hop_end[hop_parent[h]]
-            amount = hop_ticks[h] if rate[link] == 1 else hop_frames[h]
-            start = _place(room, busy, begin, end, ticks, tick, used, link, period, rate[link], start, amount)
-            if start < 0:
-                return False
-            hop_start[h] = start
-            hop_end[h] = start + hop_ticks[h] + latency[link]
+        full = _travel(
+            room, busy, begin, end, ticks, tick, used, period, rate, latency, stride, parcel[v], ready, hop_ptr,
+            hop_link, hop_parent, hop_frames, hop_cycles, fixed, hop_start, hop_end,
+        )  # fmt: skip
+        return full < 0
     return True
 
 
 _INTS = "int64[::1], "
 
 
-@entry(f"int64(int64, {_INTS * 7}{_INTS * 5}{_INTS * 4}{_INTS * 9}{_INTS * 5}{_INTS * 4}".rstrip(", ") + ")")
+@entry(f"int64(int64, {_INTS * 8}{_INTS * 5}{_INTS * 4}{_INTS * 10}{_INTS * 6}{_INTS * 4}".rstrip(", ") + ")")
 def reserve(
     period: Any,
-    ptr: Any, src: Any, hop: Any, tokens: Any, node: Any, length: Any, parcel: Any,
+    ptr: Any, src: Any, hop: Any, tokens: Any, node: Any, length: Any, beat: Any, parcel: Any,
     part: Any, order: Any, members: Any, member_ptr: Any, looped: Any,
     n_room: Any, n_busy: Any, n_begin: Any, n_end: Any,
-    room: Any, busy: Any, begin: Any, end: Any, ticks: Any, tick: Any, used: Any, rate: Any, latency: Any,
-    hop_ptr: Any, hop_link: Any, hop_parent: Any, hop_frames: Any, hop_ticks: Any,
+    room: Any, busy: Any, begin: Any, end: Any, ticks: Any, tick: Any, used: Any, rate: Any, latency: Any, stride: Any,
+    hop_ptr: Any, hop_link: Any, hop_parent: Any, hop_frames: Any, hop_cycles: Any, fixed: Any,
     floor: Any, time: Any, hop_start: Any, hop_end: Any,
 ) -> Any:  # fmt: skip
     """Times for all steps of a graph with loops: strongly connected parts whose cycles hold tokens.
@@ -142,10 +139,12 @@ def reserve(
     Args:
         ptr, src, hop, tokens: edges, by the step that they lead to; ``hop``: what brings the token, -1 if it is made
             where it is read.
-        node, length, parcel: of each step: where it fires and for how long; or which parcel it sends, else -1.
+        node, length, beat, parcel: of each step: where it fires, for how long, and in multiples of how many ticks it
+            may start; or which parcel it sends, else -1.
         part: of each step. order: of the parts. members, member_ptr: the steps of each part, ascending.
         looped: the steps of all loops in the order in which they get room.
         n_room .. n_end: tables of the nodes. room .. used: of the links. All empty; filled in.
+        rate .. fixed: as for :func:`graphsim.schedule.calendar.send`.
         floor: when each step may start at the earliest; those of loops are raised.
         time, hop_start, hop_end: filled in.
     """
@@ -159,9 +158,9 @@ def reserve(
                 if tokens[e] == 0 and part[src[e]] == part[v]:
                     ready = max(ready, _arrival(e, src, hop, length, time, hop_end))
             if not _book(
-                v, ready, period, node, length, parcel, n_room, n_busy, n_begin, n_end, room, busy, begin, end, ticks,
-                tick, used, rate, latency, hop_ptr, hop_link, hop_parent, hop_frames, hop_ticks, time, hop_start,
-                hop_end,
+                v, ready, period, node, length, beat, parcel, n_room, n_busy, n_begin, n_end, room, busy, begin, end,
+                ticks, tick, used, rate, latency, stride, hop_ptr, hop_link, hop_parent, hop_frames, hop_cycles, fixed,
+                time, hop_start, hop_end,
             ):  # fmt: skip
                 return NO_ROOM
         late = False
@@ -201,9 +200,9 @@ def reserve(
                             hop_start[h] += shift * period
                             hop_end[h] += shift * period
         elif not _book(
-            members[first], ready, period, node, length, parcel, n_room, n_busy, n_begin, n_end, room, busy, begin,
-            end, ticks, tick, used, rate, latency, hop_ptr, hop_link, hop_parent, hop_frames, hop_ticks, time,
-            hop_start, hop_end,
+            members[first], ready, period, node, length, beat, parcel, n_room, n_busy, n_begin, n_end, room, busy,
+            begin, end, ticks, tick, used, rate, latency, stride, hop_ptr, hop_link, hop_parent, hop_frames, hop_cycles,
+            fixed, time, hop_start, hop_end,
         ):  # fmt: skip
             return NO_ROOM
     return DONE

@@ -48,7 +48,8 @@ class Routes:
         hop_ptr: int64 (parcels + 1,): hops of each parcel.
         hop_parcel, hop_link: int32 (hops,).
         hop_parent: int64 (hops,): the hop that brings the parcel to where this hop starts; -1 at the parcel's node.
-        hop_frames, hop_ticks: int64 (hops,).
+        hop_frames, hop_cycles: int64 (hops,): frames, and the cycles of the link that they take.
+        hop_ticks: int64 (hops,): the same in ticks.
     """
 
     parcel_node: Int32Array
@@ -60,6 +61,7 @@ class Routes:
     hop_link: Int32Array
     hop_parent: IntArray
     hop_frames: IntArray
+    hop_cycles: IntArray
     hop_ticks: IntArray
 
 
@@ -204,8 +206,12 @@ class _Router:
         self.dst = [link.dst for link in machine.links]
         self.src = [link.src for link in machine.links]
         self.rate = [link.frames_per_tick for link in machine.links]
-        self.most = [min(link.calendar_entries, enough * link.frames_per_tick) for link in machine.links]
-        self.delay = [1 + link.latency if link.dst in busy else 0 for link in machine.links]
+        self.stride = machine.link_strides
+        self.most = [
+            min(link.calendar_entries, enough // stride * link.frames_per_tick)
+            for link, stride in zip(machine.links, self.stride, strict=True)
+        ]
+        self.delay = [way if link.dst in busy else 0 for link, way in zip(machine.links, machine.ways, strict=True)]
         self.load = [0] * len(machine.links)
         self._reach: dict[int, int] = {}
 
@@ -247,7 +253,7 @@ class _Router:
                 continue
             missing.discard(v)
             for link in self.out[v]:
-                there = (ticks + self.delay[link], max(load, self.load[link] // self.rate[link]))
+                there = (ticks + self.delay[link], max(load, self._spent(link)))
                 u = self.dst[link]
                 if u not in found or there < found[u]:
                     found[u] = there
@@ -311,9 +317,14 @@ class _Router:
         for c, number, before in reversed(changed):
             c.trees[number] = before
 
+    def _spent(self, link: int, more: int = 0) -> int:
+        """Ticks for which a link is loaded, with so many frames more; of a cycle that is not full, only a part."""
+        return (self.load[link] + more) * self.stride[link] // self.rate[link]
+
     def _ticks(self, link: int, load: int) -> int:
         """Ticks for which so many frames load a link; frames beyond its calendar weigh more than all ticks."""
-        return -(-load // self.rate[link]) + (_FULL if load > self.links[link].calendar_entries else 0)
+        cycles = -(-load // self.rate[link])
+        return cycles * self.stride[link] + (_FULL if load > self.links[link].calendar_entries else 0)
 
     def _pressure(self) -> tuple[int, int, int]:
         """Ticks of the most loaded link, how many links have as many, and the first of them."""
@@ -375,11 +386,9 @@ class _Router:
                 u = self.dst[link]
                 if u in depth:
                     continue
-                loaded, more = self.load[link], parcels * -(-c.bits // self.links[link].frame_bits)
-                if v == root and top is None:
-                    loaded += more
-                price = so_far + loaded // self.rate[link] + self.delay[link]
-                if top is not None and self._ticks(link, loaded + more) >= top:
+                more = parcels * -(-c.bits // self.links[link].frame_bits)
+                price = so_far + self._spent(link, more if v == root and top is None else 0) + self.delay[link]
+                if top is not None and self._ticks(link, self.load[link] + more) >= top:
                     price += _DETOUR
                 if price < cost.get(u, 1 << 62):
                     cost[u], into[u], ticks[u] = price, link, ticks[v] + self.delay[link]
@@ -420,6 +429,7 @@ def _assemble(machine: Machine, classes: Sequence[_Class]) -> Routes:
     parcels = np.repeat(np.arange(len(hop_count)), hop_count)
     payload = np.array(bits, np.int64)[parcels] if len(parcels) else np.empty(0, np.int64)
     frames = -(-payload // frame_bits[links])
+    cycles = -(-frames // rate[links])
     return Routes(
         np.array(parcel_node, np.int32),
         np.concatenate([[0], np.cumsum(np.array(sizes, np.int64))]).astype(np.int64),
@@ -430,5 +440,6 @@ def _assemble(machine: Machine, classes: Sequence[_Class]) -> Routes:
         links,
         np.array(hop_parent, np.int64),
         frames,
-        -(-frames // rate[links]),
+        cycles,
+        cycles * np.array(machine.link_strides, np.int64)[links],
     )

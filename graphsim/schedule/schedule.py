@@ -34,7 +34,11 @@ class Schedule:
     firings of one actor are on one node, and one after the other, the first of an iteration after the last of the one
     before it. For other graphs, firings are actors.
 
-    Time. Actor a fires in iteration 0 during ticks ``start[a] <= t < start[a] + duration(a)``; it reads its inputs at
+    Time. Every node and link acts in ticks that are multiples of its stride (:class:`~graphsim.machine.Machine`): all
+    firings of a node and all hops over a link start in such ticks, and the period is a multiple of the strides of all
+    nodes with actors and of all links with hops. A cycle of a component takes as many ticks as its stride.
+
+    Actor a fires in iteration 0 during ticks ``start[a] <= t < start[a] + duration(a)``; it reads its inputs at
     the start of tick ``start[a]``, its token is in its node's memory from the start of tick ``start[a] + duration(a)``.
     Durations are not stored: the machine prices the graph's work. A duration of 0 is allowed (source and inputs).
 
@@ -47,17 +51,17 @@ class Schedule:
     ``parcel_node[p]``, where all its tokens are produced.
 
     Hops. Hop h sends parcel ``hop_parcel[h]`` over link ``hop_link[h]``, from tick ``hop_start[h]`` of iteration 0
-    on, in ``ceil(frames / frames_per_tick)`` consecutive ticks, full ticks first. It may start once the parcel is in
-    the memory of the link's source node, and is in the memory of its destination from the start of tick ``hop_start +
-    ticks + latency``. The hops of a parcel form a tree from ``parcel_node``: each node gets it once. Hops are sorted
-    by (parcel, start, link).
+    on, in ``ceil(frames / frames_per_tick)`` consecutive cycles of the link, full cycles first. It may start once the
+    parcel is in the memory of the link's source node, and is in the memory of its destination from the start of tick
+    ``hop_start + (cycles + latency) * stride`` on. The hops of a parcel form a tree from ``parcel_node``: each node
+    gets it once. Hops are sorted by (parcel, start, link).
 
     Slots. A node that holds a token (made there, used there, or passing through; switches too) keeps it in slot s:
     ``slot_node``, ``slot_token``, byte address ``slot_address`` of the first of ``slot_depth`` copies. Iteration n
     uses copy ``n mod depth``, at address + (n mod depth) * bytes of the token (bits rounded up to bytes). A slot is
-    claimed when the token's first frame arrives (hop start + 1 + latency) or its firing ends, and free once the last
-    local consumer's firing has ended and the last hop from here has been sent. A token that nobody reads needs no slot
-    where it is made. Sorted by (node, token).
+    claimed when the token's first frame arrives (hop start + (1 + latency) * stride) or its firing ends, and free once
+    the last local consumer's firing has ended and the last hop from here has been sent. A token that nobody reads needs
+    no slot where it is made. Sorted by (node, token).
 
     State. A firing of iteration n that reads over a channel with d initial tokens reads the token of iteration n - d,
     and needs it until it has ended, or to the end of the tick in which it starts. Tokens of iterations before 0 are the
@@ -122,7 +126,7 @@ def durations(graph: Graph, machine: Machine, node: npt.NDArray[np.int32]) -> In
         placed = node[first : first + group.size]
         pairs, inverse = np.unique(fan_in * len(machine.nodes) + placed, return_inverse=True)
         cases = (divmod(pair, len(machine.nodes)) for pair in pairs.tolist())
-        ticks = [machine.nodes[v].ticks(graph.work_of(number, k)) for k, v in cases]
+        ticks = [machine.ticks(v, graph.work_of(number, k)) for k, v in cases]
         result[first : first + group.size] = np.asarray(ticks, np.int64)[inverse.reshape(-1)]
     return result
 

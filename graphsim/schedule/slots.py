@@ -35,14 +35,14 @@ def allot(costs: Costs, placed: Placed, times: Times, period: int) -> Slots:
     links = machine.links
     src = np.array([link.src for link in links], np.int64)[routes.hop_link]
     dst = np.array([link.dst for link in links], np.int64)[routes.hop_link]
-    latency = np.array([link.latency for link in links], np.int64)[routes.hop_link]
+    way = np.array(machine.ways, np.int64)[routes.hop_link]
 
     hop, moved = carried(routes)
     end = times.start + placed.ticks
     made = np.unique(pairs.token)
     home = node[makers[made]].astype(np.int64)
     pair = np.concatenate([home * tokens + made, dst[hop] * tokens + moved])
-    claim = np.concatenate([end[makers[made]], (times.hop_start + 1 + latency)[hop]])
+    claim = np.concatenate([end[makers[made]], (times.hop_start + way)[hop]])
     order = np.argsort(pair)
     pair, claim = pair[order], claim[order]
 

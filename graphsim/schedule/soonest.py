@@ -35,6 +35,8 @@ class Soonest:
     def __init__(self, costs: Costs, wave: IntArray) -> None:
         self.costs, self.wave = costs, wave
         self._nodes = np.array(nodes_by_distance(costs.machine)[:_NODES], np.int64)
+        #: Ticks of a cycle of the nodes, which are alike.
+        self._stride = costs.machine.node_stride(costs.machine.host)
 
     @property
     def able(self) -> bool:
@@ -43,15 +45,16 @@ class Soonest:
 
     @cached_property
     def _away(self) -> IntArray:
-        """Ticks from each of the nodes to each, int64 (nodes, nodes), by their place in ``_nodes``."""
+        """Node cycles from each of the nodes to each, int64 (nodes, nodes), by their place in ``_nodes``."""
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import dijkstra
 
-        links, size = self.costs.machine.links, len(self.costs.machine.nodes)
+        machine = self.costs.machine
+        links, size = machine.links, len(machine.nodes)
         ends = [link.src for link in links], [link.dst for link in links]
-        matrix = coo_array(([1.0 + link.latency for link in links], ends), shape=(size, size)).tocsr()
+        matrix = coo_array((np.array(machine.ways, np.float64), ends), shape=(size, size)).tocsr()
         found: IntArray = np.ascontiguousarray(dijkstra(matrix, indices=self._nodes)[:, self._nodes], np.int64)
-        return found
+        return -(-found // self._stride)
 
     @cached_property
     def _edges(self) -> tuple[IntArray, IntArray, IntArray, IntArray]:
@@ -78,13 +81,15 @@ class Soonest:
         return root[src[kept]], dst[kept], tokens[kept] + late[src[kept]], root
 
     def place(self, period: int) -> Placement | None:
-        """The node of every actor, aiming at a period; None: there is no room."""
+        """The node of every actor, aiming at a period in ticks; None: there is no room."""
         from graphsim.schedule.reserve import assign, earliest, latest
 
         costs, graph = self.costs, self.costs.graph
         src, dst, tokens, root = self._edges
         actors = graph.actor_count
-        ticks = np.concatenate([costs.ticks(g, costs.machine.host) for g in range(len(graph.groups))])
+        # All times here are in cycles of the nodes.
+        period = -(-period // self._stride)
+        ticks = np.concatenate([costs.ticks(g, costs.machine.host) for g in range(len(graph.groups))]) // self._stride
         step = np.empty(actors, np.int64)
         by_wave = np.argsort(self.wave, kind="stable")
         step[by_wave] = np.arange(actors)

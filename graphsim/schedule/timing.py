@@ -108,10 +108,12 @@ class Timing(Placed):
         self._estimate = self._estimated_start = np.zeros(0, np.int64)
         self._latency = np.array([link.latency for link in machine.links], np.int64)
         self._rate = np.array([link.frames_per_tick for link in machine.links], np.int64)
+        self._stride = np.array(machine.link_strides, np.int64)
+        self._strided = bool((self.stride > 1).any())
         self._hop_link = routes.hop_link.astype(np.int64)
         self._fixed = np.full(len(routes.hop_link), -1, np.int64)
-        # A hop may add two stretches to its link's table; of several frames per tick, an entry for every tick.
-        entries = 2 + np.where(self._rate[self._hop_link] > 1, 2 * routes.hop_ticks, 0)
+        # A hop may add two stretches to its link's table; of several frames per cycle, an entry for every cycle.
+        entries = 2 + np.where(self._rate[self._hop_link] > 1, 2 * routes.hop_cycles, 0)
         room = np.bincount(self._hop_link, weights=entries, minlength=len(machine.links)).astype(np.int64)
         self._room = np.concatenate([[0], np.cumsum(room)]).astype(np.int64)
 
@@ -141,12 +143,13 @@ class Timing(Placed):
         last = np.zeros(len(self.machine.nodes), np.int64)
         np.minimum.at(first, self.node[self._busy], plan[self._busy])
         np.maximum.at(last, self.node[self._busy], ends[self._busy])
-        period = max(least, int((last - first)[last > 0].max(initial=1)), self.stretch(plan))
+        period = self.whole(max(least, int((last - first)[last > 0].max(initial=1)), self.stretch(plan)))
         while True:
             found = self._follow(period, plan, strict=False)
             if found is not None and np.array_equal(found[0][self._busy], plan[self._busy]):
                 return period, Times(found[0], found[1], self.span(found[0]))
-            period += max(1, period // 32)  # a hop met one of another iteration; in the end none does
+            # A hop met one of another iteration; in the end none does.
+            period = self.whole(period + max(1, period // 32))
 
     def find(self, period: int, effort: int = EFFORT) -> Times | None:
         """Times with this period, or None where frames cannot be fitted into the links' calendars.
@@ -399,6 +402,9 @@ class Timing(Placed):
             if (before := int(self._before[number])) >= 0:
                 p, q = int(first[before]), int(first[before + 1])
                 np.maximum(ready[a:b], start[p:q] + self.ticks[p:q], out=ready[a:b])
+            if self._strided:
+                stride = self.stride[a:b]
+                ready[a:b] = -(-ready[a:b] // stride) * stride
             start[a:b] = choose(a, b, ready[a:b])
             low, high = self._tokens[number]
             token_end[low:high] = start[self.makers[low:high]] + self.ticks[self.makers[low:high]]
@@ -432,8 +438,8 @@ class Timing(Placed):
         self._effort -= int(routes.hop_ptr[high] - routes.hop_ptr[low])
         full = send(
             tables.room, tables.busy, tables.begin, tables.end, tables.ticks, tables.tick, tables.used,
-            cycle, self._rate, self._latency, low + order, assembled[order],
-            routes.hop_ptr, self._hop_link, routes.hop_parent, routes.hop_frames, routes.hop_ticks,
+            cycle, self._rate, self._latency, self._stride, low + order, assembled[order],
+            routes.hop_ptr, self._hop_link, routes.hop_parent, routes.hop_frames, routes.hop_cycles,
             self._fixed, hop_start, hop_end,
         )  # fmt: skip
         if full >= 0:

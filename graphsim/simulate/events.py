@@ -10,7 +10,8 @@ its hops in calendar order, and one that puts them into memory at the other end.
 allow. All of these are constraints that the calendar meets as well, so nothing is later than in the calendar, and the
 steady-state period is at most the calendar's (Sriram and Bhattacharyya, Embedded Multiprocessors, on self-timed
 schedules). Room is bounded twice: a token waits until the copy of its slot is no longer needed, and a link holds at
-most as many parcels as it has ticks of flight and frames per tick.
+most as many parcels as it has cycles of flight and frames per cycle. Whatever starts waits for the next cycle of its
+node or link.
 """
 
 from __future__ import annotations
@@ -112,14 +113,14 @@ class _Firing:
 
 @dataclass(frozen=True)
 class _Hop:
-    """A hop: its link's frames and ticks for this parcel, and the tokens of it."""
+    """A hop: its link's frames and cycles for this parcel, and the tokens of it."""
 
     number: int
     link: int
     src: int
     dst: int
     frames: int
-    ticks: int
+    cycles: int
     tokens: tuple[int, ...]
 
 
@@ -182,7 +183,7 @@ def _firings(graph: Graph, schedule: Schedule) -> list[_Firing]:
     found = []
     for actor in graph:
         node = int(schedule.node[actor.id])
-        ticks = schedule.machine.nodes[node].ticks(actor.work)
+        ticks = schedule.machine.ticks(node, actor.work)
         if actor.group.op == "source":
             made = tuple(inputs[int(a)] for a in actor.consumers)
             found.append(_Firing(actor.id, node, ticks, None, (), (), np.empty(0, np.int64), made))
@@ -204,8 +205,8 @@ def _hops(graph: Graph, schedule: Schedule) -> list[_Hop]:
         tokens = schedule.parcel_token[schedule.parcel_ptr[parcel] : schedule.parcel_ptr[parcel + 1]]
         spec = schedule.machine.links[link]
         frames = -(-int(bits[tokens].sum()) // spec.frame_bits)
-        ticks = -(-frames // spec.frames_per_tick)
-        found.append(_Hop(number, int(link), spec.src, spec.dst, frames, ticks, tuple(int(t) for t in tokens)))
+        cycles = -(-frames // spec.frames_per_tick)
+        found.append(_Hop(number, int(link), spec.src, spec.dst, frames, cycles, tuple(int(t) for t in tokens)))
     return found
 
 
@@ -249,7 +250,7 @@ class _World:
                 if part:
                     env.process(self._node(f"{kind} {v}", part, [int(s.start[f.actor]) for f in part]))
         for link in range(len(self.machine.links)):
-            hops = [h for h in self.engine.hops if h.link == link and h.ticks]
+            hops = [h for h in self.engine.hops if h.link == link and h.cycles]
             if hops:
                 env.process(self._sender(link, hops, [int(s.hop_start[h.number]) for h in hops]))
                 env.process(self._receiver(link))
@@ -271,6 +272,11 @@ class _World:
     def _until(self, tick: int) -> Process:
         if self.paced and tick > self.env.now:
             yield self.env.timeout(tick - self.env.now)
+
+    def _aligned(self, stride: int) -> Process:
+        """Wait for the next tick in which a component of this stride acts."""
+        if over := self.env.now % stride:
+            yield self.env.timeout(stride - over)
 
     def _slot(self, node: int, token: int, tick: int, item: _Firing | _Hop) -> _Slot:
         slot = self.slots.get((node, token))
@@ -298,6 +304,7 @@ class _World:
             for token, late, slot in zip(firing.tokens, firing.late, operands, strict=True):
                 if not slot.has(n - late):
                     yield from self._await(who, slot, n - late, tick, firing, token, False)
+            yield from self._aligned(self.machine.node_stride(firing.node))
             result = self._compute(firing, n, operands)
             if firing.ticks:
                 yield self.env.timeout(firing.ticks)
@@ -339,9 +346,10 @@ class _World:
 
     def _sender(self, link: int, hops: list[_Hop], starts: list[int]) -> Process:
         """Sends hops one after the other; the next may share the last tick of the one before it, if frames fit."""
-        rate, latency = self.machine.links[link].frames_per_tick, self.machine.links[link].latency
+        rate, way = self.machine.links[link].frames_per_tick, self.machine.ways[link]
+        stride = self.machine.link_stride(link)
         who = f"sender {link}"
-        last, used = -1, 0  # the last tick in which frames are sent so far, and how many
+        last, used = -stride, 0  # the start of the last cycle in which frames are sent so far, and how many
         for hop, n, tick in self._calendar(hops, starts):
             yield from self._until(tick)
             sources = [self._slot(hop.src, token, tick, hop) for token in hop.tokens]
@@ -352,20 +360,21 @@ class _World:
             self.waiting[who] = (tick, hop, hop.tokens[0], False)
             yield wire
             del self.waiting[who]
-            free = last if used + min(hop.frames, rate) <= rate else last + 1
+            free = last if used + min(hop.frames, rate) <= rate else last + stride
             if free > self.env.now:
                 yield self.env.timeout(free - self.env.now)
+            yield from self._aligned(stride)
             if self.paced and self.env.now > tick:
                 what = self._describe(hop, hop.tokens[0], False)
                 raise TokenError(f"tick {tick}, {what} of iteration {n} in tick {self.env.now} only: the link is full")
-            rest = hop.frames - (hop.ticks - 1) * rate
-            used = used + rest if hop.ticks == 1 and last == self.env.now else rest
-            last = self.env.now + hop.ticks - 1
+            rest = hop.frames - (hop.cycles - 1) * rate
+            used = used + rest if hop.cycles == 1 and last == self.env.now else rest
+            last = self.env.now + (hop.cycles - 1) * stride
             carried = [slot.value[n % slot.depth] for slot in sources]
-            self.flights[link].put((hop, n, self.env.now + 1 + latency, wire, carried))
-            self.env.process(self._sent(sources, n, hop.ticks))
-            if hop.ticks > 1:
-                yield self.env.timeout(hop.ticks - 1)
+            self.flights[link].put((hop, n, self.env.now + way, wire, carried))
+            self.env.process(self._sent(sources, n, hop.cycles * stride))
+            if hop.cycles > 1:
+                yield self.env.timeout((hop.cycles - 1) * stride)
 
     def _sent(self, sources: list[_Slot], n: int, ticks: int) -> Process:
         yield self.env.timeout(ticks)
@@ -387,8 +396,8 @@ class _World:
                 if slot is not None:
                     slot.claim(n)
             self.wires[link].release(wire)
-            if hop.ticks > 1:
-                yield self.env.timeout(hop.ticks - 1)
+            if hop.cycles > 1:
+                yield self.env.timeout((hop.cycles - 1) * self.machine.link_stride(link))
             for (slot, _), value in zip(targets, carried, strict=True):
                 if slot is not None:
                     slot.put(n, value)

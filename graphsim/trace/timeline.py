@@ -34,7 +34,7 @@ class Timeline:
         start, end: int64 (firings,): of each firing.
         hop_start, hop_sent, hop_arrival: int64 (hops,): ticks in which a hop sends are ``hop_start .. hop_sent - 1``;
             what it brings is in memory from ``hop_arrival`` on.
-        hop_frames: int64 (hops,): frames that it sends.
+        hop_frames: int64 (hops,): frames that it sends, ``hop_pace`` of them in every ``hop_stride`` ticks.
         kept_node, kept_token: int64 (kept,), ascending by (node, token): what a node has in memory at some time.
         kept_from, kept_until: int64 (kept,): from when room is taken for it, and until when it is needed.
         kept_bytes: int64 (kept,): bytes of the token.
@@ -52,6 +52,8 @@ class Timeline:
     hop_sent: IntArray
     hop_arrival: IntArray
     hop_frames: IntArray
+    hop_pace: IntArray
+    hop_stride: IntArray
     kept_node: IntArray
     kept_token: IntArray
     kept_from: IntArray
@@ -99,6 +101,8 @@ def timeline(graph: Graph, schedule: Schedule) -> Timeline:
         hop_sent=facts.hop_sent,
         hop_arrival=facts.hop_arrival,
         hop_frames=facts.hop_frames,
+        hop_pace=facts.hop_pace,
+        hop_stride=facts.hop_stride,
         kept_node=node,
         kept_token=token,
         kept_from=held.claim,

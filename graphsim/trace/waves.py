@@ -123,7 +123,7 @@ def _signals(line: Timeline, iterations: int, values: Values | None) -> Iterator
         scope = f"links.{_plain(machine.nodes[ends.src].name)}_to_{_plain(machine.nodes[ends.dst].name)}"
         yield _Signal(scope, "parcel", "integer", 32, _levels([(a, b, p) for a, b, p, _ in spans], "x"))
         yield _Signal(scope, "iteration", "integer", 32, _levels([(a, b, n) for a, b, _, n in spans], "x"))
-        yield _Signal(scope, "frames", "integer", 32, _frames(line, hops, iterations, ends.frames_per_tick))
+        yield _Signal(scope, "frames", "integer", 32, _frames(line, hops, iterations))
     where, tick, level = levels(line, iterations)
     for v in sorted(set(where.tolist())):
         at = where == v
@@ -145,15 +145,17 @@ def _levels(spans: list[tuple[int, int, Any]], idle: Number) -> list[tuple[int, 
     return changes
 
 
-def _frames(line: Timeline, hops: list[int], iterations: int, rate: int) -> list[tuple[int, Number]]:
-    """Frames that a link sends from each tick on; a hop's ticks are full but for its last."""
+def _frames(line: Timeline, hops: list[int], iterations: int) -> list[tuple[int, Number]]:
+    """Frames that a link sends in the cycle of each tick; a hop's cycles are full but for its last."""
     change: dict[int, int] = {}
     for h in hops:
-        start, frames = int(line.hop_start[h]), int(line.hop_frames[h])
-        whole, rest = divmod(frames, rate)
+        start, frames, pace = int(line.hop_start[h]), int(line.hop_frames[h]), int(line.hop_pace[h])
+        whole, rest = divmod(frames, pace)
+        stride = int(line.hop_stride[h])
         for n in range(iterations):
             at = start + n * line.schedule.period
-            for tick, more in ((at, rate), (at + whole, -rate), (at + whole, rest), (at + whole + 1, -rest)):
+            full = at + whole * stride
+            for tick, more in ((at, pace), (full, -pace), (full, rest), (full + stride, -rest)):
                 change[tick] = change.get(tick, 0) + more
     found: list[tuple[int, Number]] = [(0, 0)]
     total = 0

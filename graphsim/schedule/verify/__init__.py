@@ -21,7 +21,13 @@ from __future__ import annotations
 from graphsim.graph import Graph
 from graphsim.passes import unroll
 from graphsim.schedule.schedule import Schedule
-from graphsim.schedule.verify.calendars import check_firings, check_links, check_nodes, check_parcels
+from graphsim.schedule.verify.calendars import (
+    check_firings,
+    check_links,
+    check_nodes,
+    check_parcels,
+    check_strides,
+)
 from graphsim.schedule.verify.deliveries import check_deliveries
 from graphsim.schedule.verify.encoding import check_encoding, check_graph, check_placement, check_times
 from graphsim.schedule.verify.facts import Facts
@@ -41,6 +47,7 @@ def verify(graph: Graph, schedule: Schedule) -> Verdict:
     facts = _readable(graph, schedule, found)
     if facts is None:
         return found.verdict()
+    check_strides(facts, found)
     check_firings(facts, found)
     check_nodes(facts, found)
     check_links(facts, found)
@@ -60,6 +67,7 @@ def verify_calendars(graph: Graph, schedule: Schedule) -> Verdict:
     facts = _readable(graph, schedule, found)
     if facts is None:
         return found.verdict()
+    check_strides(facts, found)
     check_nodes(facts, found)
     check_links(facts, found)
     check_memory(facts, found)

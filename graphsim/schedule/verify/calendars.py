@@ -1,4 +1,4 @@
-"""Do nodes and links have room: firings on nodes, frames on links, parcels along their trees."""
+"""Do nodes and links act when they can, with room: firings on nodes, frames on links, parcels along their trees."""
 
 from __future__ import annotations
 
@@ -6,6 +6,42 @@ import numpy as np
 
 from graphsim.schedule.verify.facts import Facts, lookup
 from graphsim.schedule.verify.verdict import Findings, IntArray
+
+
+def check_strides(facts: Facts, found: Findings) -> None:
+    """Nodes and links act in ticks that are multiples of their strides, in every period."""
+    found.checked("firings and hops in ticks in which their node or link acts", len(facts.start) + len(facts.hop_start))
+    stride = facts.node_stride[facts.node]
+    found.add_all(
+        "stride",
+        facts.start % stride != 0,
+        lambda a: (
+            f"{facts.graph.actor(a).name} starts at tick {facts.start[a]}; {facts.node_name(int(facts.node[a]))} acts "
+            f"every {stride[a]} ticks"
+        ),
+    )
+    found.add_all(
+        "stride",
+        facts.hop_start % facts.hop_stride != 0,
+        lambda h: f"{facts.hop_name(h)}: the link acts every {facts.hop_stride[h]} ticks",
+    )
+    nodes, first = np.unique(facts.node, return_index=True)
+    links, hop = np.unique(facts.hop_link, return_index=True)
+    found.checked("nodes and links in use of whose cycles the period has a whole number", len(nodes) + len(links))
+    period = facts.period
+    found.add_all(
+        "period",
+        period % stride[first] != 0,
+        lambda i: f"{facts.node_name(int(nodes[i]))} acts every {stride[first[i]]} ticks; the period has {period}",
+    )
+    found.add_all(
+        "period",
+        period % facts.hop_stride[hop] != 0,
+        lambda i: (
+            f"{facts.machine.link_name(int(links[i]))} acts every {facts.hop_stride[hop[i]]} ticks; the period has "
+            f"{period}"
+        ),
+    )
 
 
 def check_firings(facts: Facts, found: Findings) -> None:
@@ -71,13 +107,12 @@ def check_nodes(facts: Facts, found: Findings) -> None:
 
 def check_links(facts: Facts, found: Findings) -> None:
     found.checked("frames on links, never more in a tick than the link takes", int(facts.hop_frames.sum()))
-    rate = facts.link_rate[facts.hop_link]
-    last = facts.hop_frames - (facts.hop_ticks - 1) * rate
+    last = facts.hop_frames - (facts.hop_cycles - 1) * facts.hop_pace
     link, tick = crowded(
         np.concatenate([facts.hop_link, facts.hop_link]),
-        np.concatenate([facts.hop_start, facts.hop_sent - 1]),
-        np.concatenate([facts.hop_ticks - 1, np.minimum(facts.hop_ticks, 1)]),
-        np.concatenate([rate, last]),
+        np.concatenate([facts.hop_start, facts.hop_sent - facts.hop_stride]),
+        np.concatenate([facts.hop_ticks - facts.hop_stride, np.minimum(facts.hop_cycles, 1) * facts.hop_stride]),
+        np.concatenate([facts.hop_pace, last]),
         facts.link_rate,
         facts.period,
     )
@@ -88,7 +123,7 @@ def check_links(facts: Facts, found: Findings) -> None:
         capacity = facts.link_rate[link[i]]
         return (
             f"{facts.machine.link_name(int(link[i]))}, tick {tick[i]} of the period: parcels {parcels} need more than "
-            f"its {capacity} frame{'s' if capacity > 1 else ''} per tick"
+            f"its {capacity} frame{'s' if capacity > 1 else ''} per {'tick' if facts.cycle == 1 else 'cycle'}"
         )
 
     found.add_all("link overload", range(len(link)), crowd)

@@ -125,7 +125,7 @@ def check_deliveries(facts: Facts, found: Findings) -> Held:
     sent = facts.parcel_token[facts.schedule.parcel_ptr[facts.hop_parcel][hop] + offset]
 
     pair = np.concatenate([facts.node[maker] * facts.tokens + made, facts.hop_to[hop] * facts.tokens + sent])
-    claim = np.concatenate([facts.end[maker], (facts.hop_start + 1 + facts.hop_latency)[hop]])
+    claim = np.concatenate([facts.end[maker], (facts.hop_start + facts.hop_stride + facts.hop_latency)[hop]])
     arrival = np.concatenate([facts.end[maker], facts.hop_arrival[hop]])
     order = np.lexsort([arrival, pair])
     pair, claim, arrival = pair[order], claim[order], arrival[order]

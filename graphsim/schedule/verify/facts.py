@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from graphsim.graph import Graph
@@ -28,7 +30,8 @@ class Facts:
 
     Token t is made by actor ``maker[t]`` (-1: no such token, a source's own id) and has ``bits[t]`` bits (0: nobody
     consumes it); ``before[t]`` of them are there before the first is made. Actors are firings, those of the unrolled
-    graph. A (node, token) pair is one integer, ``node * tokens + token``.
+    graph. A (node, token) pair is one integer, ``node * tokens + token``. A cycle of a node takes ``node_stride``
+    ticks, one of a hop's link ``hop_stride``; all other times are in ticks.
     """
 
     def __init__(self, original: Graph, unrolled: Unrolled, schedule: Schedule) -> None:
@@ -36,6 +39,10 @@ class Facts:
         self.graph, self.schedule, self.machine = unrolled.graph, schedule, schedule.machine
         graph = self.graph
         self.period = schedule.period
+        self.cycle = 1
+        for part in self.machine.parts:
+            self.cycle = math.lcm(self.cycle, part.frequency)
+        self.node_stride = np.array([self.cycle // node.frequency for node in self.machine.nodes], np.int64)
         self.node = schedule.node.astype(np.int64)
         self.start = schedule.start.astype(np.int64)
         self.ticks = self._ticks()
@@ -58,6 +65,7 @@ class Facts:
         np.add.at(parcel_bits, self.parcel_of_token, self.bits[self.parcel_token])
 
         links = self.machine.links
+        link_stride = np.array([self.cycle // link.frequency for link in links], np.int64)
         self.hop_parcel = schedule.hop_parcel.astype(np.int64)
         self.hop_link = schedule.hop_link.astype(np.int64)
         self.hop_start = schedule.hop_start.astype(np.int64)
@@ -65,10 +73,13 @@ class Facts:
         self.hop_from = np.array([link.src for link in links], np.int64)[self.hop_link]
         self.hop_to = np.array([link.dst for link in links], np.int64)[self.hop_link]
         frame_bits = np.array([link.frame_bits for link in links], np.int64)[self.hop_link]
-        self.hop_latency = np.array([link.latency for link in links], np.int64)[self.hop_link]
         self.hop_frames = -(-parcel_bits[self.hop_parcel] // frame_bits)
-        self.hop_ticks = -(-self.hop_frames // self.link_rate[self.hop_link])
+        self.hop_stride = link_stride[self.hop_link]
+        self.hop_pace = self.link_rate[self.hop_link]
+        self.hop_cycles = -(-self.hop_frames // self.hop_pace)
+        self.hop_ticks = self.hop_cycles * self.hop_stride
         self.hop_sent = self.hop_start + self.hop_ticks
+        self.hop_latency = np.array([link.latency for link in links], np.int64)[self.hop_link] * self.hop_stride
         self.hop_arrival = self.hop_sent + self.hop_latency
 
     def _ticks(self) -> IntArray:
@@ -79,13 +90,13 @@ class Facts:
             fan_in = graph.fan_in(number)
             cases, which = np.unique(fan_in * len(self.machine.nodes) + self.node[actors], return_inverse=True)
             priced = [
-                self.machine.nodes[int(case) % len(self.machine.nodes)].ticks(
+                self.machine.nodes[int(case) % len(self.machine.nodes)].cycles(
                     graph.work_of(number, int(case) // len(self.machine.nodes))
                 )
                 for case in cases
             ]
             ticks[actors] = np.array(priced, np.int64)[which]
-        return ticks
+        return ticks * self.node_stride[self.node]
 
     def _tokens(self) -> tuple[IntArray, IntArray]:
         graph = self.graph

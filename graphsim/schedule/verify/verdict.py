@@ -22,6 +22,8 @@ Kind = Literal[
     "rates",  # a graph that this encoding cannot express: not even unrolled one token per firing
     "placement",  # an actor on no node, on a switch, or a source or sink away from the host
     "time",  # a start before tick 0 or beyond all reason
+    "stride",  # a firing or a hop in a tick in which its node or link does not act
+    "period",  # a period that is no multiple of the stride of a node or link that is used
     "firings",  # firings of one actor on several nodes, or not one after the other
     "firing overlap",  # two firings on one node in one tick
     "link overload",  # more frames on a link in one tick than it takes

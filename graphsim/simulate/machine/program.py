@@ -492,24 +492,27 @@ def _add_hops(graph: Graph, schedule: Schedule, first: int, line: _Timeline) -> 
 
     bits = np.concatenate([[0], np.cumsum(token_bits(graph)[s.parcel_token])])[s.parcel_ptr]
     frames = -(-np.diff(bits)[s.hop_parcel] // of_link("frame_bits"))
-    ticks = -(-frames // of_link("frames_per_tick"))
+    cycles = -(-frames // of_link("frames_per_tick"))
+    ticks = cycles * np.array(s.machine.link_strides, np.int64)[s.hop_link]
+    flight = np.array(s.machine.ways, np.int64)[s.hop_link]  # of a frame, from the start of its cycle
     count = np.diff(s.parcel_ptr)[s.hop_parcel]
     begin = s.parcel_ptr[s.hop_parcel]
     # From its last tick of sending to its arrival a parcel is on the link; later iterations may follow meanwhile.
-    depth = (1 + of_link("latency")) // s.period + 1
+    depth = flight // s.period + 1
     at = _bounds(count * depth)[:-1] + first
-    src, dst, flight = of_link("src"), of_link("dst"), 1 + of_link("latency")
+    src, dst = of_link("src"), of_link("dst")
+    arrival = s.hop_start + ticks + of_link("latency") * np.array(s.machine.link_strides, np.int64)[s.hop_link]
 
     def moves(hops: Int64Array, node: Int64Array) -> _Moves:
         number = count[hops]
         token = s.parcel_token[np.repeat(begin[hops], number) + _ramp(number)]
         return _Moves(node[hops], number, token.astype(np.int64))
 
-    h = np.flatnonzero(ticks > 0)
+    h = np.flatnonzero(cycles > 0)
     carried = _Transit(at[h], depth[h], count[h])
     line.add(READ, graph.actor_count + h, (s.hop_start + ticks - 1)[h], 2, carried, moves(h, src))
-    line.add(WRITE, graph.actor_count + h, (s.hop_start + ticks - 1 + flight)[h], 0, carried, moves(h, dst))
-    h = np.flatnonzero(ticks > 1)
+    line.add(WRITE, graph.actor_count + h, arrival[h], 0, carried, moves(h, dst))
+    h = np.flatnonzero(cycles > 1)
     line.add(CHECK, graph.actor_count + h, s.hop_start[h], 2, None, moves(h, src))
     line.add(CLAIM, graph.actor_count + h, (s.hop_start + flight)[h], 0, None, moves(h, dst))
     return int(at[-1] + count[-1] * depth[-1])
