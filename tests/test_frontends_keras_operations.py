@@ -33,6 +33,7 @@ def keras() -> Any:
 def unary(ops: Any, x: Any, y: Any) -> list[Any]:
     positive = ops.abs(x) + 0.5
     return [
+        ops.cos(x), ops.sin(x),
         ops.abs(x), ops.ceil(x), ops.erf(x), ops.exp(x), ops.expm1(x), ops.floor(x), ops.hard_sigmoid(x),
         ops.hard_silu(x), ops.hard_tanh(x), ops.log(positive), ops.log1p(positive), ops.log_sigmoid(x),
         ops.logical_not(x > 0), ops.negative(x), -x, ops.reciprocal(positive), ops.relu(x), ops.relu6(x),
@@ -135,6 +136,7 @@ def by_keras_2(tf: Any, x: Any, y: Any) -> list[Any]:
         x * row, tf.maximum(x, y), tf.minimum(x, 0.5), tf.pow(positive, 1.5), tf.exp(x), tf.math.log(positive),
         tf.math.log1p(positive), tf.math.expm1(x), tf.sqrt(positive), tf.math.rsqrt(positive), tf.square(x),
         tf.math.reciprocal(positive), tf.sign(x), tf.floor(x), tf.math.ceil(x), tf.math.erf(x), tf.tanh(x),
+        tf.sin(x), tf.cos(x),
         tf.sigmoid(x), tf.nn.relu(x), tf.nn.relu6(x), tf.nn.elu(x), tf.nn.selu(x), tf.nn.leaky_relu(x),
         tf.nn.leaky_relu(x, alpha=0.3), tf.nn.softplus(x), tf.nn.softsign(x), tf.nn.silu(x), tf.nn.gelu(x),
         tf.nn.gelu(x, approximate=True), tf.math.log_sigmoid(x), tf.nn.softmax(x), tf.nn.softmax(x, axis=1),
