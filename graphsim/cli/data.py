@@ -58,7 +58,8 @@ def train(
     recipe: Annotated[
         str,
         typer.Argument(
-            help="mnist, mnist-cnn, mnist-gates, digits, life, checkerboard, alu8, alu15, or alu with options as below."
+            help="mnist, mnist-cnn, mnist-gates, digits, life, checkerboard, alu8, alu15; or alu or arithmetic with "
+            "options as below."
         ),
     ],
     output: Annotated[
@@ -99,6 +100,27 @@ def train(
     full: Annotated[
         bool, typer.Option("--full", help="mnist-gates: the large net, which takes longer and errs less.")
     ] = False,
+    module: Annotated[
+        str | None,
+        typer.Option("--module", metavar="LIST", help="arithmetic: modules, such as NMU,NMRU, or all. (default: NMRU)"),
+    ] = None,
+    op: Annotated[
+        str | None, typer.Option("--op", metavar="LIST", help="arithmetic: add, sub, mul, div. (default: div)")
+    ] = None,
+    inputs: Annotated[
+        int | None, typer.Option("--inputs", metavar="N", help="arithmetic: inputs, of which two count. (default: 2)")
+    ] = None,
+    in_range: Annotated[
+        str | None,
+        typer.Option("--range", metavar="[A,B]", help="arithmetic: one training range. (default: the nine published)"),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", metavar="N", help="arithmetic: models per range. (default: 25)")
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", metavar="N", min=1, max=10**8, help="arithmetic: steps. (default: as published)"),
+    ] = None,
     json: JsonOption = None,
 ) -> None:
     """Train a shipped model again by its recipe, or a net that calculates: seeded, with TensorBoard logs, checkpoints
@@ -111,6 +133,8 @@ def train(
         graphsim train mnist -o trained --resume
 
         graphsim train alu --bits 8 --variant residual --ops '+,-' --minutes 5
+
+        graphsim train arithmetic --module NMRU --op div --out study
     """
     from graphsim.zoo.recipes import RECIPES, Recipe, alu_recipe
     from graphsim.zoo.train import Epoch
@@ -118,6 +142,33 @@ def train(
 
     console = console_for(json)
     check_outputs(json, export_weights)
+    of_arithmetic = {"module": module, "op": op, "inputs": inputs, "range": in_range, "seeds": seeds, "steps": steps}
+    if recipe == "arithmetic":
+        others: dict[str, object] = {
+            "bits": bits,
+            "variant": variant,
+            "units": units,
+            "depth": depth,
+            "ops": ops,
+            "tuning": tuning,
+        }
+        others |= {"epochs": epochs, "minutes": minutes, "weights": weights, "export-weights": export_weights}
+        refuse_options("other recipes; `graphsim train arithmetic` has none of them", others)
+        from graphsim.cli.arithmetic import train_arithmetic
+
+        train_arithmetic(
+            console,
+            output or Path("out/train/arithmetic"),
+            modules=module,
+            operations=op,
+            inputs=inputs,
+            ranges=in_range,
+            seeds=seeds,
+            steps=steps,
+            json=json,
+        )
+        return
+    refuse_options(f"`graphsim train arithmetic`, not for the recipe {recipe}", of_arithmetic)
     chosen: str | Recipe = recipe
     if full:
         chosen = f"{recipe}-full"

@@ -72,9 +72,12 @@ def range_named(text: str) -> Range:
     Raises:
         UsageError: there is none.
     """
-    wanted = text.replace(" ", "")
+    try:
+        wanted = tuple(float(end) for end in text.strip().removeprefix("[").removesuffix("]").split(","))
+    except ValueError:
+        wanted = ()
     for one in RANGES:
-        if one.name == wanted or [*map(float, wanted.strip("[]").split(","))] == [*one.train[0]]:
+        if wanted == one.train[0]:
             return one
     raise UsageError(f"--range {text[:40]!r}: there is {', '.join(one.name for one in RANGES)}")
 
@@ -188,6 +191,11 @@ class Learnt:
                     }
                 )
         return rows
+
+
+def _units(shape: tuple[int, ...], key: int, step: Any) -> Any:
+    """Uniform numbers between 0 and 1, both left out, so that a range from -2 to 2 has no 0 to divide by."""
+    return tf.random.stateless_uniform(shape, [key, step], alg=_STREAM) + 2.0**-24
 
 
 def _drawn(unit: Any, intervals: Sequence[Sequence[tuple[float, float]]]) -> Any:
@@ -306,7 +314,7 @@ def _train(
 
     def advance(step: Any, state: Any) -> Any:
         w, mean, square = state
-        unit = tf.random.stateless_uniform((count, settings.batch, settings.inputs), [key, step], alg=_STREAM)
+        unit = _units((count, settings.batch, settings.inputs), key, step)
         x = _drawn(unit, [one.train for one in ranges])
         noise = None
         if module.noise:
@@ -332,7 +340,7 @@ def _train(
         )[1]
 
     def look_plain(w: Any) -> Any:
-        unit = tf.random.stateless_uniform((count, JUDGED, settings.inputs), [key + 2, 0], alg=_STREAM)
+        unit = _units((count, JUDGED, settings.inputs), key + 2, 0)
         errors = []
         for intervals in ([one.train for one in ranges], [one.test for one in ranges]):
             x = _drawn(unit, intervals)

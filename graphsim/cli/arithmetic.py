@@ -1,0 +1,81 @@
+"""``graphsim train arithmetic``."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from graphsim.cli.common import progress_bar, say_place, write_json
+from graphsim.errors import UsageError
+
+#: Seeds that are trained side by side at most; each takes memory and time.
+_MOST_SEEDS = 1000
+
+
+def train_arithmetic(
+    console: Console,
+    folder: Path,
+    *,
+    modules: str | None,
+    operations: str | None,
+    inputs: int | None,
+    ranges: str | None,
+    seeds: int | None,
+    steps: int | None,
+    json: str | None,
+) -> None:
+    """Run a study of the single module task, and print what came of it.
+
+    Raises:
+        UsageError: there is no such module, operation or range.
+    """
+    from graphsim.zoo.arithmetic.modules import MODULES, module_named
+    from graphsim.zoo.arithmetic.study import Study, run_study, summary
+    from graphsim.zoo.arithmetic.task import OPERATIONS, RANGES, range_named
+
+    if inputs is not None and inputs < 2:
+        raise UsageError("--inputs: an operation takes two inputs at least")
+    if seeds is not None and not 1 <= seeds <= _MOST_SEEDS:
+        raise UsageError(f"--seeds: from 1 to {_MOST_SEEDS:,}, not {seeds:,}")
+    named = [name.strip() for name in (modules or "NMRU").split(",")]
+    chosen = tuple(MODULES.values()) if named == ["all"] else tuple(module_named(name) for name in named)
+    wanted = tuple(op.strip() for op in (operations or "div").split(","))
+    if wrong := [op for op in wanted if op not in OPERATIONS]:
+        raise UsageError(f"--op {wrong[0][:40]!r}: there is {', '.join(OPERATIONS)}")
+    study = Study(
+        chosen,
+        wanted,
+        inputs or 2,
+        RANGES if ranges is None else (range_named(ranges),),
+        seeds or 25,
+        steps,
+    )
+    bar, shown = ExitStack(), dict[str, Any]()
+
+    def told(what: str, steps_done: int, of: int) -> None:
+        if what not in shown:
+            bar.close()
+            shown.clear()
+            shown[what] = bar.enter_context(progress_bar(what, of))
+        shown[what](steps_done)
+
+    def done(rows: list[dict[str, Any]], known: bool) -> None:
+        bar.close()
+        shown.clear()
+        solved = sum(row["solved"] for row in rows)
+        first = rows[0]
+        what = "was there already" if known else f"{first['steps']:,} steps"
+        console.print(f"{first['module']} {first['op']}: {solved:,} of {len(rows):,} models solved it ({what})")
+
+    with bar:
+        rows = run_study(study, folder, progress=told, done=done)
+    found = summary(rows)
+    from graphsim.report.arithmetic import print_summary, write_page
+
+    print_summary(console, found)
+    write_page(folder / "report.html", found)
+    say_place(console, "report:", folder / "report.html", "; results.parquet, results.csv and models beside it")
+    write_json(json, {"schema_version": 1, "study": found, "folder": str(folder)})
