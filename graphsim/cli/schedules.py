@@ -19,7 +19,7 @@ from graphsim.cli.common import (
     say_place,
     write_json,
 )
-from graphsim.errors import CheckFailed
+from graphsim.errors import CheckFailed, PlacementError
 from graphsim.pipeline import Hardware, buffering_named, existing, load_graph, machine_for
 
 MachineOption = Annotated[
@@ -83,6 +83,13 @@ def fold(
         Path | None,
         typer.Option("--write-placement", metavar="FILE", help="Also write the placement, for --placement."),
     ] = None,
+    exact: Annotated[
+        bool,
+        typer.Option("--exact", help="Small graphs only: the optimum, or how far it may be; needs graphsim[exact]."),
+    ] = False,
+    effort: Annotated[
+        float, typer.Option("--effort", help="Work of each question of --exact, a few seconds each.", min=0.01, max=1e6)
+    ] = 4.0,
     seed: Annotated[int, typer.Option("--seed", help="Seed of strategies that use chance.", min=0, max=2**31 - 1)] = 0,
     weights: WeightsOption = None,
     plugin: PluginOption = None,
@@ -97,10 +104,13 @@ def fold(
         graphsim fold mnist_mlp.gsim --machine examples/machines/mesh.toml -o mesh.fold
 
         graphsim fold mnist_mlp.gsim --machine one-to-one --buffering double
+
+        graphsim fold small.gsim --machine ring:4 --exact
     """
     from graphsim.report.record import schedule_record
     from graphsim.report.terminal import print_schedule
     from graphsim.schedule import fold as fold_graph
+    from graphsim.schedule import latency
     from graphsim.schedule.placement_file import write_placement as write_placement_file
     from graphsim.schedule.store import save
 
@@ -111,17 +121,34 @@ def fold(
     chosen = hardware(machine, frame_bits)
     loaded = load_graph(graph, weights)
     made = machine_for(chosen, loaded)
+    proved: dict[str, int] = {}
     with progress_bar("folding", None):
-        schedule = fold_graph(
-            loaded, made, strategy=place, placement=placement, buffering=buffering_named(buffering), seed=seed
-        )
+        if exact:
+            from graphsim.schedule.exact import optimum
+
+            if place or placement or buffering != "single":
+                raise PlacementError("--exact finds a placement of its own, for single buffering; leave the others out")
+            best = optimum(loaded, made, effort=effort)
+            schedule = best.schedule
+            proved = {"period_bound": best.period_bound, "latency_bound": best.latency_bound}
+        else:
+            schedule = fold_graph(
+                loaded, made, strategy=place, placement=placement, buffering=buffering_named(buffering), seed=seed
+            )
     save(schedule, target)
     print_schedule(console, loaded, schedule)
+    if proved:
+        whether = "the optimum" if proved["period_bound"] == schedule.period else "perhaps not the optimum"
+        console.print(
+            f"{whether}: no period is below {proved['period_bound']:,} ticks, this one's is {schedule.period:,}; "
+            f"no latency at it below {proved['latency_bound']:,}, this one's is {latency(loaded, schedule):,}"
+        )
     say_place(console, "wrote", target, f" ({target.stat().st_size:,} bytes); 'graphsim verify' checks it")
     if write_placement is not None:
         write_placement_file(loaded, schedule, write_placement)
         say_place(console, "wrote", write_placement)
-    write_json(json, {"schema_version": 1, **schedule_record(loaded, schedule), "output": str(target)})
+    record = schedule_record(loaded, schedule) | ({"proved": proved} if proved else {})
+    write_json(json, {"schema_version": 1, **record, "output": str(target)})
 
 
 def verify(

@@ -75,8 +75,8 @@ def optimum(graph: Graph, machine: Machine, *, effort: float = EFFORT, start: Sc
             f"exact is for up to {MOST_FIRINGS} firings on {MOST_NODES} nodes; {graph.name} has "
             f"{unrolled.graph.actor_count:,}, {machine.name} {len(machine.nodes):,}; use another strategy"
         )
-    if machine.timed:
-        raise PlacementError(f"exact is for machines of one frequency; {machine.name} has several: use another strategy")
+    if {*machine.node_strides, *machine.link_strides} != {1}:
+        raise PlacementError(f"exact is for machines of one frequency; {machine.name} has several: leave --exact out")
     best = fold(graph, machine) if start is None else start
     costs = Costs(graph, machine)
     problem, bound = problem_of(costs, unrolled), lower_bound(costs)
@@ -88,7 +88,7 @@ def optimum(graph: Graph, machine: Machine, *, effort: float = EFFORT, start: Sc
     proved = True
     for period in range(least, best.period):
         model = Model(problem, period)
-        model.model.clear_objective()
+        model.model.clear_objective()  # type: ignore[no-untyped-call]
         solver, status = _solve(model, effort)
         if status in ("OPTIMAL", "FEASIBLE"):
             best = _schedule(costs, problem, model, solver, bound)
@@ -190,6 +190,7 @@ def _routes(problem: Problem, model: Model, solver: Any, node: Any, work: Work) 
         hop_link=hop_link,
         hop_parent=np.array([-1 if at < 0 else begin[p] + at for p, _, at, _ in hops], np.int64),
         hop_frames=frames,
+        hop_cycles=-(-frames // np.array([links[n].frames_per_tick for n in hop_link], np.int64)),
         hop_ticks=-(-frames // np.array([links[n].frames_per_tick for n in hop_link], np.int64)),
     )
     return routes, np.array([solver.value(model.sent[i, n]) for _, n, _, i in hops], np.int64)

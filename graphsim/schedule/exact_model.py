@@ -30,6 +30,7 @@ import numpy as np
 
 from graphsim.analysis.costs import PINNED_OPS, Costs
 from graphsim.analysis.tokens import input_actors, token_bits, token_makers
+from graphsim.graph.ops import SINKS
 from graphsim.machine import Machine
 from graphsim.passes import Unrolled
 
@@ -100,7 +101,8 @@ def problem_of(costs: Costs, unrolled: Unrolled) -> Problem:
     allowed = []
     for group in costs.graph.groups:
         pinned = group.op in PINNED_OPS and not (group.op == "input" and not whole)
-        allowed += [[machine.host] if pinned else list(machine.compute_nodes)] * group.size
+        home = machine.sink_host if group.op in SINKS else machine.host
+        allowed += [[home] if pinned else list(machine.compute_nodes)] * group.size
     firing = Costs(graph, machine)
     ticks: list[dict[int, int]] = [{} for _ in range(graph.actor_count)]
     for v in machine.compute_nodes:
@@ -289,15 +291,15 @@ class Model:
         """Frames and ticks of the parcel that a token leads, numbers or variables."""
         problem, link = self.problem, self.problem.machine.links[n]
         if problem.frames_whole or problem.fill:
-            frames = max(1, problem.frames_whole)
-            return frames, frames  # more than one frame only where links move one per tick
+            just = max(1, problem.frames_whole)
+            return just, just  # more than one frame only where links move one per tick
         if (i, n) not in self._counted:
             model, rate = self.model, link.frames_per_tick
             most = 1 + sum(problem.bits) // link.frame_bits
-            frames = model.new_int_var(1, most, f"frames {i} {n}")
+            frames: Any = model.new_int_var(1, most, f"frames {i} {n}")
             led = sum(problem.bits[u] * self.led[i, u, n] for u in self.travels if u > i)
-            model.add(frames * link.frame_bits >= problem.bits[i] + led)
-            ticks = frames
+            model.add(frames * link.frame_bits >= problem.bits[i] + led).only_enforce_if(self.leads[i, n])
+            ticks: Any = frames
             if rate > 1:
                 ticks = model.new_int_var(1, most, f"ticks {i} {n}")
                 model.add(ticks * rate >= frames)
@@ -320,7 +322,8 @@ class Model:
             model.add_no_overlap(here)
             model.add(sum(t[v] * self._at(a, v) for a, t in enumerate(problem.ticks) if t.get(v)) <= period)
         for n, link in enumerate(problem.machine.links):
-            here, loads, rate = [], [], link.frames_per_tick
+            here, rate = [], link.frames_per_tick
+            loads: list[Any] = []
             for i in self.travels:
                 at = self._residue(self.sent[i, n], period, f"tick {i} {n}")
                 frames, ticks = self._frames(i, n)
@@ -329,7 +332,9 @@ class Model:
                 else:  # full ticks first, then one with what is left
                     here += self._circle(at, ticks - 1, self.leads[i, n], period, f"hop {i} {n}")
                     loads += [rate] * (len(here) - len(loads))
-                    here += self._circle(at + ticks - 1, 1, self.leads[i, n], period, f"rest {i} {n}")
+                    last = model.new_int_var(0, 2 * period, f"last {i} {n}")
+                    model.add(last == at + ticks - 1).only_enforce_if(self.leads[i, n])
+                    here += self._circle(last, 1, self.leads[i, n], period, f"rest {i} {n}")
                     left = frames - rate * (ticks - 1)
                     loads += [left] * (len(here) - len(loads))
                 loads += [1] * (len(here) - len(loads))
@@ -366,8 +371,14 @@ class Model:
 
     def _circle(self, at: Any, length: Any, there: Any, period: int, name: str) -> list[Any]:
         """Intervals on the circle of a period: one, and its copy a period later, where what goes around the end is."""
-        new = self.model.new_optional_interval_var
-        return [new(at, length, at + length, there, name), new(at + period, length, at + period + length, there, name)]
+        found = []
+        for begin in (at, at + period):
+            end = begin + length
+            if not isinstance(length, int):  # a sum of two variables is no end of an interval
+                end = self.model.new_int_var(0, 4 * period, "end of " + name)
+                self.model.add(end == begin + length).only_enforce_if(there)
+            found.append(self.model.new_optional_interval_var(begin, length, end, there, name))
+        return found
 
     def hint(self, schedule: Schedule) -> None:
         """Start the search from a schedule of this period."""
