@@ -43,8 +43,8 @@ _LEAST, _MOST = 96, 480
 _WORTH_A_THREAD = 4_000_000
 #: The same for a second thread on the same sample.
 _WORTH_A_TEAM = 20_000_000
-#: Ranges of samples per thread.
-_SPANS = 4
+#: Least ranges that samples are divided in.
+_SPANS = 8
 
 
 @dataclass(frozen=True)
@@ -252,10 +252,14 @@ class LanesEngine:
 
 
 def _spans(n: int, block: int, threads: int) -> list[tuple[int, int]]:
-    """Ranges of whole blocks, a few per thread, so that a thread that is held up does not hold up the others."""
-    blocks = -(-n // block)
-    size = block * max(1, blocks // (threads * _SPANS))
-    return [(first, min(first + size, n)) for first in range(0, n, size)]
+    """Ranges of whole blocks, ever shorter, so that a thread that is held up does not hold up the others at the end."""
+    spans: list[tuple[int, int]] = []
+    first, most = 0, max(1, -(-n // block) // _SPANS)
+    while first < n:
+        size = max(1, min(most, (n - first) // block // (2 * threads))) * block
+        spans.append((first, min(first + size, n)))
+        first += size
+    return spans
 
 
 def _share(
