@@ -11,7 +11,7 @@ import pytest
 from mpmath import mp, mpf
 
 from graphsim.graph import arithmetic
-from graphsim.graph.ops import ACTIVATIONS
+from graphsim.graph.ops import ACTIVATIONS, argmax
 
 # 400 bits: squareplus of the least float32 needs 256 to hold x**2 + b beside x**2.
 mp.prec = 400
@@ -330,3 +330,10 @@ def test_powers_of_two_are_exact_over_the_whole_range() -> None:
 def test_exp_falls_to_zero_without_a_jump() -> None:
     points = np.linspace(-746.0, -740.0, 10_001)
     assert all(abs(arithmetic.exp(float(x)) - math.exp(float(x))) <= 1e-323 for x in points)
+
+
+def test_argmax_takes_the_first_of_equals_and_nan_before_numbers() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(500):
+        terms = rng.choice(np.array([-np.inf, -1, -0.0, 0, 1, np.inf, np.nan], np.float32), rng.integers(1, 7))
+        assert argmax(terms) == np.argmax(terms), terms

@@ -19,7 +19,7 @@ from graphsim.errors import GraphError, SimulationError
 from graphsim.graph import Dense, Group, OneToOne, Ref, Table
 from graphsim.graph.ops import ACTIVATIONS
 from graphsim.native import has, native, specialise
-from graphsim.simulate.lanes import LanesEngine, Way, Ways, loops, sums, tiles
+from graphsim.simulate.lanes import LanesEngine, Way, Ways, engine, loops, sums, tiles
 from graphsim.simulate.reference import ReferenceEngine
 
 #: Sizes around every border: lanes, narrow and wide panels, slabs of both, groups of eight and of four terms.
@@ -100,12 +100,34 @@ def test_sums_over_blocks_and_several_ports(way: Way) -> None:
 
 
 def test_large_graphs_run_in_small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    from graphsim.simulate.lanes import engine
-
     monkeypatch.setattr(engine, "_ROOM", 1)
     graph = mlp(30, 20, 5)
     x = samples(np.random.default_rng(1), (40, 30), 0.3, 0.0)
     assert_same(LanesEngine(graph).run(x), ReferenceEngine(graph).run(x))
+
+
+@pytest.mark.parametrize("n, block, threads", [(1, 96, 1), (96, 96, 2), (97, 96, 2), (10_000, 96, 2), (5, 1, 8)])
+def test_ranges_of_samples_are_whole_blocks_ever_shorter(n: int, block: int, threads: int) -> None:
+    spans = engine._spans(n, block, threads)
+    assert [first for first, _ in spans] == [0, *(last for _, last in spans[:-1])]
+    assert spans[-1][1] == n
+    sizes = [last - first for first, last in spans]
+    assert sizes == sorted(sizes, reverse=True)
+    assert all(size % block == 0 for size in sizes[:-1])
+    assert sizes[-1] <= block
+
+
+@pytest.mark.parametrize("shapes", [[(3, 5)], [(7, 40), (7, 40)], [(1, 1), (130, 200), (2, 3)]])
+def test_packed_weights_start_with_a_line_of_the_cache(shapes: list[tuple[int, int]]) -> None:
+    rng = np.random.default_rng(0)
+    matrices = [rng.normal(0, 1, shape).astype(np.float32) for shape in shapes]
+    packed = sums.pack(*matrices)
+    assert packed.ctypes.data % 64 == 0
+    assert np.array_equal(packed, np.concatenate([sums.pack(matrix) for matrix in matrices]))
+    panel = packed[: shapes[0][0] * tiles.NARROW].reshape(-1, tiles.NARROW)
+    if shapes[0][1] <= tiles.NARROW:
+        assert np.array_equal(panel[:, : shapes[0][1]], matrices[0])
+        assert not panel[:, shapes[0][1] :].any()
 
 
 def test_the_way_follows_the_zeros() -> None:

@@ -122,10 +122,10 @@ def _minimum(acc: Any, term: Any) -> Any:
 
 def argmax(terms: npt.NDArray[np.float32]) -> int:
     """Number of the greatest of one or more terms, the first of equals; a NaN is greater than any number."""
-    best = 0
+    best, top = 0, terms[0]
     for i in range(1, len(terms)):
-        if terms[i] > terms[best] or (terms[i] != terms[i] and terms[best] == terms[best]):
-            best = i
+        greater = not terms[i] <= top and top == top  # two conditional moves in native code, no branch
+        best, top = (i, terms[i]) if greater else (best, top)
     return best
 
 

@@ -86,9 +86,9 @@ def _fold_each(record: int, x: int, out: int, size: int, begin: int, end: int, f
                     acc[j] = _begin(term) if first else _combine(acc[j], term)
     elif weight.address != 0:
         for i in range(count):
+            v, a = value[i], floats(out + (begin + i * repeat) * 4, repeat)
             for j in range(repeat):
-                term = value[i] * w[j]
-                acc[i * repeat + j] = _begin(term) if first else _combine(acc[i * repeat + j], term)
+                a[j] = _begin(v * w[j]) if first else _combine(a[j], v * w[j])
     elif repeat == 1 and first:
         for i in range(count):
             acc[i] = _begin(value[i])
@@ -97,8 +97,9 @@ def _fold_each(record: int, x: int, out: int, size: int, begin: int, end: int, f
             acc[i] = _combine(acc[i], value[i])
     else:
         for i in range(count):
-            for j in range(i * repeat, (i + 1) * repeat):
-                acc[j] = _begin(value[i]) if first else _combine(acc[j], value[i])
+            v, a = value[i], floats(out + (begin + i * repeat) * 4, repeat)
+            for j in range(repeat):
+                a[j] = _begin(v) if first else _combine(a[j], v)
 
 
 def _fold_range(record: int, x: int, out: int, size: int, begin: int, end: int, first: int, room: int) -> None:
