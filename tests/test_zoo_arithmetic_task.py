@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from graphsim.cli import main
+from graphsim.datasets.operations import RANGES, range_named
 from graphsim.errors import DatasetError, UsageError
 from graphsim.zoo.arithmetic import task
 from graphsim.zoo.arithmetic.modules import MODULES, keras
 from graphsim.zoo.arithmetic.study import Study, read_rows, run_study, summary
-from graphsim.zoo.arithmetic.task import RANGES, Recipe, range_named, recipe, train, wilson
+from graphsim.zoo.arithmetic.task import Recipe, recipe, train, wilson
 
 QUICK = Recipe(inputs=2, steps=2000, batch=64, rate=1e-2, pull=10.0, start=1000, end=1500)
 

@@ -32,9 +32,9 @@ def train_arithmetic(
     Raises:
         UsageError: there is no such module, operation or range.
     """
+    from graphsim.datasets.operations import RANGES, operation_named, range_named
     from graphsim.zoo.arithmetic.modules import MODULES, module_named
     from graphsim.zoo.arithmetic.study import Study, run_study, summary
-    from graphsim.zoo.arithmetic.task import OPERATIONS, RANGES, range_named
 
     if inputs is not None and inputs < 2:
         raise UsageError("--inputs: an operation takes two inputs at least")
@@ -42,9 +42,7 @@ def train_arithmetic(
         raise UsageError(f"--seeds: from 1 to {_MOST_SEEDS:,}, not {seeds:,}")
     named = [name.strip() for name in (modules or "NMRU").split(",")]
     chosen = tuple(MODULES.values()) if named == ["all"] else tuple(module_named(name) for name in named)
-    wanted = tuple(op.strip() for op in (operations or "div").split(","))
-    if wrong := [op for op in wanted if op not in OPERATIONS]:
-        raise UsageError(f"--op {wrong[0][:40]!r}: there is {', '.join(OPERATIONS)}")
+    wanted = tuple(operation_named(op.strip()) for op in (operations or "div").split(","))
     study = Study(
         chosen,
         wanted,

@@ -67,7 +67,7 @@ _FOR_CIRCUITS = (
     "plugin",
     "json",
 )
-DatasetOption = Annotated[str, typer.Option("--dataset", "-d", metavar="D", help="mnist, digits or alu.")]
+DatasetOption = Annotated[str, typer.Option("--dataset", "-d", metavar="D", help="mnist, digits, alu or arithmetic.")]
 BitsOption = Annotated[
     int | None,
     typer.Option("--bits", help="alu: bits of the operands. (default: 15)", min=1),
@@ -75,9 +75,22 @@ BitsOption = Annotated[
 VectorsOption = Annotated[
     bool, typer.Option("--vectors", help="alu: operands and operation as three vectors, for attention models.")
 ]
+OpOption = Annotated[
+    str | None, typer.Option("--op", metavar="OP", help="arithmetic: add, sub, mul or div. (default: div)")
+]
+InputsOption = Annotated[
+    int | None,
+    typer.Option("--inputs", metavar="N", help="arithmetic: inputs, of which two count. (default: 2)", min=2),
+]
+RangeOption = Annotated[
+    str | None,
+    typer.Option("--range", metavar="[A,B]", help="arithmetic: the training range whose test range is drawn from."),
+]
 SamplesOption = Annotated[
     int | None,
-    typer.Option("--samples", "-n", metavar="N", help="How many samples. (default: all; 1200 of alu)", min=1),
+    typer.Option(
+        "--samples", "-n", metavar="N", help="How many samples. (default: all; 1200 of alu, 1000 of arithmetic)", min=1
+    ),
 ]
 
 
@@ -91,6 +104,9 @@ def run(
     bits: BitsOption = None,
     ops: OpsOption = None,
     vectors: VectorsOption = False,
+    op: OpOption = None,
+    in_range: RangeOption = None,
+    inputs: InputsOption = None,
     exhaustive: Annotated[
         bool, typer.Option("--exhaustive", help="alu: then answer all calculations there are, with lanes.")
     ] = False,
@@ -181,7 +197,7 @@ def run(
         return
     for_circuits = {"stimulus": stimulus, "outputs": outputs, "vcd": vcd, "top": top}
     refuse_options("circuits, such as .blif or .aig files", for_circuits)
-    chosen_samples, chosen = _samples(dataset, samples, bits, ops, vectors, seed, model)
+    chosen_samples, chosen = _samples(dataset, samples, bits, ops, vectors, seed, model, op, in_range, inputs)
     pipeline.existing(chosen, "a model (.h5, .keras, .onnx, .json with --weights)")
     hardware_chosen = hardware(machine, frame_bits)
     result = pipeline.run(
@@ -226,6 +242,9 @@ def compare(
     bits: BitsOption = None,
     ops: OpsOption = None,
     vectors: VectorsOption = False,
+    op: OpOption = None,
+    in_range: RangeOption = None,
+    inputs: InputsOption = None,
     samples: SamplesOption = None,
     weights: WeightsOption = None,
     plugin: PluginOption = None,
@@ -247,7 +266,7 @@ def compare(
     load_plugins(plugin)
     check_outputs(json)
     pipeline.existing(model, "a model (.h5, .keras, .onnx, .json with --weights)")
-    chosen, _ = _samples(dataset, samples, bits, ops, vectors, 0, model)
+    chosen, _ = _samples(dataset, samples, bits, ops, vectors, 0, model, op, in_range, inputs)
     warn = partial(terminal.print_warning, console)
     graph, comparison = pipeline.compare(model, chosen, weights=weights, bar=progress_bar, warn=warn)
     console.print(f"{comparison.samples:,} samples of {escape(chosen.name)}")
@@ -259,15 +278,32 @@ def compare(
 
 
 def _samples(
-    name: str, count: int | None, bits: int | None, ops: str | None, vectors: bool, seed: int, model: Path | None
+    name: str,
+    count: int | None,
+    bits: int | None,
+    ops: str | None,
+    vectors: bool,
+    seed: int,
+    model: Path | None,
+    op: str | None,
+    in_range: str | None,
+    inputs: int | None,
 ) -> tuple[Dataset, Path]:
     """The samples that the options name, and the model: the shipped one for them where none is given."""
     from graphsim.datasets import load
     from graphsim.datasets.arithmetic import load_calculations
-    from graphsim.zoo import shipped, shipped_alu
+    from graphsim.zoo import shipped, shipped_alu, shipped_arithmetic
 
+    if name != "arithmetic":
+        refuse_options(f"--dataset arithmetic, not for {name}", {"op": op, "range": in_range, "inputs": inputs})
     if name != "alu":
         refuse_options(f"--dataset alu, not for {name}", {"bits": bits, "ops": ops, "vectors": vectors or None})
+    if name == "arithmetic":
+        from graphsim.datasets.operations import RANGES, load_operations, range_named
+
+        operation = op or "div"
+        one = RANGES[6] if in_range is None else range_named(in_range)
+        return load_operations(operation, one, inputs or 2, count, seed), model or shipped_arithmetic(operation)
         return load(name, limit=count), shipped(name) if model is None else model
     length, valid_ops = 15 if bits is None else bits, operations(ops)
     if model is None:

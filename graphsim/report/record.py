@@ -250,6 +250,8 @@ def run_record(result: Result) -> dict[str, Any]:
         compared = {"reference": None, "agreement": None, "accuracy": own}
     if result.answers is not None:
         compared["accuracy"] = result.answers.record()
+    if result.squared_errors is not None:
+        compared["accuracy"]["mean_squared_error"] = result.squared_errors
     record: dict[str, Any] = clean(
         {
             "schema_version": SCHEMA_VERSION,

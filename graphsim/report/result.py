@@ -64,6 +64,20 @@ class Result:
             return None
         return float(np.mean(self.predictions == self.dataset.labels[: self.run.samples]))
 
+    @cached_property
+    def squared_errors(self) -> dict[str, float | None] | None:
+        """Of operations on numbers, the mean squared error here, and the reference's; None of other datasets."""
+        from graphsim.datasets.operations import OperationDataset
+
+        if not isinstance(self.dataset, OperationDataset):
+            return None
+        name = self.graph.groups[self.graph.channels_into(self.graph.sinks[0])[0].src].name
+        theirs = None if self.comparison is None else self.comparison.reference_outputs.get(name)
+        return {
+            "graphsim": self.dataset.squared_error(self.run.values[name]),
+            "reference": None if theirs is None else self.dataset.squared_error(theirs),
+        }
+
     @property
     def images(self) -> ImageDataset | None:
         """The dataset, where it is one of images."""

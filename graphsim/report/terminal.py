@@ -248,6 +248,12 @@ def print_run(console: Console, result: Result) -> None:
         print_comparison(console, result.comparison)
     elif result.accuracy is not None:
         console.print(f"  accuracy   {result.accuracy:.2%} of {run.samples:,} labels")
+    if result.squared_errors is not None:
+        theirs = result.squared_errors["reference"]
+        beside = "" if theirs is None else f" here, {theirs:.3g} reference"
+        console.print(
+            f"  error      {result.squared_errors['graphsim']:.3g}{beside} (mean squared, of {run.samples:,})"
+        )
     stages = ", ".join(f"{stage} {seconds(value)}" for stage, value in result.seconds.items())
     console.print(
         f"  stages     {stages}; in all {seconds(sum(result.seconds.values()))} (measured here)", soft_wrap=True

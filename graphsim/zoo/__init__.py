@@ -82,3 +82,16 @@ def shipped_alu(bits: int) -> tuple[Path, tuple[str, ...]]:
 def alu_recipes() -> list[AluRecipe]:
     """The recipes of the shipped nets that calculate, fewest bits first."""
     return sorted((r for r in RECIPES.values() if isinstance(r, AluRecipe)), key=lambda recipe: recipe.bits)
+
+
+def shipped_arithmetic(operation: str) -> Path:
+    """Path of the shipped arithmetic module that has learnt an operation: ``arithmetic/nmru_div.h5`` and its kind.
+
+    Raises:
+        ModelError: this installation does not have it.
+    """
+    module = {"add": "nau", "sub": "nau", "mul": "nmu", "div": "nmru"}[operation]
+    path = models_folder() / "arithmetic" / f"{module}_{operation}.h5"
+    if not path.is_file():
+        raise ModelError(f"{path}: is not part of this installation; train it with `graphsim train arithmetic`")
+    return path

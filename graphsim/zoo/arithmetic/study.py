@@ -20,11 +20,12 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from graphsim.datasets.operations import RANGES, Range
 from graphsim.errors import DatasetError
 from graphsim.files import write_bytes, write_text
 from graphsim.zoo.arithmetic.layers import LAYERS
 from graphsim.zoo.arithmetic.modules import Module, keras
-from graphsim.zoo.arithmetic.task import RANGES, Learnt, Range, Recipe, recipe, train, wilson
+from graphsim.zoo.arithmetic.task import Learnt, Recipe, recipe, train, wilson
 
 SCHEMA = pa.schema(
     [

@@ -15,71 +15,21 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from graphsim.datasets.operations import OPERATIONS, RANGES, SOLVED, Range, operation_named
 from graphsim.errors import UsageError
-from graphsim.zoo.arithmetic.modules import MODULES, Module, penalty, sparsity_error, tf
+from graphsim.zoo.arithmetic.modules import Module, penalty, sparsity_error, tf
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Test error below which a module has solved its task.
-SOLVED = 1e-5
 #: Steps between two looks at the validation error, and samples that are looked at.
 LOGGED, JUDGED = 1000, 10_000
 #: The generator of random numbers: in XLA's code for a CPU it takes a twentieth of the default's time.
 _STREAM = "threefry"
-
-OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / b,
-}
-
-
-class Range(NamedTuple):
-    """Where inputs come from: intervals (low, high), each as likely as it is long."""
-
-    train: tuple[tuple[float, float], ...]
-    test: tuple[tuple[float, float], ...]
-
-    @property
-    def name(self) -> str:
-        """The training range as people write it: ``[-2,-1]``."""
-        return "u".join(f"[{low:g},{high:g}]" for low, high in self.train)
-
-
-#: The nine ranges of the division paper.
-RANGES = (
-    Range(((-20, -10),), ((-40, -20),)),
-    Range(((-2, -1),), ((-6, -2),)),
-    Range(((-1.2, -1.1),), ((-6.1, -1.2),)),
-    Range(((-0.2, -0.1),), ((-2, -0.2),)),
-    Range(((-2, 2),), ((-6, -2), (2, 6))),
-    Range(((0.1, 0.2),), ((0.2, 2),)),
-    Range(((1, 2),), ((2, 6),)),
-    Range(((1.1, 1.2),), ((1.2, 6),)),
-    Range(((10, 20),), ((20, 40),)),
-)
-
-
-def range_named(text: str) -> Range:
-    """The range that trains on an interval, as ``[1,2]``.
-
-    Raises:
-        UsageError: there is none.
-    """
-    try:
-        wanted = tuple(float(end) for end in text.strip().removeprefix("[").removesuffix("]").split(","))
-    except ValueError:
-        wanted = ()
-    for one in RANGES:
-        if wanted == one.train[0]:
-            return one
-    raise UsageError(f"--range {text[:40]!r}: there is {', '.join(one.name for one in RANGES)}")
 
 
 @dataclass(frozen=True)
@@ -253,8 +203,7 @@ def train(
     Raises:
         UsageError: there is no such operation; or nothing to train.
     """
-    if operation not in OPERATIONS:
-        raise UsageError(f"there is no operation {operation[:40]!r}; there are {', '.join(OPERATIONS)}")
+    operation_named(operation)
     if not ranges or not seeds or settings.steps < 1 or settings.inputs < 2:
         raise UsageError("arithmetic: it takes a range, a seed, a step and two inputs at least")
     parts = min(len(ranges), threads or os.cpu_count() or 1)
@@ -401,6 +350,3 @@ def wilson(successes: int, tries: int) -> tuple[float, float]:
     centre = (share + z * z / (2 * tries)) / (1 + z * z / tries)
     half = z / (1 + z * z / tries) * math.sqrt(share * (1 - share) / tries + z * z / (4 * tries * tries))
     return max(0.0, centre - half), min(1.0, centre + half)
-
-
-__all__ = ["MODULES", "OPERATIONS", "RANGES", "Learnt", "Range", "Recipe", "range_named", "recipe", "train", "wilson"]
