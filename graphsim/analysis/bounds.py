@@ -25,7 +25,7 @@ follow:
     ticks that one takes; the others come over its incoming links. Again nodes with narrow links drop out.
 
 *recurrence*
-    See :mod:`graphsim.analysis.recurrence`.
+    See :mod:`graphsim.analysis.recurrence`, and :mod:`graphsim.analysis.loops` for what transport adds to it.
 
 The two about links get weaker as P grows, so the least P that they allow is found by bisection. And P is a multiple of
 the strides of all that is used, of the host's at least.
@@ -43,6 +43,7 @@ import numpy.typing as npt
 from graphsim.analysis.costs import Costs
 from graphsim.analysis.cycles import Cycle
 from graphsim.analysis.fields import Fields
+from graphsim.analysis.loops import Crowd, crowd
 from graphsim.analysis.recurrence import slowest_recurrence, slowest_state
 from graphsim.graph import Channel, Dense, Graph, OneToOne, Window
 from graphsim.graph.ops import SINKS
@@ -87,6 +88,8 @@ def lower_bound(costs: Costs) -> Bound:
     if (recurrence := recurrence_bound(costs)) is not None:
         bounds.append(recurrence)
     best = max(bounds, key=lambda bound: bound.ticks)
+    if recurrence is not None and unroll(graph).graph is graph and (found := crowd(costs, best.ticks)) is not None:
+        best = _crowd_bound(graph, found)
     return rounded(best, costs.machine.node_stride(costs.machine.host), "a cycle of the host")
 
 
@@ -110,10 +113,34 @@ def recurrence_bound(costs: Costs) -> Bound | None:
     return max(bounds, key=lambda bound: bound.ticks, default=None)
 
 
+def _crowd_bound(graph: Graph, found: Crowd) -> Bound:
+    """What actors of a loop prove that are too many for the nodes near to each other."""
+    where = _listed([graph.actor(a).name for a in found.actors])
+    many = f"{len(found.actors):,} firings of one loop, of {found.ticks:,} ticks in all,"
+    shorter = f"in a period of {found.period - 1:,}"
+    if found.around is None:
+        reason = (
+            f"{many} must be on one node {shorter}, as circles through them leave less than the {found.span:,} ticks to"
+            f" another node and back: {where}"
+        )
+    else:
+        near = graph.actor(found.around).name
+        reason = (
+            f"{many} are within {found.span:,} ticks around {near} {shorter}; nodes that can be reached and left in"
+            f" these have {found.room:,} ticks for them: {where}"
+        )
+    return Bound(found.period, "recurrence", where, reason)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names, or the first of them and how many more there are."""
+    return ", ".join(names if len(names) <= _NAMED else [*names[: _NAMED - 1], f"{len(names) - _NAMED + 1:,} more"])
+
+
 def circle_bound(graph: Graph, actors: Sequence[int], cycle: Cycle, besides: str = "") -> Bound:
     """What a circle of actors that wait for each other proves; ``besides``: what else takes ticks on it."""
     names = [graph.actor(a).name for a in actors]
-    where = ", ".join(names if len(names) <= _NAMED else [*names[: _NAMED - 1], f"{len(names) - _NAMED + 1:,} more"])
+    where = _listed(names)
     few = "firing" if len(names) == 1 else "firings"
     held = "1 iteration" if cycle.tokens == 1 else f"{cycle.tokens:,} iterations"
     reason = f"{len(names):,} {few} around a circle{besides} take {cycle.ticks:,} ticks in {held}: {where}"

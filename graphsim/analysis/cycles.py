@@ -55,12 +55,12 @@ class CycleWithoutTokensError(GraphError):
 
 def on_cycles(nodes: int, src: IntArray, dst: IntArray) -> npt.NDArray[np.bool_]:
     """Which edges are part of some cycle, bool (edges,)."""
-    part = _parts(nodes, src, dst)
+    part = parts(nodes, src, dst)
     found: npt.NDArray[np.bool_] = part[src] == part[dst]
     return found
 
 
-def _parts(nodes: int, src: IntArray, dst: IntArray) -> npt.NDArray[np.int32]:
+def parts(nodes: int, src: IntArray, dst: IntArray) -> npt.NDArray[np.int32]:
     """The strongly connected part that each node belongs to, int32 (nodes,)."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -83,7 +83,7 @@ def slowest_cycle(nodes: int, src: IntArray, dst: IntArray, ticks: IntArray, tok
     """
     if not len(src):
         return None
-    part = _parts(nodes, src, dst)
+    part = parts(nodes, src, dst)
     inner = np.flatnonzero(part[src] == part[dst])
     if not len(inner):
         return None
@@ -130,7 +130,7 @@ def _only(src: IntArray, ticks: IntArray, tokens: IntArray, a: int, b: int) -> C
 
 def _check_tokens(nodes: int, src: IntArray, dst: IntArray, edge: IntArray) -> None:
     """Refuse a cycle among edges that have no tokens; ``edge``: their numbers."""
-    part = _parts(nodes, src, dst)
+    part = parts(nodes, src, dst)
     inner = np.flatnonzero(part[src] == part[dst])
     if not len(inner):
         return

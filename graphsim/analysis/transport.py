@@ -1,0 +1,55 @@
+"""How long tokens are on their way from node to node at least, whatever else is on the links."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from graphsim.machine import Machine
+
+IntArray = npt.NDArray[np.int64]
+
+
+def ways(machine: Machine, nodes: Sequence[int], bits: int = 1) -> IntArray:
+    """Ticks from each of some nodes to each, int64 (nodes, nodes), for a token of so many bits that has links for itself.
+
+    It need not wait for a cycle of any clock, and is whole on a node before it is sent on. Frames that carry more than ``bits`` take no less time, so that
+    for the narrowest token of a graph this is a lower bound for all.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import dijkstra
+
+    links, size = machine.links, len(machine.nodes)
+    ends = [link.src for link in links], [link.dst for link in links]
+    cycles = [-(-max(1, bits) // (link.frame_bits * link.frames_per_tick)) + link.latency for link in links]
+    ticks = np.array(cycles) * np.array(machine.link_strides)
+    matrix = coo_array((ticks.astype(np.float64), ends), shape=(size, size)).tocsr()
+    found: IntArray = np.ascontiguousarray(dijkstra(matrix, indices=list(nodes))[:, list(nodes)], np.int64)
+    return found
+
+
+def there_and_back(way: IntArray) -> int:
+    """Ticks of the shortest way from any node to another one and back; 2^62 on one node."""
+    if len(way) < 2:
+        return 1 << 62
+    both = way + way.T
+    np.fill_diagonal(both, 1 << 62)
+    return int(both.min())
+
+
+def room(way: IntArray, most: int, period: int) -> IntArray:
+    """How many ticks nodes can fire for within so many ticks of what happens on one of them, int64 (most + 1,).
+
+    In ``room[L]`` a node counts for what is left of L ticks when a token has been there and back, but at most for a
+    period; the node where it is most in all is taken.
+    """
+    both = way + way.T
+    found = np.zeros(most + 1, np.int64)
+    span = np.arange(most + 1)
+    for row in np.unique(np.sort(both, axis=1), axis=0):
+        ticks, many = np.unique(row, return_counts=True)
+        left = np.minimum(np.maximum(span[:, None] - ticks, 0), period)
+        found = np.maximum(found, (left * many).sum(axis=1))
+    return found
