@@ -23,6 +23,7 @@ from graphsim.schedule.placed import Placed, Times, grain
 from graphsim.schedule.route import STYLES, Packed, Routes, route
 from graphsim.schedule.schedule import Buffering, Schedule
 from graphsim.schedule.slots import Slots, allot, check_memory
+from graphsim.schedule.together import Found
 from graphsim.schedule.timing import EFFORT, Timing
 
 IntArray = npt.NDArray[np.int64]
@@ -68,6 +69,7 @@ class Candidate:
     Attributes:
         bound: no period with these is shorter.
         estimate: the period that they seem to allow.
+        wanted: the ticks that the placement was made for, if it was.
     """
 
     work: Work
@@ -77,6 +79,7 @@ class Candidate:
     routes: Routes
     bound: Bound
     estimate: int
+    wanted: Found | None = None
 
     @property
     def nodes(self) -> int:
@@ -132,7 +135,7 @@ class Candidate:
         candidate = self
         if self.work.modular:
             placed = modulo = self.modulo
-            result = _modular(modulo, self.estimate, most)
+            result = _modular(modulo, self.estimate, most, self.wanted)
             if result is None:
                 return None
             period, times = result
@@ -160,8 +163,12 @@ def _found(timing: Timing, period: int, effort: int = EFFORT) -> tuple[int, Time
     return period, times
 
 
-def _modular(modulo: Modulo, least: int, most: int | None) -> tuple[int, Times] | None:
+def _modular(
+    modulo: Modulo, least: int, most: int | None, wanted: Found | None = None
+) -> tuple[int, Times] | None:
     """A short period from ``least`` on, and times for it; None if there are none up to ``most``.
+
+    The ticks that a placement was made for are tried before others.
 
     Steps get longer until times are found; between that period and the last one without, others are tried.
     """
@@ -170,6 +177,8 @@ def _modular(modulo: Modulo, least: int, most: int | None) -> tuple[int, Times] 
     most = None if most is None else most // grain
     if most is not None and least > most:
         return None
+    if wanted is not None and wanted.period == least and (times := modulo.find(least, wanted.start)) is not None:
+        return least, times
     low, period, step = least - 1, least, max(1, least // 64)
     for turn in itertools.count():
         if (times := modulo.find(period * grain)) is not None:
@@ -220,19 +229,26 @@ _SHARE = 4
 _NARROWED = 8
 
 
-def routed(work: Work, node: Placement, ticks: IntArray) -> Candidate:
+def routed(work: Work, node: Placement, ticks: IntArray, wanted: Found | None = None) -> Candidate:
     """Route a placement; where links bind, in other ways too.
+
+    Args:
+        ticks: of each firing. wanted: the ticks that the placement was made for: what loops make then travels alone.
 
     Raises:
         InfeasibleError: a link's calendar is too small.
     """
     graph, machine = work.fired.graph, work.costs.machine
     read = readers(graph, node, len(machine.nodes))
-    packed = Packed(graph, machine, node, read, work.wave)
+    wave = work.wave
+    if wanted is not None:
+        alone = np.where(wanted.start >= 0, 1 + np.arange(len(node)), 0)
+        wave = np.unique(wave * (len(node) + 1) + alone, return_inverse=True)[1].astype(np.int64)
+    packed = Packed(graph, machine, node, read, wave)
     busy = int(np.bincount(node, weights=ticks).max())
     if work.looped:  # where a circle of firings binds, it is of no use to balance links
         routes = route(packed, _UNBALANCED)
-        plain = Candidate(work, node, ticks, read, routes, placement_bound_of(machine, node, ticks, routes), 1)
+        plain = Candidate(work, node, ticks, read, routes, placement_bound_of(machine, node, ticks, routes), 1, wanted)
         if (found := circled(plain)).bound.kind == "recurrence" and _full_link(machine, routes) is None:
             return found
     candidates = []
@@ -247,7 +263,7 @@ def routed(work: Work, node: Placement, ticks: IntArray) -> Candidate:
         except InfeasibleError as full:
             error = full
             continue
-        candidates.append(Candidate(work, node, ticks, read, routes, bound, bound.ticks))
+        candidates.append(Candidate(work, node, ticks, read, routes, bound, bound.ticks, wanted))
         if bound.kind == "compute":
             break
     if not candidates:

@@ -30,6 +30,7 @@ from graphsim.schedule.place import (
 )
 from graphsim.schedule.schedule import Buffering, Schedule
 from graphsim.schedule.soonest import Soonest
+from graphsim.schedule.together import Found, Together
 
 IntArray = npt.NDArray[np.int64]
 
@@ -155,7 +156,30 @@ def _search_soonest(soonest: Soonest, tried: _Tried, period: int) -> None:
             if tries == 1 and tried.period is not None:
                 growth = max(growth, (tried.period / aim) ** (1 / most))
         aim = max(aim + 1, aim * growth)
+    together = Together(tried.work.costs, tried.work.wave)
+    if tried.work.looped and together.able:
+        _search_together(together, tried, period)
 
+
+def _search_together(together: Together, tried: _Tried, period: int) -> None:
+    """Placements made for the least periods from this one on for which nodes and ticks are found for loops.
+
+    What other placements promise counts only when one has been made: times for them may not be found.
+    """
+    aim, made = period, 0
+    for _ in range(_AIMS):
+        if made == _MADE or (made and tried.period is not None and aim >= tried.period):
+            break
+        if (found := together.place(aim)) is not None:
+            tried.attempt(lambda node=found.node: node, found)  # type: ignore[misc]
+            made += 1
+        aim += 1 + aim // 64
+
+
+#: Periods that placements are made for, at most.
+_AIMS = 32
+#: Placements that are made for the ticks of loops, at most.
+_MADE = 3
 
 #: Gates that are placed over all placements tried, and how many of these there are at least.
 _PLACED_GATES = 100_000
@@ -192,15 +216,15 @@ class _Tried:
         """The smallest so far."""
         return min((c.estimate for c in self.found), default=None)
 
-    def attempt(self, place: Callable[[], Placement]) -> None:
+    def attempt(self, place: Callable[[], Placement], wanted: Found | None = None) -> None:
         """Add a placement, or remember why it cannot be."""
         try:
-            self.add(place())
+            self.add(place(), wanted)
         except (PlacementError, InfeasibleError) as error:
             self.error = self.error or error
 
-    def add(self, node: Placement) -> None:
-        """Add a placement of actors.
+    def add(self, node: Placement, wanted: Found | None = None) -> None:
+        """Add a placement of actors; ``wanted``: the ticks that it was made for.
 
         Raises:
             InfeasibleError: a link's calendar is too small.
@@ -209,18 +233,18 @@ class _Tried:
         if self.progress is not None:
             self.progress(self.count)
         node = node[self.work.owner]
-        if any(np.array_equal(c.node, node) for c in self.found):
+        if any(np.array_equal(c.node, node) and c.wanted is wanted for c in self.found):
             return
         ticks = self.work.fired.durations(node)
         busy = np.bincount(node, weights=ticks).max()
         if self.found and self.period is not None and busy > self.period:
             return
-        self.found.append(routed(self.work, node, ticks))
+        self.found.append(routed(self.work, node, ticks, wanted))
 
     def schedule(self, strategy: str, bound: Bound) -> Schedule:
         """The best schedule: smallest period, then latency, then memory, then the fewest nodes."""
         best: tuple[tuple[int, int, int, int], Schedule] | None = None
-        ranked = sorted(self.found, key=lambda c: (c.estimate, c.nodes))
+        ranked = sorted(self.found, key=lambda c: (c.estimate, c.wanted is None, c.nodes))
         timed = max(1, min(_TIMED, _PLACED // self.work.size))
         for number, candidate in enumerate(ranked):
             if best is not None and candidate.least + (number >= timed) > best[0][0]:

@@ -166,8 +166,11 @@ class Modulo(Placed):
         count, part = connected_components(matrix, directed=True, connection="strong")
         return part.astype(np.int64), int(count)
 
-    def find(self, period: int) -> Times | None:
-        """Times with this period, or None where some are not found."""
+    def find(self, period: int, wanted: IntArray | None = None) -> Times | None:
+        """Times with this period, or None where some are not found.
+
+        ``wanted``: the earliest ticks of actors of loops, in an iteration of their own; -1 of others; int64 (actors,).
+        """
         from graphsim.schedule.calendar import Tables
         from graphsim.schedule.reserve import DONE, earliest, latest, ordered, reserve
 
@@ -194,6 +197,14 @@ class Modulo(Placed):
         np.maximum.at(last, part, early)
         late = last[part]
         latest(self._ptr, self._src, self._lag, self._tokens, part, period, late)
+        floor = np.where(inner[part], early, 0)
+        if wanted is not None:
+            floor[inner[part]] = 0
+            floor[self._step[: len(wanted)][wanted >= 0]] = wanted[wanted >= 0]
+            late = floor.copy()
+            lag = np.where(across, np.iinfo(np.int32).min, self._lag)
+            if not earliest(self._ptr, self._src, lag, self._tokens, period, late):
+                return None
         looped = looped[np.lexsort((looped, late[looped], part[looped], -size[looped]))].astype(np.int64)
 
         many = np.bincount(self.node[self.ticks > 0], minlength=len(machine.nodes))
@@ -205,7 +216,6 @@ class Modulo(Placed):
         tables = Tables.empty(np.concatenate([[0], np.cumsum(room)]).astype(np.int64))
         time = np.zeros(len(self._length), np.int64)
         hop_start, hop_end = np.zeros((2, len(self._hop_link)), np.int64)
-        floor = np.where(inner[part], early, 0)
         found = reserve(
             period, self._ptr, self._src, self._hop, self._tokens, self._node, self._length, self._beat, self._parcel,
             part, order, members, member_ptr, looped, n_room, n_busy, n_begin, n_end,
