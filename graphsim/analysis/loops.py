@@ -1,19 +1,20 @@
 """Loops: actors that wait for each other in circles from iteration to iteration, and what they prove about the period.
 
-At a period T what is made in one iteration and read d iterations later may be there d * T ticks later. So an edge from
-u to v with d tokens says: start(v) >= start(u) + ticks(u) - d * T. Let D(u, v) be the least sum of d * T - ticks(u) over
-all ways from u to v: v starts at most D(u, v) ticks *before* u, whatever the schedule. All of it holds for any placement,
-as no transport is counted. Two arguments count it:
+At a period T, what is made in one iteration and read d iterations later may be there d * T ticks later. So an edge from
+u to v with d tokens says: start(v) >= start(u) + ticks(u) - d * T. Let D(u, v) be the least sum of d * T - ticks(u)
+over all ways from u to v: v starts at most D(u, v) ticks *before* u, whatever the schedule. All of it holds for any
+placement, as no transport is counted. Two arguments count it:
 
 *together*
-    What goes from u to v and back to u, d iterations later, has D(u, v) + D(v, u) ticks to spare. On two different nodes
-    it needs the way there and back. Where less is to spare than the shortest way from any node to another and back, u
-    and v are on one node. So are all that are joined by such pairs; a node fires for at most T ticks of a period.
+    What goes from u to v and back to u, d iterations later, has D(u, v) + D(v, u) ticks to spare. On two different
+    nodes it needs the way there and back. Where less is to spare than the shortest way from any node to another and
+    back takes, u and v are on one node. So are all that are joined by such pairs; a node fires for at most T ticks of
+    a period.
 *around*
-    Take any actor r, on node x. Actor z, on node y, starts -D(r, z) after r at the earliest, and later by the way from x
-    to y; it ends by D(z, r) + ticks(z) after r, and earlier by the way back. Take the actors whose times, no way counted,
-    lie within some L ticks. Those on y share what of these L ticks is left without the way there and back, and never
-    more than T ticks; so all of them together take at most the sum of that over all nodes.
+    Take any actor r, on node x. Actor z, on node y, starts -D(r, z) after r at the earliest, and later by the way from
+    x to y; it ends by D(z, r) + ticks(z) after r, and earlier by the way back. Take the actors whose times, no way
+    counted, lie within some L ticks. Those on y share what is left of these L ticks without the way there and back,
+    and never more than T ticks; so all of them together take at most the sum of that over all nodes.
 
 D grows with T, so what is forbidden at T is forbidden below it, and the least period that is allowed is found by
 bisection.
@@ -199,9 +200,7 @@ class _Test:
             return None
         inside = (-slack[r] >= begin) & (slack[:, r] + ticks <= end)
         there = tuple(actor[inside].tolist())
-        return Crowd(
-            period + 1, there, int(ticks[inside].sum()), int(space[end - begin]), int(actor[r]), end - begin
-        )
+        return Crowd(period + 1, there, int(ticks[inside].sum()), int(space[end - begin]), int(actor[r]), end - begin)
 
 
 def _joined(pairs: npt.NDArray[np.bool_]) -> IntArray:

@@ -13,7 +13,7 @@ IntArray = npt.NDArray[np.int64]
 
 
 def ways(machine: Machine, nodes: Sequence[int], bits: int = 1) -> IntArray:
-    """Ticks from each of some nodes to each, int64 (nodes, nodes), for a token of so many bits that has links for itself.
+    """Ticks from each of some nodes to each for a token of so many bits with no other on its way, int64 (nodes, nodes).
 
     It need not wait for a cycle of any clock, and is whole on a node before it is sent on. Frames that carry more than ``bits`` take no less time, so that
     for the narrowest token of a graph this is a lower bound for all.

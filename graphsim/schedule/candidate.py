@@ -23,8 +23,8 @@ from graphsim.schedule.placed import Placed, Times, grain
 from graphsim.schedule.route import STYLES, Packed, Routes, route
 from graphsim.schedule.schedule import Buffering, Schedule
 from graphsim.schedule.slots import Slots, allot, check_memory
-from graphsim.schedule.together import Found
 from graphsim.schedule.timing import EFFORT, Timing
+from graphsim.schedule.together import Found
 
 IntArray = npt.NDArray[np.int64]
 
@@ -163,9 +163,7 @@ def _found(timing: Timing, period: int, effort: int = EFFORT) -> tuple[int, Time
     return period, times
 
 
-def _modular(
-    modulo: Modulo, least: int, most: int | None, wanted: Found | None = None
-) -> tuple[int, Times] | None:
+def _modular(modulo: Modulo, least: int, most: int | None, wanted: Found | None = None) -> tuple[int, Times] | None:
     """A short period from ``least`` on, and times for it; None if there are none up to ``most``.
 
     The ticks that a placement was made for are tried before others.

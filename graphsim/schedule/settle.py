@@ -30,9 +30,7 @@ _NOWHERE = -(1 << 60)
 _BEYOND = 6
 
 
-@entry(
-    f"int64(int64, {_INTS * 7}{_INTS * 5}int64[::1], int64[:, ::1], int64[::1], int64, int64[::1], int64[::1])"
-)
+@entry(f"int64(int64, {_INTS * 7}{_INTS * 5}int64[::1], int64[:, ::1], int64[::1], int64, int64[::1], int64[::1])")
 def settle(
     period: Any,
     ptr: Any, src: Any, tokens: Any, out_ptr: Any, out_dst: Any, out_tokens: Any, length: Any,
@@ -80,7 +78,10 @@ def settle(
         for u in range(a, b):
             if time[u] != _NOWHERE:
                 alone = False
-                low, high = max(low, time[u] - slack[ahead + (u - a) * step]), min(high, time[u] + slack[behind + u - a])
+                low, high = (
+                    max(low, time[u] - slack[ahead + (u - a) * step]),
+                    min(high, time[u] + slack[behind + u - a]),
+                )
         if alone:
             low, high = np.int64(0), np.int64(period - 1)
         if high < low:
@@ -100,7 +101,7 @@ def settle(
                         fits[max(after, begin) - begin] += weight[u]
             for i in range(1, end - begin + 1):
                 fits[i] += fits[i - 1]
-        best, best_time = -1, np.int64(0)
+        best, best_time = np.int64(-1), np.int64(0)
         best_cost = best_way = best_wait = np.int64(1 << 60)
         for n in range(nodes):
             if host[n] + p > period:
@@ -124,49 +125,49 @@ def settle(
                         cost += weight[u]
                 for e in range(ptr[v], ptr[v + 1]):
                     u = src[e]
-                    if time[u] != _NOWHERE and seen[u] != mark:
-                        if time[u] + length[u] + away[node[u], n] - tokens[e] * period > t:
-                            seen[u] = mark
-                            cost += weight[u]
+                    there = time[u] + length[u] + away[node[u], n] - tokens[e] * period
+                    if time[u] != _NOWHERE and seen[u] != mark and there > t:
+                        seen[u] = mark
+                        cost += weight[u]
                 for e in range(out_ptr[v], out_ptr[v + 1]):
                     u = out_dst[e]
-                    if time[u] != _NOWHERE and seen[u] != mark:
-                        if t + p + away[n, node[u]] - out_tokens[e] * period > time[u]:
-                            seen[u] = mark
-                            cost += weight[u]
+                    there = t + p + away[n, node[u]] - out_tokens[e] * period
+                    if time[u] != _NOWHERE and seen[u] != mark and there > time[u]:
+                        seen[u] = mark
+                        cost += weight[u]
                 wait = abs(t - low)
                 if cost < best_cost or (
                     cost == best_cost and (way < best_way or (way == best_way and wait < best_wait))
                 ):
-                    best, best_time, best_cost, best_way, best_wait = n, t, cost, way, wait
+                    best, best_time = np.int64(n), np.int64(t)
+                    best_cost, best_way, best_wait = cost, way, wait
         budget -= nodes * (end - begin + 1) + count
         if best < 0:
             return left
-        t = best_time
         for i in range(p):
-            u = taken[best, (t + i) % period]
+            u = taken[best, (best_time + i) % period]
             if u >= 0:
                 _take_out(u, period, length, node, time, taken, load, weight)
                 left += 1
         for e in range(ptr[v], ptr[v + 1]):
             u = src[e]
-            if time[u] != _NOWHERE and time[u] + length[u] + away[node[u], best] - tokens[e] * period > t:
+            if time[u] != _NOWHERE and time[u] + length[u] + away[node[u], best] - tokens[e] * period > best_time:
                 _take_out(u, period, length, node, time, taken, load, weight)
                 left += 1
         for e in range(out_ptr[v], out_ptr[v + 1]):
             u = out_dst[e]
-            if time[u] != _NOWHERE and t + p + away[best, node[u]] - out_tokens[e] * period > time[u]:
+            if time[u] != _NOWHERE and best_time + p + away[best, node[u]] - out_tokens[e] * period > time[u]:
                 _take_out(u, period, length, node, time, taken, load, weight)
                 left += 1
         for u in range(a, b):
             if time[u] != _NOWHERE and (
-                t < time[u] - slack[ahead + (u - a) * step] or t > time[u] + slack[behind + u - a]
+                best_time < time[u] - slack[ahead + (u - a) * step] or best_time > time[u] + slack[behind + u - a]
             ):
                 _take_out(u, period, length, node, time, taken, load, weight)
                 left += 1
-        node[v], time[v] = best, t
+        node[v], time[v] = best, best_time
         load[best] += p
         for i in range(p):
-            taken[best, (t + i) % period] = v
+            taken[best, (best_time + i) % period] = v
         left -= 1
     return left

@@ -1,9 +1,9 @@
-"""Placement of circuits whose loops bind: the actors of loops get nodes and ticks at a period, the others what is left.
+"""Placement of circuits whose loops bind: actors of loops get nodes and ticks at a period, the others what is left.
 
-What is on a loop has little time for ways, and what that is depends on the period alone (:mod:`graphsim.analysis.loops`).
-So the period comes first, and then a search for nodes and ticks at which every token comes in time and no node fires two
-actors at once. All other actors can wait for any number of periods: they go where those are that they read or that
-read them, as long as there is room in the period.
+What is on a loop has little time for ways, and what that is depends on the period alone
+(:mod:`graphsim.analysis.loops`). So the period comes first, and then a search for nodes and ticks at which every token
+comes in time and no node fires two actors at once. All other actors can wait for any number of periods: they go where
+those are that they read or that read them, as long as there is room in the period.
 """
 
 from __future__ import annotations
