@@ -12,8 +12,8 @@ from test_schedule_circuits import circuit, loop
 
 from graphsim.analysis.bounds import lower_bound
 from graphsim.analysis.costs import Costs
-from graphsim.analysis.loops import crowd, loops
-from graphsim.analysis.transport import room, there_and_back, ways
+from graphsim.analysis.loops import crowd, loops, tour_bound
+from graphsim.analysis.transport import room, shortest_of_three, there_and_back, ways
 from graphsim.graph.circuit import Circuit, to_graph
 from graphsim.machine import Machine, load_machine
 
@@ -86,10 +86,9 @@ def possible(edges: Edges, gates: int, machine: Machine, period: int) -> bool:
 def test_no_nodes_and_ticks_of_a_tiny_circuit_beat_the_bound(made: Circuit, machine: str) -> None:
     hardware = load_machine(machine)
     costs = Costs(to_graph(made), hardware)
-    found = crowd(costs, 1)
-    assume(found is not None)
-    assert found is not None
-    assert not possible(gate_edges(made), made.gate_count, hardware, found.period - 1)
+    bound = lower_bound(costs)
+    assume(bound.ticks > 1)
+    assert not possible(gate_edges(made), made.gate_count, hardware, bound.ticks - 1)
 
 
 def test_the_brute_force_of_this_file_finds_the_shortest_period() -> None:
@@ -153,3 +152,15 @@ def test_copies_are_left_out_and_their_tokens_are_not() -> None:
         (2, 0, 2),
     ]
     assert np.array_equal(found.slack(0, 4), [[0, -1, -2], [6, 0, -1], [7, 6, 0]])
+
+
+@pytest.mark.parametrize(
+    ("name", "tours", "ticks"),
+    [("line:4", (4, 8), 10), ("ring:8", (4, 8), 10), ("full:4", (4, 6), 10), ("full:4,latency=0", (2, 3), 9)],
+)
+def test_a_circle_must_visit_the_nodes_that_share_it(name: str, tours: tuple[int, int], ticks: int) -> None:
+    """30 ticks in four iterations: in 9 ticks four nodes are needed, for whose tour 6 ticks are too few."""
+    machine = load_machine(name)
+    way = ways(machine, machine.compute_nodes)
+    assert (there_and_back(way), shortest_of_three(way)) == tours
+    assert tour_bound(30, 4, machine, 1)[0] == ticks

@@ -43,7 +43,7 @@ import numpy.typing as npt
 from graphsim.analysis.costs import Costs
 from graphsim.analysis.cycles import Cycle
 from graphsim.analysis.fields import Fields
-from graphsim.analysis.loops import Crowd, crowd
+from graphsim.analysis.loops import Crowd, crowd, tour_bound
 from graphsim.analysis.recurrence import slowest_recurrence, slowest_state
 from graphsim.graph import Channel, Dense, Graph, OneToOne, Window
 from graphsim.graph.ops import SINKS
@@ -110,7 +110,19 @@ def recurrence_bound(costs: Costs) -> Bound | None:
         bounds.append(Bound(ticks, "recurrence", f"actor {name}", reason))
     if (cycle := slowest_state(costs)) is not None:
         bounds.append(circle_bound(unroll(costs.graph).graph, list(cycle.nodes), cycle))
+        bounds.append(_tour_bound(costs, cycle, bounds[-1]))
     return max(bounds, key=lambda bound: bound.ticks, default=None)
+
+
+def _tour_bound(costs: Costs, cycle: Cycle, plain: Bound) -> Bound:
+    """What the slowest circle proves, as it must visit the nodes that share its work; or what it proved before."""
+    bits = min(c.token_bits for c in costs.graph.channels)
+    ticks, visited = tour_bound(cycle.ticks, cycle.tokens, costs.machine, bits)
+    if ticks <= plain.ticks:
+        return plain
+    nodes = "1 node" if visited == 1 else f"{visited:,} nodes"
+    reason = f"{plain.reason}; in a period of {ticks - 1:,} it has time to visit {nodes}, too few for so many ticks"
+    return Bound(ticks, "recurrence", plain.resource, reason)
 
 
 def _crowd_bound(graph: Graph, found: Crowd) -> Bound:

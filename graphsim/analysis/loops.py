@@ -3,7 +3,7 @@
 At a period T, what is made in one iteration and read d iterations later may be there d * T ticks later. So an edge from
 u to v with d tokens says: start(v) >= start(u) + ticks(u) - d * T. Let D(u, v) be the least sum of d * T - ticks(u)
 over all ways from u to v: v starts at most D(u, v) ticks *before* u, whatever the schedule. All of it holds for any
-placement, as no transport is counted. Two arguments count it:
+placement, as no transport is counted. Three arguments count it:
 
 *together*
     What goes from u to v and back to u, d iterations later, has D(u, v) + D(v, u) ticks to spare. On two different
@@ -15,6 +15,12 @@ placement, as no transport is counted. Two arguments count it:
     x to y; it ends by D(z, r) + ticks(z) after r, and earlier by the way back. Take the actors whose times, no way
     counted, lie within some L ticks. Those on y share what is left of these L ticks without the way there and back,
     and never more than T ticks; so all of them together take at most the sum of that over all nodes.
+
+*tour*
+    A circle of C ticks that holds d tokens has d * T - C ticks to spare. The nodes that it visits must be visited in
+    that time, one after the other, and back: k nodes take k times the shortest way from any node to another at least,
+    and not less than the shortest tour of three, if they are three or more, or of two. A node fires for at most T
+    ticks: C is at most T times the most nodes that there is time for. It is applied to the slowest circle alone.
 
 D grows with T, so what is forbidden at T is forbidden below it, and the least period that is allowed is found by
 bisection.
@@ -31,7 +37,8 @@ import numpy.typing as npt
 
 from graphsim.analysis.costs import Costs
 from graphsim.analysis.cycles import parts
-from graphsim.analysis.transport import room, there_and_back, ways
+from graphsim.analysis.transport import room, shortest_of_three, there_and_back, ways
+from graphsim.machine import Machine
 
 IntArray = npt.NDArray[np.int64]
 
@@ -115,6 +122,33 @@ def loops(costs: Costs) -> Loops:
     order = np.lexsort((src, dst))
     ticks = np.concatenate([costs.cheapest(g) for g in range(len(costs.graph.groups))])[actor]
     return Loops(actor, ptr, src[order], dst[order], tokens[order], ticks)
+
+
+def tour_bound(ticks: int, tokens: int, machine: Machine, bits: int) -> tuple[int, int]:
+    """The least period for a circle by its tour, and how many nodes it has time for in one tick less.
+
+    Args:
+        ticks, tokens: of the circle. bits: of the narrowest token.
+    """
+    least = -(-ticks // tokens)
+    nodes = machine.compute_nodes
+    if len(nodes) > _NODES:
+        return least, len(nodes)
+    way = ways(machine, nodes, bits)
+    two, three = there_and_back(way), shortest_of_three(way)
+    each = int(way[~np.eye(len(nodes), dtype=np.bool_)].min()) if len(nodes) > 1 else 1 << 60
+
+    def visited(period: int) -> int:
+        spare = tokens * period - ticks
+        if spare < two:
+            return 1
+        return 2 if spare < three else min(len(nodes), max(3, spare // max(1, each)))
+
+    low, high = least - 1, ticks  # in as many ticks as the circle takes one node does
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if visited(middle) * middle < ticks else (low, middle)
+    return high, visited(max(1, high - 1))
 
 
 @dataclass(frozen=True)

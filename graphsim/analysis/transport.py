@@ -13,16 +13,19 @@ IntArray = npt.NDArray[np.int64]
 
 
 def ways(machine: Machine, nodes: Sequence[int], bits: int = 1) -> IntArray:
-    """Ticks from each of some nodes to each for a token of so many bits with no other on its way, int64 (nodes, nodes).
+    """Ticks from each of some nodes to each, int64 (nodes, nodes), for a token of so many bits that is alone.
 
-    It need not wait for a cycle of any clock, and is whole on a node before it is sent on. Frames that carry more than ``bits`` take no less time, so that
-    for the narrowest token of a graph this is a lower bound for all.
+    It need not wait for a cycle of any clock, and is whole on a node before it is sent on; switches may pass frames on
+    one by one, so that only one counts on machines that have some. For the narrowest token of a graph this is a lower
+    bound for all of them.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import dijkstra
 
     links, size = machine.links, len(machine.nodes)
     ends = [link.src for link in links], [link.dst for link in links]
+    if any(node.kind == "switch" for node in machine.nodes):
+        bits = 1
     cycles = [-(-max(1, bits) // (link.frame_bits * link.frames_per_tick)) + link.latency for link in links]
     ticks = np.array(cycles) * np.array(machine.link_strides)
     matrix = coo_array((ticks.astype(np.float64), ends), shape=(size, size)).tocsr()
@@ -37,6 +40,17 @@ def there_and_back(way: IntArray) -> int:
     both = way + way.T
     np.fill_diagonal(both, 1 << 62)
     return int(both.min())
+
+
+def shortest_of_three(way: IntArray) -> int:
+    """Ticks of the shortest tour of any three nodes; 2^62 on fewer."""
+    if len(way) < 3:
+        return 1 << 62
+    apart = way + np.where(np.eye(len(way), dtype=np.bool_), 1 << 40, 0)
+    best = 1 << 62
+    for a in range(len(way)):
+        best = min(best, int((apart[a][:, None] + apart + apart[:, a][None, :]).min()))
+    return best
 
 
 def room(way: IntArray, most: int, period: int) -> IntArray:

@@ -61,7 +61,10 @@ class Together:
 
     @property
     def able(self) -> bool:
-        """Whether there are loops, and not too many actors on them."""
+        """Whether there are loops, not too many actors on them, and one clock."""
+        machine = self.costs.machine
+        if max(*machine.node_strides, *machine.link_strides, 1) > 1:
+            return False
         count = len(self._loops.actor)
         return 0 < count <= _ACTORS and int(np.diff(self._loops.ptr).max()) <= MOST
 
