@@ -17,6 +17,7 @@ from graphsim.analysis.functions import VECTORISED, apply, reach
 from graphsim.analysis.rounding import GRAPHSIM, TENSORFLOW, Arithmetic, Ball, Rounding, gamma
 from graphsim.errors import GraphError, SimulationError
 from graphsim.graph import Axis, Channel, Dense, Graph, Group, OneToOne, Ref, Window
+from graphsim.graph.arithmetic import raised
 from graphsim.graph.ops import ACTIVATIONS
 from graphsim.simulate.reference import ReferenceEngine
 
@@ -206,6 +207,30 @@ def test_a_select_copies_one_or_holds_both() -> None:
     assert (ball.spread[0, 1:] >= [0.5, 0.5, 0.5, 2.25, 2.25]).all()
 
 
+@ALMOST_ANYTHING
+@given(seed=st.integers(0, 2**32 - 1), shift=st.sampled_from([0.0, 1e-4, 0.5]), is_whole=st.booleans())
+def test_a_power_holds_any_operands_in_their_balls(seed: int, shift: float, is_whole: bool) -> None:
+    """Positive bases to any exponent, and bases around 0 to whole ones."""
+    rng = np.random.default_rng(seed)
+    graph = three("power", (40, 40), [OneToOne(src=i, dst=2, port=i) for i in range(2)], 40, arrays={})
+    base, exponent = rng.normal(0, 2, (1, 40)), rng.normal(0, 3, (1, 40))
+    if is_whole:
+        exponent = np.rint(exponent)
+    else:
+        base = np.abs(base)
+    near = base + rng.uniform(-shift, shift, base.shape), exponent + (0 if is_whole else rng.uniform(-shift, shift))
+    x, y = (array.astype(np.float32) for array in near)
+    balls = {0: Ball(base, np.abs(x - base)), 1: Ball(exponent, np.abs(y - exponent))}
+    ball = Rounding(graph).evaluate(2, balls, GRAPHSIM)
+    with np.errstate(all="ignore"):
+        exact = np.power(x.astype(np.float64), y.astype(np.float64))
+        found = np.array([[raised(a, b) for a, b in zip(x[0], y[0], strict=True)]], np.float32)
+    assert found == pytest.approx(exact.astype(np.float32), rel=2e-7, nan_ok=True)
+    known = np.isfinite(exact) & np.isfinite(ball.spread)
+    assert known.sum() > (10 if shift < 0.5 else 0)
+    assert (np.abs(found - ball.value) <= ball.spread)[known].all()
+
+
 def test_a_lookup_copies() -> None:
     graph = three(
         "lookup",
@@ -349,6 +374,8 @@ def test_vectorised_forms_are_the_rules(name: str) -> None:
     x = np.concatenate([rng.normal(0, 3, 2000), rng.normal(0, 40, 500), [-1.0, 0.0, 0.5, 1.0, 3.0, -3.0]])
     x = x[x != 0] if name in ("reciprocal", *POSITIVE) else x
     x = np.abs(x) if name in POSITIVE else x
+    if ACTIVATIONS[name].steepest is not None:
+        x = x.astype(np.float32).astype(np.float64)  # angles are reduced as float32 numbers
     found = apply(name, x, args)
     expected = np.array([ACTIVATIONS[name].rule(float(v), *args) for v in x])
     allowance = ACTIVATIONS[name].reference(*args)

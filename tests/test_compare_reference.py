@@ -171,7 +171,7 @@ def keras_function(keras: Any, name: str, args: tuple[float, ...]) -> Callable[[
         "exp": a.exponential,
         **{row: getattr(keras.ops, row) for row in ("log", "square", "abs", "negative")},
         **{row: getattr(keras.ops, row) for row in ("sqrt", "rsqrt", "reciprocal", "log1p", "expm1", "erf")},
-        **{row: getattr(keras.ops, row) for row in ("sign", "floor", "ceil", "sin", "cos")},
+        **{row: getattr(keras.ops, row) for row in ("sign", "floor", "ceil", "round", "trunc", "sin", "cos")},
         "clip": lambda x: keras.ops.clip(x, *args),
         "power": lambda x: keras.ops.power(x, *args),
         "zero": lambda x: keras.ops.cast(keras.ops.equal(x, 0), "float32"),

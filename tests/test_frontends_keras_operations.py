@@ -43,6 +43,7 @@ def unary(ops: Any, x: Any, y: Any) -> list[Any]:
         ops.leaky_relu(x), ops.soft_shrink(x, 0.4), ops.squareplus(x, 2.0), ops.threshold(x, 0.5, -1.0), ops.gelu(x),
         ops.gelu(x, approximate=False), ops.clip(x, -1, 0.5), positive**2.5, x**2, ops.power(x, 3.0),
         ops.cast(x, "float32") + 1, ops.cast(ops.cast(x > 0, "bool"), "float32"), ops.stop_gradient(x) + 1,
+        ops.round(x), ops.round(ops.floor(x * 2.0) / 2.0), ops.trunc(x * 2.0),
         ops.softmax(x), ops.softmax(x, axis=1), ops.log_softmax(x), ops.glu(ops.concatenate([x, y], axis=2)),
     ]  # fmt: skip
 
@@ -55,7 +56,9 @@ def binary(ops: Any, x: Any, y: Any) -> list[Any]:
         x + y, x - y, x * y, x / y, ops.maximum(x, y), ops.minimum(x, y), ops.divide(x, y), x + 2.0, 2.0 + x, x - 2,
         2 - x, x * 0.1, 0.1 * x, x / 3.0, 3.0 / x, x + row, ops.multiply(row, x), x * column, x - full, x / row,
         ops.subtract(full, x), ops.maximum(x, 0.5), ops.minimum(row, x), x[:, :1] + y, x[:, :, :1] * row,
-        x[:, :1] * column,
+        x[:, :1] * column, ops.power(ops.abs(x) + 0.25, y), ops.power(x, ops.round(y)), ops.power(2.0, x),
+        ops.power(ops.abs(y), row), ops.where(ops.logical_xor(x > 0.0, y > 0.0), x, y), ops.floor_divide(x, y),
+        ops.divide_no_nan(x, ops.relu(y)), ops.full_like(x, 0.75) + y,
         ops.where(x > y, x, y), ops.where(x < 0.0, 0.0, x), ops.where(ops.equal(x, x), y, 1.0),
         ops.where(ops.logical_and(x >= 0.0, y <= 0.0), x, y), ops.where(ops.logical_or(x > 1.0, y > 1.0), x, y),
         ops.where(ops.not_equal(x, y), x, y), ops.all(x > -1.0, axis=1), ops.any(x > 1.0, axis=-1, keepdims=True),
@@ -78,7 +81,10 @@ def folds(ops: Any, x: Any, y: Any) -> list[Any]:
         ops.sum(x, axis=1), ops.sum(x, axis=(1, 2)), ops.mean(x, axis=-1), ops.mean(x, axis=1, keepdims=True),
         ops.max(x, axis=2), ops.min(x, axis=[1]), ops.prod(x, axis=-1), ops.amax(x, axis=1), ops.amin(x, axis=1),
         ops.cumsum(x, axis=1), ops.cumsum(x, axis=-1), ops.sum(ops.ones_like(x) + ops.zeros_like(y) + x, axis=1),
-        ops.sum(y, axis=2),
+        ops.sum(y, axis=2), ops.var(x, axis=1), ops.std(x, axis=(1, 2), keepdims=True), ops.diff(x, axis=1),
+        ops.cast(ops.count_nonzero(ops.relu(x), axis=1), "float32"), ops.cast(ops.argmax(x, axis=-1), "float32") + 0.5,
+        ops.cast(ops.argmin(ops.relu(x), axis=1, keepdims=True), "float32"),
+        ops.cast(ops.argmax(ops.relu(x), axis=1), "float32"), ops.one_hot(ops.argmin(x, axis=1), 4),
     ]  # fmt: skip
 
 
@@ -93,6 +99,8 @@ def shapes(ops: Any, x: Any, y: Any) -> list[Any]:
         x[:, -1], x[:, ::2], x[:, ::-1], x[..., 1], x[:, None] + 0, x[:, 1, None, ::2], x[:, 1:, ..., -1:],
         ops.take(x, [2, 0, 0], axis=1), ops.take(x, 1, axis=-1), ops.flip(x, axis=1), ops.flip(x, axis=(1, 2)),
         ops.roll(x, 1, axis=1), ops.roll(x, -2, axis=-1), ops.roll(x, 9, axis=1), ops.roll(x, 4, axis=1),
+        ops.tile(x, (1, 2, 3)), ops.tile(x, 2), ops.pad(x, ((0, 0), (1, 2), (0, 1))), *ops.unstack(x, axis=1),
+        ops.pad(x, [[0, 0], [2, 1], [1, 0]], mode="reflect"), ops.pad(x, [[0, 0], [2, 1], [1, 3]], mode="symmetric"),
         ops.repeat(x, 3, axis=1), ops.copy(x) + 1, ops.convert_to_tensor(x) + 1,
     ]  # fmt: skip
 

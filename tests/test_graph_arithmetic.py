@@ -79,9 +79,11 @@ FORMULAS: dict[str, Callable[..., mpf]] = {
     "sign": mp.sign,
     "floor": mp.floor,
     "ceil": mp.ceil,
-    "erf": mp.erf,
+    "round": mp.nint,
+    "trunc": lambda x: mp.sign(x) * mp.floor(abs(x)),
     "sin": mp.sin,
     "cos": mp.cos,
+    "erf": mp.erf,
     "log1p": mp.log1p,
     "expm1": mp.expm1,
     "zero": lambda x: mpf(int(x == 0)),
@@ -104,7 +106,7 @@ ARGUMENTS: dict[str, list[tuple[float, ...]]] = {
 CASES = [(name, args) for name in ACTIVATIONS for args in ARGUMENTS.get(name, [()])]
 #: Activations of positive operands, and others that are neither flat nor straight far out.
 POSITIVE = ("log", "sqrt", "rsqrt", "power")
-CURVED = ("exp", "square", "reciprocal", "log1p", "expm1", "floor", "ceil", "sin", "cos")
+CURVED = ("exp", "square", "reciprocal", "log1p", "expm1", "floor", "ceil", "round", "trunc", "sin", "cos")
 #: Comparisons: of NaN, they are true or false.
 DECIDED = ("threshold", "zero", "nonzero", "positive", "nonnegative")
 #: Beyond it, every formula with an exponential in it is the one of its branches that does not grow, or overflows.
@@ -156,6 +158,8 @@ def relevant(name: str, x: float) -> bool:
         "sign",
         "floor",
         "ceil",
+        "round",
+        "trunc",
         "sin",
         "cos",
         *DECIDED,
@@ -243,9 +247,11 @@ INFINITE: dict[str, tuple[float, float]] = {
     "sign": (1, -1),
     "floor": (math.inf, -math.inf),
     "ceil": (math.inf, -math.inf),
-    "erf": (1, -1),
+    "round": (math.inf, -math.inf),
+    "trunc": (math.inf, -math.inf),
     "sin": (NAN, NAN),
     "cos": (NAN, NAN),
+    "erf": (1, -1),
     "log1p": (math.inf, NAN),
     "expm1": (math.inf, -1),
     "zero": (0, 0),

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import pytest
+from engine_cases import EDGES, assert_same, chain
 from graphs import mlp
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,12 +17,13 @@ from schedules import simple_schedule
 from strategies import graphs, samples
 
 from graphsim.errors import ScheduleError, SimulationError, TokenError
-from graphsim.graph import Graph
+from graphsim.graph import Axis, Graph, Group, Window
 from graphsim.machine import load_machine
 from graphsim.schedule.fold import fold
 from graphsim.schedule.schedule import Schedule, latency
 from graphsim.schedule.verify import verify
 from graphsim.simulate.engine import Run
+from graphsim.simulate.lanes import LanesEngine
 from graphsim.simulate.machine import MachineEngine
 from graphsim.simulate.machine.engine import CHUNK, _message
 from graphsim.simulate.machine.program import FIRE, KIND, STAGE, WHO
@@ -36,6 +38,28 @@ MACHINES = (
     "full:3,frame_bits=24,latency=0",
     "ring:3,latency=9",
 )
+
+
+def test_powers_of_two_tensors_are_the_same_in_all_engines() -> None:
+    """Of numbers of every size, zeros and infinite ones among them."""
+    n = len(EDGES)
+    group = Group(name="power", op="power", shape=(n * n,))
+    base = Window(src=1, dst=2, axes=(Axis(n, n), Axis(1, n, stride=0)))
+    graph = chain(group, n, base, {})
+    other = Window(src=1, dst=2, port=1, axes=(Axis(1, n, stride=0), Axis(n, n)))
+    graph = Graph(graph.name, graph.groups, [*graph.channels, other], {})
+    x = np.stack([EDGES, np.linspace(-3, 3, n, dtype=np.float32), np.arange(n, dtype=np.float32) - 5])
+    expected = ReferenceEngine(graph).run(x)
+    assert_same(LanesEngine(graph).run(x, keep="all"), expected)
+    schedule = fold(graph, load_machine("mesh:2x2"))
+    assert_same(MachineEngine(graph, schedule).run(x), expected)
+    values = expected.values["power"].reshape(3, n, n)
+    with np.errstate(all="ignore"):
+        exact = np.power(x[:, :, None].astype(np.float64), x[:, None, :].astype(np.float64)).astype(np.float32)
+    # Of negative bases, infinite ones too, only whole powers are known here.
+    negative, power = x[:, :, None] < 0, x[:, None, :]
+    known = ~(negative & np.isfinite(power) & (power != np.rint(power)))
+    np.testing.assert_allclose(values[known], exact[known], rtol=1.2e-7)
 
 
 def assert_same_values(run: Run, expected: Run) -> None:

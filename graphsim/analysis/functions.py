@@ -88,6 +88,8 @@ VECTORISED: dict[str, Callable[..., Array]] = {
     "power": np.power,
     "floor": np.floor,
     "ceil": np.ceil,
+    "round": np.rint,
+    "trunc": np.trunc,
     "sin": np.sin,
     "cos": np.cos,
     "erf": special.erf,

@@ -19,6 +19,7 @@ documentation of ``keras.activations`` (Keras 3), and Keras 2.2 for the function
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -472,10 +473,9 @@ def clip(x: float, least: float, greatest: float) -> float:
 
 def power(x: float, exponent: float) -> float:
     """x**exponent: by multiplication for whole exponents up to 32, else by logarithm; NaN for roots of negative x."""
-    whole = math.floor(exponent)
-    is_whole = whole == exponent
-    is_odd = is_whole and whole - 2 * math.floor(exponent * 0.5) == 1
-    if exponent == 0.0:
+    is_whole = floor(exponent) == exponent
+    is_odd = is_whole and exponent - 2.0 * floor(exponent * 0.5) == 1.0
+    if exponent == 0.0 or x == 1.0:
         return 1.0
     if x < 0.0 and not is_whole:
         return math.nan
@@ -485,7 +485,7 @@ def power(x: float, exponent: float) -> float:
         for _ in range(math.floor(math.copysign(exponent, 1.0))):
             value = value * a
     else:
-        value = exp(math.copysign(exponent, 1.0) * log(a))
+        value = 1.0 if a == 1.0 else exp(math.copysign(exponent, 1.0) * log(a))
     if exponent < 0.0:
         value = math.inf if value == 0.0 else 1.0 / value
     return -value if is_odd and math.copysign(1.0, x) < 0.0 else value
@@ -501,3 +501,22 @@ def floor(x: float) -> float:
 def ceil(x: float) -> float:
     """The least whole number that is not below x."""
     return -floor(-x)
+
+
+def round_half_even(x: float) -> float:
+    """The nearest whole number; of two equally near the even one."""
+    below = floor(x)
+    rest = x - below
+    if rest > 0.5 or (rest == 0.5 and below * 0.5 != floor(below * 0.5)):
+        return below + 1.0
+    return below
+
+
+def trunc(x: float) -> float:
+    """x without its fraction."""
+    return floor(x) if x > 0.0 else ceil(x)
+
+
+def raised(base: Any, exponent: Any) -> Any:
+    """One float32 number to the power of another, rounded to float32 once."""
+    return np.float32(power(np.float64(base), np.float64(exponent)))

@@ -222,6 +222,16 @@ OPS: dict[str, Op] = {
         lambda k: 1,
         "port 0 divided by port 1",
     ),
+    "power": Op(
+        (2, 2),
+        "first",
+        a.raised,
+        lambda k: {"special": 2, "mul": 1},
+        lambda k: 1,
+        "result",
+        lambda k: 1,
+        "port 0 to the power of port 1",
+    ),
     "max": Op(
         (1, None),
         "first",
@@ -487,6 +497,10 @@ ACTIVATIONS: dict[str, Activation] = {
     "ceil": Activation(a.ceil, (), {"add": 1}, _nowhere, _EXACT, "the whole number at or above x"),
     "sin": Activation(a.sin, (), {"special": 1}, _nowhere, _within(4), "the sine of x, in radians", steepest=1.0),
     "cos": Activation(a.cos, (), {"special": 1}, _nowhere, _within(4), "the cosine of x, in radians", steepest=1.0),
+    "round": Activation(
+        a.round_half_even, (), {"add": 1}, _nowhere, _EXACT, "the nearest whole number, of two the even one"
+    ),
+    "trunc": Activation(a.trunc, (), {"add": 1}, _nowhere, _EXACT, "x without its fraction"),
     "erf": Activation(a.erf, (), {"special": 1}, _nowhere, _within(8), "the error function"),
     "log1p": Activation(a.log1p, (), {"special": 1, "add": 1}, _nowhere, _within(8), "log(1 + x)"),
     "expm1": Activation(a.expm1, (), {"special": 1, "add": 1}, _nowhere, _within(8), "e^x - 1"),

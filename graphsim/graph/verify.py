@@ -49,7 +49,7 @@ MAX_FAN_IN = 6
 #: As many axes as NumPy's index arithmetic takes.
 MAX_AXES = 32
 #: Ops whose every port takes exactly one edge per actor.
-ELEMENTWISE = ("subtract", "divide", "select", "lookup", "take")
+ELEMENTWISE = ("subtract", "divide", "power", "select", "lookup", "take")
 #: Params that one op needs, and no other takes.
 _OWN = {"table": "lookup", "pick": "take", "truth": "lut"}
 #: Ops whose actors may do without any edge.

@@ -15,7 +15,7 @@ from graphsim.graph import Axis, Ref
 from graphsim.graph.graph import Observed
 
 #: What element-by-element arithmetic there is, by the op of its actors.
-Operation = Literal["sum", "subtract", "product", "divide", "max", "min", "mean"]
+Operation = Literal["sum", "subtract", "product", "divide", "power", "max", "min", "mean"]
 #: What it is done on.
 Value = Tensor | FloatArray
 
@@ -122,7 +122,7 @@ def with_constant(
     if not np.isfinite(array).all():
         raise RefusedError("its constant is not finite")
     shape = common_shape(x.shape, array.shape)
-    if shape != x.shape or op in ("max", "min", "mean") or (op == "divide" and not first):
+    if shape != x.shape or op in ("max", "min", "mean", "power") or (op == "divide" and not first):
         return _ported(to, op, [x, array] if first else [array, x], activation, suffix, observes)
     over = (1,) * (len(shape) - array.ndim) + array.shape
     name = f"{suffix}{'/' if suffix else ''}constant"

@@ -176,6 +176,13 @@ _UNARY: dict[str, str] = {
     "Mish": "mish",
     "Sin": "sin",
     "HardSwish": "hard_silu",
+    "Abs": "abs",
+    "Ceil": "ceil",
+    "Erf": "erf",
+    "Floor": "floor",
+    "Neg": "negative",
+    "Round": "round",
+    "Sign": "sign",
 }
 for _name, _row in _UNARY.items():
     operator(_name)(lambda to, call, row=_row: [_applied(to, call.tensor(0), Unary(row))])  # type: ignore[misc]
@@ -450,8 +457,11 @@ def batch_normalization(to: Builder, call: Call) -> Sequence[Value]:
     """By the statistics that it has learnt."""
     if call.integer("training_mode", 0):
         raise RefusedError("it is in training mode")
+    x = sample(call.tensor(0))
     found = Statistics(*(call.floats(i) for i in range(1, 5)))
-    return [batched(by_statistics(to, sample(call.tensor(0)), 0, lambda of: found, call.number("epsilon", 1e-5)))]
+    if any(array.shape != x.shape[:1] for array in found if array is not None):
+        raise RefusedError(f"its statistics are not one number for each channel of samples of shape {x.shape}")
+    return [batched(by_statistics(to, x, 0, lambda of: found, call.number("epsilon", 1e-5)))]
 
 
 @operator("LayerNormalization")

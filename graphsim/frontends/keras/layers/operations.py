@@ -13,7 +13,7 @@ from __future__ import annotations
 import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from graphsim.frontends.blocks.arith import (
     constant,
     contraction,
     elementwise,
+    folded,
     select,
     unary,
     weighted,
@@ -44,6 +45,7 @@ from graphsim.frontends.keras.layers.attention import spelled
 from graphsim.frontends.keras.layers.registry import Calling, Given
 from graphsim.frontends.keras.semantics import Semantics
 from graphsim.graph import Axis
+from graphsim.graph.graph import Observed
 
 Made = Tensor | Sequence[Tensor]
 
@@ -255,8 +257,8 @@ _ROWS = {
     "Selu": "selu",
     "Sigmoid": "sigmoid",
     "Sign": "sign",
-    "Silu": "silu",
     "Sin": "sin",
+    "Silu": "silu",
     "Softplus": "softplus",
     "Softsign": "softsign",
     "SparsePlus": "sparse_plus",
@@ -265,6 +267,7 @@ _ROWS = {
     "Square": "square",
     "Tanh": "tanh",
     "TanhShrink": "tanh_shrink",
+    "Trunc": "trunc",
 }
 for _name, _row in _ROWS.items():
     operation(_name)(lambda to, of, row=_row: unary(to, of.tensor(), Unary(row)))  # type: ignore[misc]
@@ -306,8 +309,19 @@ def clip(to: Builder, of: Bound) -> Made:
 
 @operation("Power", takes="x1 x2")
 def power(to: Builder, of: Bound) -> Made:
-    """To a constant power."""
+    """To a constant power, or to that of another tensor."""
+    operands = of.operands("x1", "x2")
+    if not isinstance(operands[0], Tensor) or isinstance(operands[1], Tensor) or operands[1].size != 1:
+        return elementwise(to, "power", operands)
     return unary(to, of.tensor("x1"), Unary("power", (of.number("x2"),)))
+
+
+@operation("Round", takes="x decimals")
+def rounded(to: Builder, of: Bound) -> Made:
+    """To whole numbers."""
+    if of.integer("decimals", 0):
+        raise RefusedError("it keeps decimals; rounding to whole numbers is lowered")
+    return unary(to, of.tensor(), Unary("round"))
 
 
 @operation("Cast", takes="x dtype")
@@ -390,6 +404,36 @@ def logical_or(to: Builder, of: Bound) -> Made:
     return elementwise(to, "max", of.operands("x1", "x2"))
 
 
+def _truths(to: Builder, of: Bound) -> list[Value]:
+    """Both operands, 1 where they are not 0."""
+    return [
+        unary(to, x, Unary("nonzero"), suffix=f"truth{i}", observes="")
+        if isinstance(x, Tensor)
+        else (x != 0).astype(np.float32)
+        for i, x in enumerate(of.operands("x1", "x2"))
+    ]
+
+
+@operation("LogicalXor", takes="x1 x2")
+def logical_xor(to: Builder, of: Bound) -> Made:
+    """1 where one of both is not 0, and the other is."""
+    return elementwise(to, "subtract", _truths(to, of), activation=Unary("nonzero"))
+
+
+@operation("FloorDivide", takes="x1 x2")
+def floor_divide(to: Builder, of: Bound) -> Made:
+    """The quotient, rounded down."""
+    return elementwise(to, "divide", of.operands("x1", "x2"), activation=Unary("floor"))
+
+
+@operation("DivideNoNan", takes="x1 x2")
+def divide_no_nan(to: Builder, of: Bound) -> Made:
+    """The quotient; 0 where the divisor is."""
+    operands = of.operands("x1", "x2")
+    quotient = elementwise(to, "divide", operands, suffix="quotient", observes="")
+    return select(to, operands[1], quotient, np.zeros((), np.float32))
+
+
 @operation("Where", takes="condition x1 x2")
 def where(to: Builder, of: Bound) -> Made:
     """The second where the first is true, else the third."""
@@ -404,6 +448,22 @@ def _filled(number: float) -> _Build:
 
 operation("ZerosLike", takes="x dtype")(_filled(0.0))
 operation("OnesLike", takes="x dtype")(_filled(1.0))
+
+
+@operation("FullLike", takes="x fill_value dtype")
+def full_like(to: Builder, of: Bound) -> Made:
+    """A constant, which only has the shape of its operand."""
+    return _filled(of.number("fill_value"))(to, of)
+
+
+@operation("OneHot", takes="x num_classes axis dtype sparse")
+def one_hot(to: Builder, of: Bound) -> Made:
+    """Whole numbers as classes, along a last axis that is new."""
+    x = of.tensor()
+    if of.integer("axis", -1) not in (-1, len(x.shape) + 1) or of.flag("sparse"):
+        raise RefusedError("its classes are along an axis that is not the last, or sparse")
+    classes = np.arange(of.integer("num_classes"), dtype=np.float32)
+    return elementwise(to, "subtract", [x.reshaped([*x.shape, 1]), classes], activation=Unary("zero"))
 
 
 # -- folds ----------------------------------------------------------------------------------------------------------
@@ -437,6 +497,69 @@ def _truth(op: str) -> _Build:
 
 operation("Any", takes="x axis keepdims")(_truth("max"))
 operation("All", takes="x axis keepdims")(_truth("min"))
+
+
+@operation("CountNonzero", takes="x axis")
+def count_nonzero(to: Builder, of: Bound) -> Made:
+    """How many elements are not 0."""
+    return _truth("sum")(to, of)
+
+
+def _spread(to: Builder, of: Bound, observes: Observed = "") -> Tensor:
+    """The mean of the squares of what the elements differ from their mean, along axes that are kept."""
+    x = of.tensor()
+    axes = of.axes(len(x.shape))
+    mean = folded(to, "mean", x, axes, keepdims=True, suffix="mean", observes="")
+    square = elementwise(to, "subtract", [x, mean], activation=Unary("square"), suffix="square", observes="")
+    return folded(to, "mean", square, axes, keepdims=of.flag("keepdims"), suffix="var", observes=observes)
+
+
+@operation("Var", takes="x axis keepdims")
+def variance(to: Builder, of: Bound) -> Made:
+    """The variance."""
+    return _spread(to, of, "output")
+
+
+@operation("Std", takes="x axis keepdims")
+def deviation(to: Builder, of: Bound) -> Made:
+    """The root of the variance."""
+    return unary(to, _spread(to, of), Unary("sqrt"))
+
+
+def _first_extreme(op: Literal["max", "min"]) -> _Build:
+    """The number of the first of the greatest or least elements: the least number of those that equal it."""
+
+    def build(to: Builder, of: Bound) -> Made:
+        x = of.tensor()
+        rank = len(x.shape)
+        at = of.axis(rank)
+        best = folded(to, op, x, [at], keepdims=True, suffix="best", observes="")
+        equal = elementwise(to, "subtract", [x, best], activation=Unary("zero"), suffix="equal", observes="")
+        shape = [n if i == at else 1 for i, n in enumerate(x.shape)]
+        numbers = np.arange(x.shape[at], dtype=np.float32).reshape(shape)
+        none = np.full((), x.shape[at], np.float32)
+        chosen = select(to, equal, numbers, none, suffix="number", observes="")
+        return folded(to, "min", chosen, [at], keepdims=of.flag("keepdims"))
+
+    return build
+
+
+operation("Argmax", takes="x axis keepdims")(_first_extreme("max"))
+operation("Argmin", takes="x axis keepdims")(_first_extreme("min"))
+
+
+@operation("Diff", takes="a n axis")
+def difference(to: Builder, of: Bound) -> Made:
+    """Each element less the one before it."""
+    x = of.tensor("a")
+    at = of.axis(len(x.shape), default=-1)
+    size = x.shape[at]
+    if of.integer("n", 1) != 1 or size < 2:
+        raise RefusedError(f"it takes differences {of.integer('n', 1)} times of {size} elements; once is lowered")
+    y = to.group("subtract", [n - (i == at) for i, n in enumerate(x.shape)], observes="output")
+    for port, pad in enumerate((-1, 0)):
+        to.window(x, y, [Axis(n, n - 1, pad=pad) if i == at else Axis(n, n) for i, n in enumerate(x.shape)], port)
+    return y
 
 
 @operation("Cumsum", takes="x axis")

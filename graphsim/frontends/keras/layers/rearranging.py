@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from graphsim.frontends.blocks.shape import joined, moved, repeated, sliced, transposed
+from graphsim.frontends.blocks.shape import joined, moved, repeated, sliced, transposed, widened
 from graphsim.frontends.builder import Builder, RefusedError, Tensor, positive_axis
 from graphsim.frontends.keras.config import MAX_AXES
 from graphsim.frontends.keras.fields import shown
@@ -253,3 +254,54 @@ def repeat(to: Builder, of: Bound) -> Made:
     if times < 1:
         raise RefusedError(f"it repeats elements {times} times")
     return moved(to, x, [repeated(n, times) if i == at else Axis(n, n) for i, n in enumerate(x.shape)])
+
+
+@operation("Tile", takes="x repeats")
+def tile(to: Builder, of: Bound) -> Made:
+    """The whole several times, along every axis."""
+    x, times = of.tensor(), of.integers("repeats")
+    times = [1] * (len(x.shape) + 1 - len(times)) + times
+    if len(times) != len(x.shape) + 1 or times[0] != 1 or min(times) < 1:
+        raise RefusedError(f"it repeats samples of shape {x.shape} {times} times along batch and axes")
+    where = np.tile(np.arange(x.size).reshape(x.shape), times[1:])
+    return _from(to, x, where)
+
+
+@operation("Pad", takes="x pad_width mode constant_values")
+def pad(to: Builder, of: Bound) -> Made:
+    """Zeros around it, or elements of its own."""
+    x, mode = of.tensor(), of.get("mode", "constant")
+    pairs = of.get("pad_width")
+    items = pairs if isinstance(pairs, list) else []
+    widths = [tuple(pair) for pair in items if isinstance(pair, list) and len(pair) == 2]
+    is_right = len(widths) == len(items) == len(x.shape) + 1 and widths[0] == (0, 0)
+    if not is_right or any(isinstance(n, bool) or not isinstance(n, int) or n < 0 for pair in widths for n in pair):
+        raise RefusedError(f"it pads samples of shape {x.shape} by {shown(pairs)}")
+    if mode == "constant" and not of.get("constant_values"):
+        return moved(to, x, [widened(n, *pair) for n, pair in zip(x.shape, widths[1:], strict=True)])
+    if mode not in ("reflect", "symmetric"):
+        raise RefusedError(f"its mode is {shown(mode)} or its constant not 0, which is not lowered")
+    if any(max(pair) > n - (mode == "reflect") for n, pair in zip(x.shape, widths[1:], strict=True)):
+        raise RefusedError(f"it pads samples of shape {x.shape} by {shown(pairs)}, more than they have")
+    return _from(to, x, np.pad(np.arange(x.size).reshape(x.shape), widths[1:], mode=mode))
+
+
+def _from(to: Builder, x: Tensor, where: npt.NDArray[np.intp]) -> Tensor:
+    """The elements of those numbers."""
+    y = to.group("sum", where.shape, observes="output")
+    to.table(x, y, 1, lambda: where)
+    return y
+
+
+@operation("Unstack", takes="x num axis")
+def unstack(to: Builder, of: Bound) -> Made:
+    """Each index of an axis by itself."""
+    x = of.tensor()
+    at = of.axis(len(x.shape), default=0)
+    made = []
+    for number in range(x.shape[at]):
+        axes = [Axis(n, 1, pad=-number) if i == at else Axis(n, n) for i, n in enumerate(x.shape)]
+        observes = f"output:{number}" if number else "output"
+        shape = [n for i, n in enumerate(x.shape) if i != at]
+        made.append(moved(to, x, axes, shape=shape, suffix=str(number), observes=observes))
+    return made
