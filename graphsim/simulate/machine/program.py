@@ -14,6 +14,7 @@ from graphsim.graph import Channel, Dense, Graph, Window
 from graphsim.graph.ops import ACTIVATIONS, OPS, SINKS
 from graphsim.schedule.schedule import Schedule, durations, parameter_bytes
 from graphsim.simulate.engine import Outputs
+from graphsim.simulate.machine.trains import NEVER, couple, next_of, turns
 
 UInt32Array = npt.NDArray[np.uint32]
 Int64Array = npt.NDArray[np.int64]
@@ -84,8 +85,9 @@ class Program:
     END         its firing ends: its token gets into memory, and to the outputs
     SOURCE_FIRE a source takes a sample
     SOURCE_END  the sample's elements get into memory
-    READ        a hop takes its parcel from memory, in the last tick in which it sends; an input actor its element
-    WRITE       the parcel gets into memory at the other end
+    READ        a hop takes its parcel from memory, in the last tick in which it sends; an input actor its element.
+                Of a *train* of hops (see ``trains.py``) who is the last, and all are read: ``train``, int64 (hops,)
+    WRITE       the parcel, or those of a train, get into memory at the other end
     CHECK       the first tick of a hop of several: its parcel must be there already
     CLAIM       the first frame of such a hop arrives: what was in its slots is gone
     =========== ===============================================================================================
@@ -107,6 +109,7 @@ class Program:
     arguments: npt.NDArray[np.float64]
     bias: FloatArray
     divisor: FloatArray
+    train: Int64Array
     transit: int
     scratch: int
     node_cell: Int64Array
@@ -125,7 +128,8 @@ def compile_program(graph: Graph, schedule: Schedule) -> Program:
     arguments, bias, divisor = _describe(graph, actors)
     line = _Timeline()
     transit = _add_firings(graph, schedule, actors, line)
-    transit = _add_hops(graph, schedule, transit, line)
+    train = _trains(graph, schedule, memory)
+    transit = _add_hops(graph, schedule, train, transit, line)
     events, event_tick = line.compiled(schedule.period, memory)
     initial_cell, initial_word = memory.initial(graph)
     stages = 1 + int(events[:, STAGE].max())
@@ -151,6 +155,7 @@ def compile_program(graph: Graph, schedule: Schedule) -> Program:
         arguments=arguments,
         bias=bias,
         divisor=divisor,
+        train=train,
         transit=transit,
         scratch=max(int(graph.fan_in(number).max(initial=0)) for number in range(len(graph.groups))),
         node_cell=memory.node_cell,
@@ -193,6 +198,10 @@ class _Memory:
         self.slot_depth = np.where(address < 0, 1, s.slot_depth).astype(np.int64)
         self.size = np.where(address < 0, 1, size // unit)
         self.cell = np.where(address < 0, ON_PARAMETERS, self.node_cell[s.slot_node] + address // unit)
+        low = np.argsort(self.cell, kind="stable")
+        ends = (self.cell + self.slot_depth * self.size)[low]
+        #: Whether every slot has cells of its own.
+        self.regular = not np.any(address < 0) and not np.any(ends[:-1] > self.cell[low][1:])
         #: Depth and delay of each kind of ring.
         self.rings: list[tuple[int, int]] = [(1, 0)]
 
@@ -481,41 +490,109 @@ def _add_firings(graph: Graph, schedule: Schedule, actors: Int64Array, line: _Ti
     return int(width.sum())
 
 
-def _add_hops(graph: Graph, schedule: Schedule, first: int, line: _Timeline) -> int:
+def _of_link(schedule: Schedule, name: str) -> Int64Array:
+    """A setting of the link of each hop, int64 (hops,)."""
+    links = schedule.machine.links
+    found: Int64Array = np.array([getattr(link, name) for link in links], np.int64)[schedule.hop_link]
+    return found
+
+
+def hop_cycles(graph: Graph, schedule: Schedule) -> Int64Array:
+    """In how many cycles of its link each hop sends its parcel, int64 (hops,)."""
+    s = schedule
+    bits = np.concatenate([[0], np.cumsum(token_bits(graph)[s.parcel_token])])[s.parcel_ptr]
+    frames = -(-np.diff(bits)[s.hop_parcel] // _of_link(s, "frame_bits"))
+    cycles: Int64Array = -(-frames // _of_link(s, "frames_per_tick"))
+    return cycles
+
+
+def _trains(graph: Graph, schedule: Schedule, memory: _Memory) -> Int64Array:
+    """The last hop of the train of each hop, int64 (hops,)."""
+    s, period, tokens = schedule, schedule.period, memory.tokens
+    hops, count = len(s.hop_link), np.diff(s.parcel_ptr)[s.hop_parcel]
+    alone = np.arange(hops)
+    if not hops or not memory.regular or np.any(count == 0):
+        return alone
+    src, dst = _of_link(s, "src"), _of_link(s, "dst")
+    carrier = np.repeat(alone, count)
+    token = s.parcel_token[np.repeat(s.parcel_ptr[s.hop_parcel], count) + _ramp(count)].astype(np.int64)
+    duration, makers = durations(graph, s.machine, s.node), token_makers(graph)
+    home = s.node[makers].astype(np.int64) * tokens + np.arange(tokens)
+    comes = np.concatenate([home, dst[carrier] * tokens + token])
+    if len(np.unique(comes)) < len(comes):
+        return alone
+    parcel_end = s.hop_parcel.astype(np.int64) * len(s.machine.nodes)
+    by = np.argsort(parcel_end + dst, kind="stable")
+    at = np.minimum(np.searchsorted((parcel_end + dst)[by], parcel_end + src), hops - 1)
+    parent = by[at]
+    fresh = s.parcel_node[s.hop_parcel] == src
+    if np.any(~fresh & ((parcel_end + dst)[parent] != parcel_end + src)):
+        return alone
+
+    cycles, strides = hop_cycles(graph, s), np.array(s.machine.link_strides, np.int64)[s.hop_link]
+    sent = s.hop_start + cycles * strides - 1
+    arrives = sent + 1 + _of_link(s, "latency") * strides
+    read, write, begins = turns(sent, 2, period), turns(arrives, 0, period), turns(s.hop_start, 2, period)
+    # What is read is written by firings where it is made, by the hop before where it is passed on.
+    made = turns(s.start + duration, np.where(duration > 0, 0, 1), period)[makers[token]]
+    made = np.where(made >= read[carrier], made, NEVER)
+    passed = np.where(write[parent] >= read, write[parent], NEVER)
+    read_until = np.where(fresh, np.minimum.reduceat(made, _bounds(count)[:-1]), passed)
+    # What is written is read by the hops that pass it on, and by any firing of the node, to be simple.
+    fires = turns(s.start, np.where(duration > 0, 2, 1), period)
+    write_until = next_of(s.node.astype(np.int64), fires, dst, write)
+    child = np.flatnonzero(~fresh)
+    for turn in (read, begins):
+        later = np.where(turn[child] >= write[parent[child]], turn[child], NEVER)
+        np.minimum.at(write_until, parent[child], later)
+    stages = np.stack([sent, arrives]) // period
+    return couple(
+        s.hop_link.astype(np.int64),
+        np.stack([read, stages[0]], axis=1),
+        np.stack([write, stages[1]], axis=1),
+        read_until,
+        write_until,
+        cycles != 1,
+    )
+
+
+def _add_hops(graph: Graph, schedule: Schedule, train: Int64Array, first: int, line: _Timeline) -> int:
     """Add the events of all hops, whose values in transit lie from ``first`` on. Returns where they end."""
-    s, links = schedule, schedule.machine.links
+    s = schedule
     if not len(s.hop_link):
         return first
-
-    def of_link(name: str) -> Int64Array:
-        return np.array([getattr(link, name) for link in links], np.int64)[s.hop_link]
-
-    bits = np.concatenate([[0], np.cumsum(token_bits(graph)[s.parcel_token])])[s.parcel_ptr]
-    frames = -(-np.diff(bits)[s.hop_parcel] // of_link("frame_bits"))
-    cycles = -(-frames // of_link("frames_per_tick"))
-    ticks = cycles * np.array(s.machine.link_strides, np.int64)[s.hop_link]
+    cycles = hop_cycles(graph, s)
+    strides = np.array(s.machine.link_strides, np.int64)[s.hop_link]
+    ticks = cycles * strides
     flight = np.array(s.machine.ways, np.int64)[s.hop_link]  # of a frame, from the start of its cycle
     count = np.diff(s.parcel_ptr)[s.hop_parcel]
     begin = s.parcel_ptr[s.hop_parcel]
+    # Hops of one train one after the other, as they are sent.
+    order = np.lexsort([np.arange(len(train)), s.hop_start, train])
+    amount = np.zeros(len(train), np.int64)
+    np.add.at(amount, train, count)
     # From its last tick of sending to its arrival a parcel is on the link; later iterations may follow meanwhile.
     depth = flight // s.period + 1
-    at = _bounds(count * depth)[:-1] + first
-    src, dst = of_link("src"), of_link("dst")
-    arrival = s.hop_start + ticks + of_link("latency") * np.array(s.machine.link_strides, np.int64)[s.hop_link]
+    at = _bounds(amount * depth)[:-1] + first
+    src, dst = _of_link(s, "src"), _of_link(s, "dst")
+    arrival = s.hop_start + ticks + _of_link(s, "latency") * strides
 
     def moves(hops: Int64Array, node: Int64Array) -> _Moves:
-        number = count[hops]
-        token = s.parcel_token[np.repeat(begin[hops], number) + _ramp(number)]
-        return _Moves(node[hops], number, token.astype(np.int64))
+        wanted = np.zeros(len(train), np.bool_)
+        wanted[hops] = True
+        each = order[wanted[train[order]]]
+        number = count[each]
+        token = s.parcel_token[np.repeat(begin[each], number) + _ramp(number)]
+        return _Moves(node[hops], amount[hops], token.astype(np.int64))
 
-    h = np.flatnonzero(cycles > 0)
-    carried = _Transit(at[h], depth[h], count[h])
+    h = np.flatnonzero((cycles > 0) & (train == np.arange(len(train))))
+    carried = _Transit(at[h], depth[h], amount[h])
     line.add(READ, graph.actor_count + h, (s.hop_start + ticks - 1)[h], 2, carried, moves(h, src))
     line.add(WRITE, graph.actor_count + h, arrival[h], 0, carried, moves(h, dst))
     h = np.flatnonzero(cycles > 1)
     line.add(CHECK, graph.actor_count + h, s.hop_start[h], 2, None, moves(h, src))
     line.add(CLAIM, graph.actor_count + h, (s.hop_start + flight)[h], 0, None, moves(h, dst))
-    return int(at[-1] + count[-1] * depth[-1])
+    return int(at[-1] + amount[-1] * depth[-1])
 
 
 def output_columns(graph: Graph, program: Program, outputs: Outputs) -> Int64Array:
