@@ -26,8 +26,10 @@ from graphsim.simulate.machine.program import (
     EMPTY,
     NO_SLOT,
     ON_PARAMETERS,
+    READ,
     Program,
     compile_program,
+    hop_cycles,
     output_columns,
 )
 
@@ -129,8 +131,11 @@ class MachineEngine:
 def _message(graph: Graph, schedule: Schedule, p: Program, status: npt.NDArray[np.int64]) -> str:
     """What went wrong, from the interpreter's status row: tick, node, actor, token, and what was found instead."""
     event, period, expected, found, cell = (int(v) for v in status)
-    _, stage, who = (int(v) for v in p.events[event, :3])
+    kind, stage, who = (int(v) for v in p.events[event, :3])
     iteration = period - stage
+    # Tags are numbers of tokens modulo 2**32: what was found is the one nearest to what was expected.
+    # What is read of an earlier iteration is that many times the number of tokens below this one's.
+    back, token = divmod((expected - iteration * p.tokens + 2**31) % 2**32 - 2**31, p.tokens)
     tick = period * p.period + int(p.event_tick[event])
     machine = schedule.machine
     if who < graph.actor_count:
@@ -138,9 +143,8 @@ def _message(graph: Graph, schedule: Schedule, p: Program, status: npt.NDArray[n
     else:
         link = int(schedule.hop_link[who - graph.actor_count])
         node, what = machine.links[link].src, f"link {machine.link_name(link)} sends"
-    # Tags are numbers of tokens modulo 2**32: what was found is the one nearest to what was expected.
-    # What is read of an earlier iteration is that many times the number of tokens below this one's.
-    back, token = divmod((expected - iteration * p.tokens + 2**31) % 2**32 - 2**31, p.tokens)
+    if who >= graph.actor_count and kind == READ:
+        tick = iteration * p.period + _read_tick(graph, schedule, p, who - graph.actor_count, token)
     wanted = iteration + back
     nearest = wanted * p.tokens + token + (found - expected + 2**31) % 2**32 - 2**31
     if cell == NO_SLOT:
@@ -157,6 +161,17 @@ def _message(graph: Graph, schedule: Schedule, p: Program, status: npt.NDArray[n
         why = f"is overwritten: in its slot is iteration {nearest // p.tokens} already"
     place = f"tick {tick}, node {machine.nodes[node].name}"
     return f"{place}: {what} iteration {wanted} of {_token(graph, token)}, which {why}"
+
+
+def _read_tick(graph: Graph, schedule: Schedule, p: Program, last: int, token: int) -> int:
+    """When, in iteration 0, the hop of a train reads this token."""
+    s = schedule
+    for hop in np.flatnonzero(p.train == last).tolist():
+        parcel = s.hop_parcel[hop]
+        if token in s.parcel_token[s.parcel_ptr[parcel] : s.parcel_ptr[parcel + 1]]:
+            stride = s.machine.link_stride(int(s.hop_link[hop]))
+            return int(s.hop_start[hop]) + int(hop_cycles(graph, s)[hop]) * stride - 1
+    raise AssertionError(f"hop {last} carries no token {token}")
 
 
 def _token(graph: Graph, token: int) -> str:

@@ -281,7 +281,18 @@ def advance(
             at = events[e, AT] + rings[row + events[e, AT_RING]] * events[e, LENGTH]
             failed = 0
             # Reading and writing stand here, not in functions: calls that pass arrays would count references to them.
-            if kind in (READ, CHECK):
+            if kind == READ and size == _ONE:
+                wrong = np.uint64(0)
+                for i in range(count):
+                    word = words[cell + i * stride]
+                    wrong |= word ^ (tag + i * _NEXT_TAG)
+                    transit[at + i] = word
+                if wrong > _VALUE_BITS:
+                    failed = _blame(words, cell, stride, count, size, tag, status)
+            elif kind == WRITE and size == _ONE:
+                for i in range(count):
+                    words[cell + i * stride] = transit[at + i] & _VALUE_BITS | (tag + i * _NEXT_TAG)
+            elif kind in (READ, CHECK):
                 for i in range(count):
                     wrong = words[cell] ^ tag
                     for j in range(_ONE, size):

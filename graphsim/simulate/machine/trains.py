@@ -57,9 +57,9 @@ def couple(
     """
     last = np.arange(len(link))
     order = np.lexsort([read[:, 0], read[:, 1], link])
-    rows = np.stack(
-        [link, read[:, 1], write[:, 1], read[:, 0], write[:, 0], read_until, write_until, alone], axis=1
-    )[order].tolist()
+    rows = np.stack([link, read[:, 1], write[:, 1], read[:, 0], write[:, 0], read_until, write_until, alone], axis=1)[
+        order
+    ].tolist()
     begin, limits = 0, (NEVER, NEVER)
     before: tuple[int, int, int] | None = None
     for i, (where, r_stage, w_stage, r, w, r_until, w_until, single) in enumerate(rows):
