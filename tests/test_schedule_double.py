@@ -163,7 +163,9 @@ def test_it_is_an_option_of_fold_and_run(tmp_path: Path) -> None:
     assert "double buffering: 2 metacycles of 32 ticks" in folded.output
     verified = runner.invoke(app, ["verify", "models/digits_mlp.h5", str(tmp_path / "d.fold")])
     assert verified.exit_code == 0, verified.output
-    ran = runner.invoke(app, ["run", *common, "--engine", "machine", "--samples", "5", "--no-reference"])
+    ran = runner.invoke(
+        app, ["run", "--dataset", "digits", *common, "--engine", "machine", "--samples", "5", "--no-reference"]
+    )
     assert ran.exit_code == 0, ran.output
     assert "period     64 ticks per sample, measured from the outputs' spacing" in ran.output
     wrong = runner.invoke(app, ["fold", "models/digits_mlp.h5", "--buffering", "triple"])
