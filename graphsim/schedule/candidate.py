@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -97,6 +98,11 @@ class Candidate:
         bound = placement_bound_of(self.work.fired.machine, self.node, self.ticks, self.routes)
         return replace(bound, ticks=2 * bound.ticks, reason=f"{bound.reason}; computing and communicating alternate")
 
+    @cached_property
+    def times(self) -> Times | None:
+        """Times at the period that the placement was made for, if there are any."""
+        return None if self.wanted is None else self.modulo.find(self.wanted.period, self.wanted.start)
+
     @property
     def timing(self) -> Timing:
         """What finds times for it, layer by layer."""
@@ -175,8 +181,12 @@ def _modular(modulo: Modulo, least: int, most: int | None, wanted: Found | None 
     most = None if most is None else most // grain
     if most is not None and least > most:
         return None
-    if wanted is not None and wanted.period == least and (times := modulo.find(least, wanted.start)) is not None:
-        return least, times
+    if (
+        wanted is not None
+        and wanted.period >= least
+        and (times := modulo.find(wanted.period, wanted.start)) is not None
+    ):
+        return wanted.period, times
     low, period, step = least - 1, least, max(1, least // 64)
     for turn in itertools.count():
         if (times := modulo.find(period * grain)) is not None:

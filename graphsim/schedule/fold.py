@@ -164,23 +164,20 @@ def _search_soonest(soonest: Soonest, tried: _Tried, period: int) -> None:
 def _search_together(together: Together, tried: _Tried, period: int) -> None:
     """Placements made for the least periods from this one on for which nodes and ticks are found for loops.
 
-    What other placements promise counts only when one has been made: times for them may not be found.
+    What other placements promise does not count: times for them may not be found.
     """
-    aim, made = period, 0
+    aim = period
     for _ in range(_AIMS):
-        if made == _MADE or (made and tried.period is not None and aim >= tried.period):
-            break
         if (found := together.place(aim)) is not None:
+            before = len(tried.found)
             tried.attempt(lambda node=found.node: node, found)  # type: ignore[misc]
-            made += 1
+            if any(c.times is not None for c in tried.found[before:]):
+                break
         aim += 1 + aim // 64
 
 
 #: Periods that placements are made for, at most.
 _AIMS = 32
-#: Placements that are made for the ticks of loops, at most.
-_MADE = 3
-
 #: Gates that are placed over all placements tried, and how many of these there are at least.
 _PLACED_GATES = 100_000
 _FEWEST = 4

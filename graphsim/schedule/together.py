@@ -21,8 +21,10 @@ from graphsim.schedule.place import Placement, nodes_by_distance
 
 IntArray = npt.NDArray[np.int64]
 
-#: Actors times nodes times ticks that a search for one period looks at, at most.
-_BUDGET = 30_000_000
+#: Actors times nodes times ticks that a search looks at, at most.
+_BUDGET = 20_000_000
+#: Searches for one period, that start with different actors.
+_TURNS = 3
 #: Nodes for the actors of loops, at most: those nearest to the host.
 _NODES = 64
 #: Actors of all loops, at most.
@@ -86,14 +88,18 @@ class Together:
         out = np.lexsort((found.dst, found.src))
         out_ptr = np.searchsorted(found.src[out], np.arange(count + 1)).astype(np.int64)
         begins = np.concatenate([[0], np.cumsum(size * size)]).astype(np.int64)
-        load = self._pinned[self._nodes].copy()
+        flat = np.concatenate([one.reshape(-1) for one in slack])
         node, time = np.zeros(count, np.int64), np.zeros(count, np.int64)
-        left = settle(
-            period, ptr, found.src, found.tokens, out_ptr, found.dst[out], found.tokens[out], found.ticks,
-            part, found.ptr, begins, size, np.concatenate([one.reshape(-1) for one in slack]), rank,
-            self._away, load, _BUDGET, node, time,
-        )  # fmt: skip
-        if left:
+        for turn in range(_TURNS):
+            if turn:  # the same with others first of those that weigh the same
+                rank = np.random.default_rng(turn).permutation(count).astype(np.int64)
+            left = settle(
+                period, ptr, found.src, found.tokens, out_ptr, found.dst[out], found.tokens[out], found.ticks,
+                part, found.ptr, begins, size, flat, rank, self._away, self._pinned[self._nodes], _BUDGET, node, time,
+            )  # fmt: skip
+            if not left:
+                break
+        else:
             return None
         placed = np.full(self.costs.graph.actor_count, -1, np.int64)
         placed[found.actor] = np.array(self._nodes)[node]
