@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from circuits import circuits
@@ -14,6 +16,7 @@ from graphsim.analysis.bounds import lower_bound
 from graphsim.analysis.costs import Costs
 from graphsim.analysis.recurrence import slowest_state
 from graphsim.errors import PlacementError
+from graphsim.frontends.circuits import read
 from graphsim.graph import Graph
 from graphsim.graph.circuit import Circuit, pack, to_graph
 from graphsim.machine import Machine, load_machine
@@ -23,6 +26,7 @@ from graphsim.schedule.verify import verify
 from graphsim.simulate.events import EventsEngine
 from graphsim.simulate.machine import MachineEngine
 from graphsim.simulate.reference import ReferenceEngine
+from graphsim.zoo import models_folder
 
 MACHINES = (
     "line:1", "line:3", "torus:2x2", "torus:2x2,latency=7", "star:4,frame_bits=1", "full:5,op_ticks.gate=3",
@@ -178,3 +182,19 @@ def test_loops_reach_their_bound(made: Circuit, machine: str) -> None:
     schedule = fold(graph, load_machine(machine))
     check(graph, schedule, cycles=20)
     assert schedule.period <= 1.05 * schedule.bound.ticks
+
+
+@pytest.mark.parametrize("machine", ["torus:4x4", "line:4", "ring:8"])
+@pytest.mark.parametrize("name", ["aiger/cnt1e.aag", "aiger/toggle-re.aag", "iscas89/s27.bench", "iscas89/s298.blif"])
+def test_circuits_of_others_reach_their_bound(name: str, machine: str, shared: Path) -> None:
+    graph = to_graph(read(shared / "circuits" / name))
+    schedule = fold(graph, load_machine(machine))
+    check(graph, schedule, cycles=20)
+    assert schedule.period <= 1.05 * schedule.bound.ticks
+
+
+def test_the_shipped_checkerboard_reaches_its_bound() -> None:
+    graph = to_graph(read(models_folder() / "checkerboard.blif"))
+    schedule = fold(graph, load_machine("torus:4x4"))
+    assert verify(graph, schedule).ok
+    assert schedule.period == schedule.bound.ticks == 64
