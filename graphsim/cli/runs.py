@@ -304,6 +304,7 @@ def _samples(
         operation = op or "div"
         one = RANGES[6] if in_range is None else range_named(in_range)
         return load_operations(operation, one, inputs or 2, count, seed), model or shipped_arithmetic(operation)
+    if name != "alu":
         return load(name, limit=count), shipped(name) if model is None else model
     length, valid_ops = 15 if bits is None else bits, operations(ops)
     if model is None:
