@@ -19,6 +19,7 @@
     │       └── OutOfCalendarError   a calendar has too few rows for its table, or its rows do not make up a period
     ├── SimulationError            an engine cannot run, or a run broke
     │   └── TokenError             a token late, stale, lost or overwritten: tick, node and actor
+    ├── FaultsError                a file of faults that is wrong, or names what is not there (key and line named)
     ├── DatasetError               data missing, damaged, or of the wrong shape
     │   └── DownloadError          no mirror delivered a verified file
     ├── ReferenceUnavailableError  the reference (TensorFlow) is missing or cannot read the model
@@ -115,6 +116,10 @@ class SimulationError(GraphsimError):
 
 class TokenError(SimulationError):
     """A token was late, stale, lost or overwritten. Names tick, node and actor."""
+
+
+class FaultsError(GraphsimError):
+    """A file of faults that is malformed, or that names what is not there. Names the file, key and line."""
 
 
 class DatasetError(GraphsimError):

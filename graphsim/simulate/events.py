@@ -308,6 +308,7 @@ class _World:
             result = self._compute(firing, n, operands)
             if firing.ticks:
                 yield self.env.timeout(firing.ticks)
+            result = self._ended(firing, n, result)
             for late, slot in zip(firing.late, operands, strict=True):
                 slot.use(n - late)
             for token, value in zip(firing.made, result, strict=False):
@@ -328,6 +329,18 @@ class _World:
         read = zip(firing.late, operands, strict=True)
         values = np.array([slot.value[(n - late) % slot.depth] for late, slot in read], np.float32)
         return fire(firing.prepared, firing.prepared.weights * values[firing.terms])
+
+    def _ended(self, firing: _Firing, n: int, result: FloatArray) -> FloatArray:
+        """What is made of a firing's token when it ends."""
+        return result
+
+    def _sends(self, hop: _Hop, n: int, carried: list[np.float32]) -> list[np.float32]:
+        """What a hop takes along of the tokens of its parcel, when it begins to send."""
+        return carried
+
+    def _delivers(self, hop: _Hop, n: int, carried: list[np.float32]) -> list[np.float32]:
+        """What a hop puts into memory of the tokens of its parcel, when all of it has arrived."""
+        return carried
 
     def _record(self, firing: _Firing, n: int, result: FloatArray) -> None:
         actor = self.graph.actor(firing.actor)
@@ -370,7 +383,7 @@ class _World:
             rest = hop.frames - (hop.cycles - 1) * rate
             used = used + rest if hop.cycles == 1 and last == self.env.now else rest
             last = self.env.now + (hop.cycles - 1) * stride
-            carried = [slot.value[n % slot.depth] for slot in sources]
+            carried = self._sends(hop, n, [slot.value[n % slot.depth] for slot in sources])
             self.flights[link].put((hop, n, self.env.now + way, wire, carried))
             self.env.process(self._sent(sources, n, hop.cycles * stride))
             if hop.cycles > 1:
@@ -398,7 +411,7 @@ class _World:
             self.wires[link].release(wire)
             if hop.cycles > 1:
                 yield self.env.timeout((hop.cycles - 1) * self.machine.link_stride(link))
-            for (slot, _), value in zip(targets, carried, strict=True):
+            for (slot, _), value in zip(targets, self._delivers(hop, n, carried), strict=True):
                 if slot is not None:
                     slot.put(n, value)
 
