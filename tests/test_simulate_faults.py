@@ -28,7 +28,14 @@ from graphsim.simulate.faults.machine import FaultyMachine
 from graphsim.simulate.machine import MachineEngine
 from graphsim.simulate.machine.engine import CHUNK
 
-MACHINES = ("line:3", "mesh:2x2", "star:3", "full:3,frame_bits=24,latency=0", "ring:3,latency=9,frames_per_tick=3", "line:3,link.frequency=2,node.frequency=3")
+MACHINES = (
+    "line:3",
+    "mesh:2x2",
+    "star:3",
+    "full:3,frame_bits=24,latency=0",
+    "ring:3,latency=9,frames_per_tick=3",
+    "line:3,link.frequency=2,node.frequency=3",
+)
 
 
 def run(graph: Graph, schedule: Schedule, text: str, inputs: npt.NDArray[np.float32], rate: float = 0.0) -> FaultyRun:
