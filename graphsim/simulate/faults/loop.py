@@ -51,8 +51,8 @@ from graphsim.simulate.machine.program import (
 #: Columns of the hop table. A late hop has ``copies`` of its parcel and of the states of its frames in the history, and
 #: the iteration of each in ``stamps``; ``lane_row`` is the row of its first frame in the table of lanes.
 (
-    LINK, FIRST, TOKENS, BITS, FRAMES, FRAME_BITS, RATE, STRIDE_OF, CYCLES, START, FLIGHT, LATE, COPIES, HISTORY, STATES,
-    STAMP, LANE_ROW, HOP_COLUMNS,
+    LINK, FIRST, TOKENS, BITS, FRAMES, FRAME_BITS, RATE, STRIDE_OF, CYCLES, START, FLIGHT, LATE, COPIES, HISTORY,
+    STATES, STAMP, LANE_ROW, HOP_COLUMNS,
 ) = range(18)  # fmt: skip
 #: Columns of the table of late links: from when on, ticks of flight from then on, rows of lanes.
 SINCE, LATER, LANES, LANES_END, LATE_COLUMNS = range(5)
