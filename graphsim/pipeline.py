@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from graphsim.schedule.schedule import Buffering, Schedule
     from graphsim.schedule.verify import Verdict
     from graphsim.simulate.engine import Engine, Keep
+    from graphsim.simulate.faults import Faults
 
 #: Engines by name, with what ``--help`` says of them.
 ENGINES = {
@@ -370,6 +371,7 @@ def run(
     threads: int | None = None,
     reference: bool = True,
     exhaustive: bool = False,
+    faults: Faults | None = None,
     command: str = "",
     bar: Bar | None = None,
     warn: Warn = _ignored,
@@ -379,6 +381,7 @@ def run(
     ``warn`` is called with what :func:`lower` and :func:`remark_on_range` say, before anything is run.
     ``exhaustive`` is for calculations: ``dataset`` is run and compared neuron by neuron, and then all calculations
     there are go through the same graph in the lanes engine, and through the reference, for their results alone.
+    ``faults``: run the samples with them as well, in the machine engine, or in ``events`` if that is the engine.
 
     Raises:
         GraphsimError: whatever input is unusable. CheckFailed: the verifier rejects the schedule (nothing is run then).
@@ -404,6 +407,10 @@ def run(
     with _timed(seconds, "verify"):
         verdict = verify(graph, schedule)
     _check_verdict(verdict)
+    if faults is not None:
+        from graphsim.simulate.faults import plan_faults
+
+        plan_faults(faults, graph, schedule)  # names that are not there are told before anything is run
     with _timed(seconds, "prepare"), bars("preparing the engine (compiles native code the first time)", None):
         chosen = make_engine(engine, graph, schedule, threads)
     with _timed(seconds, "simulate"), bars("simulating", len(dataset.inputs)) as done:
@@ -420,7 +427,14 @@ def run(
         if exhaustive:
             with _timed(seconds, "exhaustive"):
                 answers = _every_answer(graph, model, weights, calculations, threads, reference, bars)
-    return Result(command, model, graph, schedule, verdict, dataset, ran, comparison, seconds, answers)
+    damage = None
+    if faults is not None:
+        from graphsim.simulate.faults.damage import sweep
+
+        used = "events" if engine == "events" else "machine"
+        with _timed(seconds, "faults"):
+            damage = sweep(faults, graph, schedule, dataset.inputs, ran, labels=dataset.labels, engine=used, bar=bars)
+    return Result(command, model, graph, schedule, verdict, dataset, ran, comparison, seconds, answers, damage)
 
 
 def _calculations(dataset: Dataset, exhaustive: bool) -> CalculationDataset | None:

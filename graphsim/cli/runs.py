@@ -139,6 +139,12 @@ def run(
             "--reference/--no-reference", help="Compare every neuron with TensorFlow, gates with another way."
         ),
     ] = True,
+    faults: Annotated[
+        Path | None,
+        typer.Option(
+            "--faults", metavar="FILE", help="Then run with the faults of a faults.toml, in the machine engine."
+        ),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="DIR", help="Write report.json and report.html there.")
     ] = None,
@@ -163,11 +169,14 @@ def run(
 
         graphsim run --dataset alu --bits 8 --exhaustive
 
+        graphsim run --dataset mnist --faults examples/faults/corruption.toml --report out
+
         graphsim run counter.blif --stimulus counter.json --vcd counter.vcd
     """
     from graphsim import pipeline
     from graphsim.report import terminal
     from graphsim.report.record import run_record
+    from graphsim.simulate.faults.file import read_faults
 
     console = console_for(json)
     load_plugins(plugin)
@@ -200,6 +209,7 @@ def run(
     chosen_samples, chosen = _samples(dataset, samples, bits, ops, vectors, seed, model, op, in_range, inputs)
     pipeline.existing(chosen, "a model (.h5, .keras, .onnx, .json with --weights)")
     hardware_chosen = hardware(machine, frame_bits)
+    wrong = None if faults is None else read_faults(faults)
     result = pipeline.run(
         chosen,
         chosen_samples,
@@ -213,6 +223,7 @@ def run(
         threads=threads,
         reference=reference,
         exhaustive=exhaustive,
+        faults=wrong,
         command=shlex.join(["graphsim", *sys.argv[1:]]),
         bar=progress_bar,
         warn=partial(terminal.print_warning, console),
@@ -223,6 +234,10 @@ def run(
     terminal.print_run(console, result)
     if result.answers is not None:
         terminal.print_answers(console, result.answers)
+    if result.faults is not None:
+        from graphsim.report.faults import print_faults
+
+        print_faults(console, result.faults, result.accuracy)
     record = run_record(result)
     if report is not None:
         from graphsim.report.html import write_report

@@ -252,6 +252,8 @@ def run_record(result: Result) -> dict[str, Any]:
         compared["accuracy"] = result.answers.record()
     if result.squared_errors is not None:
         compared["accuracy"]["mean_squared_error"] = result.squared_errors
+    if result.faults is not None:
+        compared["faults"] = result.faults.record()
     record: dict[str, Any] = clean(
         {
             "schema_version": SCHEMA_VERSION,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from graphsim.schedule.schedule import Schedule
     from graphsim.schedule.verify import Verdict
     from graphsim.simulate.engine import Run
+    from graphsim.simulate.faults.damage import Sweep
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Result:
         comparison: with the reference; None when none was asked for.
         seconds: measured wall seconds of each stage (lower, fold, verify, simulate, compare), in order.
         answers: where the dataset is calculations: what came out for each; of all there are, where that was asked for.
+        faults: what those of a file did to the same samples, where there was one.
     """
 
     command: str
@@ -48,6 +50,7 @@ class Result:
     comparison: Comparison | None
     seconds: dict[str, float]
     answers: Answers | None = None
+    faults: Sweep | None = None
 
     @cached_property
     def predictions(self) -> npt.NDArray[np.int64] | None:

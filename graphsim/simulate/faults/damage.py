@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +19,10 @@ from graphsim.simulate.faults.plan import Plan, plan_faults
 from graphsim.simulate.faults.run import FaultyEngine, FaultyRun, Frames
 
 BoolArray = npt.NDArray[np.bool_]
-#: Engines that run with faults.
-ENGINES = ("machine", "events")
 
 
-class Bar(Protocol):
-    """Makes a progress bar: what it yields is called with the number of samples done so far."""
-
-    def __call__(self, description: str, total: int | None) -> AbstractContextManager[Progress]: ...
+#: Opens a progress bar: (description, total) -> context manager that yields a callback of the count done.
+Bar = Callable[[str, int | None], AbstractContextManager[Progress]]
 
 
 @dataclass(frozen=True)
