@@ -42,6 +42,8 @@ class FaultyMachine(MachineEngine):
         SimulationError, ScheduleError: see :class:`~graphsim.simulate.machine.engine.MachineEngine`.
     """
 
+    trains = False  # what happens on a link happens to single hops
+
     def __init__(self, graph: Graph, schedule: Schedule, plan: Plan) -> None:
         super().__init__(graph, schedule)
         from graphsim.simulate.faults.loop import advance  # compiles, or loads what is compiled

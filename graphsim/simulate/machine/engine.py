@@ -52,6 +52,8 @@ class MachineEngine:
     """
 
     name = "machine"
+    #: Whether hops may be executed several at a time.
+    trains = True
 
     def __init__(self, graph: Graph, schedule: Schedule) -> None:
         import graphsim.native  # noqa: F401 - first, as it says what is wrong with Numba's settings
@@ -65,7 +67,7 @@ class MachineEngine:
             raise ScheduleError(f"the machine cannot load this schedule: {verdict.violations[0].message}{more}")
         self.graph, self.schedule = graph, schedule
         graph = self._form.graph
-        self._program = compile_program(graph, schedule)
+        self._program = compile_program(graph, schedule, trains=self.trains)
         inputs = input_actors(graph)
         # Sources are given in source order, elements are numbered by input actor: the order of the input groups.
         self._source_order = sorted(range(len(graph.sources)), key=lambda s: input_groups(graph)[s])

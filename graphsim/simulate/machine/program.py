@@ -116,8 +116,11 @@ class Program:
     cells: int
 
 
-def compile_program(graph: Graph, schedule: Schedule) -> Program:
+def compile_program(graph: Graph, schedule: Schedule, *, trains: bool = True) -> Program:
     """Compile a schedule whose calendars have been verified.
+
+    Args:
+        trains: hops that follow each other on a link become one event, where nothing can tell the difference.
 
     Raises:
         SimulationError: the schedule keeps more memory or more iterations in flight than this engine holds.
@@ -128,7 +131,7 @@ def compile_program(graph: Graph, schedule: Schedule) -> Program:
     arguments, bias, divisor = _describe(graph, actors)
     line = _Timeline()
     transit = _add_firings(graph, schedule, actors, line)
-    train = _trains(graph, schedule, memory)
+    train = _trains(graph, schedule, memory) if trains else np.arange(len(schedule.hop_link))
     transit = _add_hops(graph, schedule, train, transit, line)
     events, event_tick = line.compiled(schedule.period, memory)
     initial_cell, initial_word = memory.initial(graph)
