@@ -73,7 +73,8 @@ def why_nothing(schedule: Schedule, load: Utilisation) -> str:
     percent = math.floor(1000 * busiest[name]) / 10  # never rounded up to all of it
     return (
         f"no node or link is busy all the time (the busiest is {name}, {percent:.1f}%), and no recurrence is known"
-        f" to take as long: {schedule.period:,} ticks are the shortest period found, perhaps not the shortest there is"
+        f" to take as long: {schedule.period:,} ticks are the shortest period found, perhaps not the shortest there is;"
+        f" less than {max(schedule.bound.ticks, 1):,} are proved to be impossible on this machine"
     )
 
 

@@ -182,13 +182,14 @@ def print_schedule(console: Console, graph: Graph, schedule: Schedule) -> None:
     )
     gap = schedule.period / schedule.bound.ticks - 1 if schedule.bound.ticks else 0.0
     proof = WORDS[schedule.bound.kind]
-    console.print(f"  period     {schedule.period:,} ticks per sample (simulated)")
+    each = "clock cycle" if is_circuit(graph) else "sample"
+    console.print(f"  period     {in_ticks(schedule.period)} per {each} (simulated)")
     reason = f"(proved, by {proof}: {escape(schedule.bound.reason)})"
-    console.print(f"  bound      {schedule.bound.ticks:,} ticks {reason}; gap {gap:.2%}", soft_wrap=True)
+    console.print(f"  bound      {in_ticks(schedule.bound.ticks)} {reason}; gap {gap:.2%}", soft_wrap=True)
     if (placed := schedule.placement_bound).ticks > schedule.bound.ticks:
         reason = f"(proved, by {WORDS[placed.kind]}: {escape(placed.reason)})"
         gap = schedule.period / placed.ticks - 1
-        console.print(f"  placed so  {placed.ticks:,} ticks {reason}; gap {gap:.2%}", soft_wrap=True)
+        console.print(f"  placed so  {in_ticks(placed.ticks)} {reason}; gap {gap:.2%}", soft_wrap=True)
     found = bindings(schedule, load)
     said = in_words(found) if found else f"nothing: {why_nothing(schedule, load)}"
     console.print(f"  binds      {escape(said)}", soft_wrap=True)
@@ -196,7 +197,7 @@ def print_schedule(console: Console, graph: Graph, schedule: Schedule) -> None:
         console.print(f"  hint       {more}", soft_wrap=True)
     if schedule.remark:
         console.print(f"  remark     {escape(schedule.remark)}", soft_wrap=True)
-    console.print(f"  latency    {latency(graph, schedule):,} ticks from source to sink (simulated)")
+    console.print(f"  latency    {in_ticks(latency(graph, schedule))} from source to sink (simulated)")
     console.print(f"  nodes      {share.mean():.1%} busy on average, busiest {share.max():.1%}")
     if machine.links:
         link_share = load.link_frames / np.maximum(1, load.link_capacity)
@@ -226,6 +227,11 @@ def print_verdict(console: Console, verdict: Verdict, *, full: bool = False) -> 
     console.print(f"  [red]rejected[/]   {verdict.violation_count:,} violations in {facts}")
     for violation in verdict.violations:
         console.print(f"    {violation.kind}: {escape(violation.message)}", soft_wrap=True)
+
+
+def in_ticks(count: int) -> str:
+    """``1 tick``, ``12 ticks``."""
+    return "1 tick" if count == 1 else f"{count:,} ticks"
 
 
 def print_run(console: Console, result: Result) -> None:
