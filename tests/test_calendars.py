@@ -33,12 +33,12 @@ from graphsim.schedule.schedule import Schedule, durations
 from graphsim.schedule.store import save
 
 
-def stretches(table: Table, units: int) -> dict[tuple[int, int], list[tuple[int, int, int]]]:
+def stretches(table: Table, units: list[int]) -> dict[tuple[int, int], list[tuple[int, int, int]]]:
     """Per component and ring or actor: (absolute unit counted from iteration 0, length, offset), in order."""
     found: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
     for i in np.flatnonzero(table.what != IDLE):
         key = int(table.owner[i]), int(table.what[i])
-        at = int(table.stage[i]) * units + int(table.begin[i])
+        at = int(table.stage[i]) * units[key[0]] + int(table.begin[i])
         found.setdefault(key, []).append((at, int(table.length[i]), int(table.offset[i])))
     return {key: sorted(parts) for key, parts in found.items()}
 
@@ -47,38 +47,32 @@ def assert_right(graph: Graph, schedule: Schedule, c: Calendars) -> None:
     """Read back from the tables, firings and hops are those of the schedule."""
     flat, links = unroll(graph).graph, schedule.machine.links
     ticks = durations(graph, schedule.machine, schedule.node)
-    for (node, actor), parts in stretches(c.fire, c.period).items():
+    strides, cycles = schedule.machine.node_strides, [c.period // stride for stride in schedule.machine.node_strides]
+    for (node, actor), parts in stretches(c.fire, cycles).items():
         assert node == schedule.node[actor]
-        assert (parts[0][0], sum(n for _, n, _ in parts)) == (schedule.start[actor], ticks[actor])
+        assert parts[0][0] * strides[node] == schedule.start[actor]
+        assert sum(n for _, n, _ in parts) * strides[node] == ticks[actor]
     instant = {int(a): (int(v), int(s) * c.period + int(t)) for a, v, s, t in zip(
         c.instant_actor, c.instant_node, c.instant_stage, c.instant_tick, strict=True
     )}  # fmt: skip
     assert instant == {int(a): (schedule.node[a], schedule.start[a]) for a in np.flatnonzero(ticks == 0)}
     assert len(c.node) == flat.actor_count
     assert np.array_equal(c.node, schedule.node)
+    strides = schedule.machine.link_strides
+    frames = [c.period // stride * link.frames_per_tick for stride, link in zip(strides, links, strict=True)]
     for table, flights in ((c.gather, 0), (c.scatter, 1)):
-        assert [int(table.length[table.owner == i].sum()) for i in range(len(links))] == [
-            c.period * link.frames_per_tick for link in links
-        ]
+        assert [int(table.length[table.owner == i].sum()) for i in range(len(links))] == frames
+        read = stretches(table, frames)
         found = sorted(
-            (link, parts[0][0] // links[link].frames_per_tick) for (link, _), parts in _by_link(table, c).items()
+            (link, parts[0][0] // links[link].frames_per_tick * strides[link]) for (link, _), parts in read.items()
         )
         wanted = zip(schedule.hop_link.tolist(), schedule.hop_start.tolist(), strict=True)
-        assert found == sorted((link, start + flights * (1 + links[link].latency)) for link, start in wanted)
-        for parts in _by_link(table, c).values():
+        assert found == sorted((link, start + flights * schedule.machine.ways[link]) for link, start in wanted)
+        for parts in read.values():
             for (a, n, offset), (b, _, after) in pairwise(parts):
                 assert after == offset + n
                 assert a + n <= b
-    assert int(c.fire.length.sum()) == c.period * len(schedule.machine.nodes)
-
-
-def _by_link(table: Table, c: Calendars) -> dict[tuple[int, int], list[tuple[int, int, int]]]:
-    rates = [link.frames_per_tick for link in c.machine.links]
-    found: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
-    for rate in set(rates):
-        some = stretches(table, c.period * rate)
-        found.update({key: parts for key, parts in some.items() if rates[key[0]] == rate})
-    return found
+    assert [int(c.fire.length[c.fire.owner == v].sum()) for v in range(len(cycles))] == cycles
 
 
 @settings(max_examples=60, deadline=None)
@@ -108,9 +102,13 @@ def test_rings_do_not_overlap_and_tokens_lie_apart() -> None:
     graph = mlp(40, 20, 5)
     c = compile_calendars(graph, fold(graph, load_machine("torus:2x2,latency=9")))
     assert c.ring_copies.max() > 1
-    end = c.ring_base + c.ring_copies * c.ring_bits
-    for i, j in pairwise(np.lexsort((c.ring_base, c.ring_memory)).tolist()):
-        assert c.ring_memory[i] != c.ring_memory[j] or end[i] <= c.ring_base[j]
+    copies = sorted(
+        (int(m), int(b) + i * int(s), int(n))
+        for m, b, k, s, n in zip(c.ring_memory, c.ring_base, c.ring_copies, c.ring_step, c.ring_bits, strict=True)
+        for i in range(int(k))
+    )
+    for (m, at, n), (other, after, _) in pairwise(copies):
+        assert m != other or at + n <= after
     for i, j in pairwise(range(len(c.place_ring))):
         assert c.place_ring[i] != c.place_ring[j] or c.place_bit[i] + 32 <= c.place_bit[j]
 

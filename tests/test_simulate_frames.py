@@ -30,19 +30,30 @@ from graphsim.simulate.reference import ReferenceEngine
 
 @st.composite
 def links(draw: st.DrawFn) -> Machine:
-    """Any topology, with frames of 1 to 128 bits and latencies of 0 to 43 ticks, two kinds of each."""
+    """Any topology; frames of 1 to 128 bits, latencies of 0 to 43 cycles, two kinds of each; other frequencies."""
     machine = load_machine(draw(st.sampled_from(SPECS), label="machine"))
     kinds = [
         (draw(st.integers(1, 128), label="frame_bits"), draw(st.integers(0, 43), label="latency")) for _ in range(2)
     ]
+    fast = draw(st.booleans(), label="frequencies")
+    nodes = draw(st.lists(st.integers(1, 8) if fast else st.just(1), min_size=2, max_size=2), label="of nodes")
+    cables = draw(
+        st.lists(st.sampled_from([2, 4, 8, 16]) if fast else st.just(1), min_size=2, max_size=2), label="of links"
+    )
     rate = draw(st.sampled_from([1, 1, 2, 3]), label="frames_per_tick")
     found = [
         replace(
-            link, frame_bits=kinds[i % 2][0], latency=kinds[i % 2][1], frames_per_tick=rate, calendar_entries=1 << 20
+            link,
+            frame_bits=kinds[i % 2][0],
+            latency=kinds[i % 2][1],
+            frames_per_tick=rate,
+            calendar_entries=1 << 20,
+            frequency=cables[i % 2],
         )
         for i, link in enumerate(machine.links)
     ]
-    return replace(machine, links=tuple(found), topology="")
+    specs = [replace(spec, frequency=nodes[i % 2]) for i, spec in enumerate(machine.nodes)]
+    return replace(machine, nodes=tuple(specs), links=tuple(found), topology="")
 
 
 def agree(graph: Graph, schedule: Schedule, inputs: tuple[np.ndarray, ...]) -> None:  # type: ignore[type-arg]

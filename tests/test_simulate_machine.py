@@ -235,13 +235,14 @@ def test_a_late_token_is_named_with_tick_node_and_actor() -> None:
 def test_a_stale_token_is_named_with_the_iteration_that_is_still_there() -> None:
     """A periodic schedule is late in its first iteration already; so the failure of a later one is made up."""
     graph, schedule = valid()
-    program = MachineEngine(graph, schedule)._program
+    engine = MachineEngine(graph, schedule)
+    program = engine._program
     sink = graph.actor("sink").id
     event = int(np.flatnonzero((program.events[:, WHO] == sink) & (program.events[:, KIND] == FIRE))[0])
     iteration, token = 7, sink - 1
     period = iteration + int(program.events[event, STAGE])
     tag = iteration * program.tokens + token
-    message = _message(graph, schedule, program, np.array([event, period, tag, tag - program.tokens, 9]))
+    message = _message(graph, engine.calendars, program, np.array([event, period, tag, tag - program.tokens, 9]))
     tick = int(schedule.start[sink]) + iteration * schedule.period
     assert message == (
         f"tick {tick}, node n0: sink fires and reads iteration 7 of the token of dense_1.softmax[2], "

@@ -22,7 +22,7 @@ class Table:
     """The calendars of many components, run-length encoded.
 
     Component c works off rows ``ptr[c]:ptr[c + 1]`` in every metacycle, from tick 0 of it to its end. Row i: for
-    ``length[i]`` units (ticks of a node, frames of a link), do ``what[i]``, or nothing where that is ``IDLE``. It is
+    ``length[i]`` units (cycles of a node, frames of a link), do ``what[i]``, or nothing where that is ``IDLE``. It is
     done for iteration ``k - stage[i]`` in metacycle k; there is nothing to do before iteration 0. What crosses the end
     of a metacycle is two rows, the last and the first: the second goes on at ``offset`` units of it, in a stage that is
     one greater.
@@ -55,7 +55,9 @@ class Calendars:
     """The tables of one graph on one machine. All that the machine knows of a schedule is in here.
 
     Metacycle. All calendars are worked off once in every ``period`` ticks; metacycle k is ticks ``k * period <= t <
-    (k + 1) * period``. Within a tick, older iterations come before younger ones, and for one iteration
+    (k + 1) * period``. Every node and link acts in cycles of as many ticks as its stride (:class:`~graphsim.machine.
+    Machine`), the first with tick 0; a metacycle is ``period // stride`` of them, without rest where there is anything
+    to do. Within a tick, older iterations come before younger ones, and for one iteration
 
     1. frames arrive, and firings that end take effect: their tokens are in memory;
     2. firings without duration happen, in the order of actors, each seeing the tokens of those before it;
@@ -66,22 +68,23 @@ class Calendars:
     addresses here are in bits: byte b is bit 8 b, frame f is bit ``f * frame_bits``.
 
     Rings. Tokens of several iterations are in flight, and every iteration needs room of its own: an address is a ring
-    of ``ring_copies`` copies of ``ring_bits`` bits each, in memory ``ring_memory`` from bit ``ring_base`` on; iteration
-    n uses copy ``n mod copies``. (The plain hardware has fixed addresses, which are rings of one copy: this modulo
-    addressing is our extension, and what lets iterations overlap.)
+    of ``ring_copies`` copies of ``ring_bits`` bits each in memory ``ring_memory``, the first one at bit ``ring_base``,
+    each ``ring_step`` bits behind the one before; iteration n uses copy ``n mod copies``. (The plain hardware has fixed
+    addresses, which are rings of one copy: this modulo addressing is our extension, and what lets iterations overlap.)
+    Rings of ports that have equally many copies are interleaved: first the first copies of all of them, and so on.
 
-    Compute calendars. ``fire`` has the nodes as components, ticks as units, and actors: an actor reads its operands at
-    the start of its first tick and takes effect at the end of its last. Switches have one idle row. Firings without
+    Compute calendars. ``fire`` has the nodes as components, cycles as units, and actors: an actor reads its operands at
+    the start of its first cycle and takes effect at the end of its last. Switches have one idle row. Firings without
     duration are beside it (the host's DMA does them): ``instant_actor`` on ``instant_node`` in tick ``instant_tick`` of
     every metacycle, for iteration ``k - instant_stage``; sorted by (tick, actor).
 
-    Gather calendars. ``gather`` has the links as components, frames as units (``frames_per_tick`` of them are a tick),
+    Gather calendars. ``gather`` has the links as components, frames as units (``frames_per_tick`` of them are a cycle),
     and rings that the engine at the link's source reads: frame i of a row is ``frame_bits`` bits from bit ``(offset +
     i) * frame_bits`` of the ring's copy on. A ring is in the link's TX memory, or, where a parcel is passed on, in the
     RX memory of a link into that node. Idle frames leave as invalid ones.
 
     Scatter calendars. ``scatter`` is the same at the link's destination: rings of the link's RX memory that valid
-    frames are written to, ``1 + latency`` ticks after they were gathered. Invalid frames are not written.
+    frames are written to, ``1 + latency`` cycles after they were gathered. Invalid frames are not written.
 
     Places. Token ``place_token`` is at bit ``place_bit`` of the copies of ring ``place_ring``: sorted by (ring, bit).
     Tokens are those of :class:`~graphsim.schedule.schedule.Schedule`; parcels are packed bit by bit. An actor writes
@@ -97,7 +100,7 @@ class Calendars:
         period: ticks of a metacycle, which is one iteration.
         fire, gather, scatter: see above.
         instant_node, instant_actor: int32 (firings without duration,); instant_tick, instant_stage: int64.
-        ring_memory: int32 (rings,); ring_base, ring_copies, ring_bits: int64 (rings,).
+        ring_memory: int32 (rings,); ring_base, ring_copies, ring_step, ring_bits: int64 (rings,).
         place_ring, place_token: int32 (places,); place_bit: int64 (places,).
     """
 
@@ -114,10 +117,27 @@ class Calendars:
     ring_memory: Int32Array
     ring_base: IntArray
     ring_copies: IntArray
+    ring_step: IntArray
     ring_bits: IntArray
     place_ring: Int32Array
     place_token: Int32Array
     place_bit: IntArray
+
+    @cached_property
+    def node_stride(self) -> IntArray:
+        """Ticks of a cycle of every node, int64 (nodes,)."""
+        return np.array(self.machine.node_strides, np.int64)
+
+    @cached_property
+    def link_stride(self) -> IntArray:
+        """Ticks of a cycle of every link, int64 (links,)."""
+        return np.array(self.machine.link_strides, np.int64)
+
+    @cached_property
+    def link_units(self) -> IntArray:
+        """Frames of a metacycle of every link, int64 (links,)."""
+        rates = np.array([link.frames_per_tick for link in self.machine.links], np.int64)
+        return self.period // self.link_stride * rates
 
     @cached_property
     def unit_bits(self) -> IntArray:
@@ -142,7 +162,7 @@ class Calendars:
     def used(self) -> IntArray:
         """Bytes or frames that are in use of every memory, int64 (memories,); of a node's, without its parameters."""
         top = np.zeros(len(self.unit_bits), np.int64)
-        np.maximum.at(top, self.ring_memory, self.ring_base + self.ring_copies * self.ring_bits)
+        np.maximum.at(top, self.ring_memory, self.ring_base + (self.ring_copies - 1) * self.ring_step + self.ring_bits)
         return -(-top // self.unit_bits)
 
     @cached_property

@@ -46,7 +46,7 @@ def _check_rings(c: Calendars) -> None:
     memories = len(c.unit_bits)
     if (i := _first((c.ring_memory < 0) | (c.ring_memory >= memories))) >= 0:
         raise InvalidAddressError(f"ring {i}: there is no memory {c.ring_memory[i]}; they run from 0 to {memories - 1}")
-    wrong = (c.ring_base < 0) | (c.ring_copies < 1) | (c.ring_bits < 0)
+    wrong = (c.ring_base < 0) | (c.ring_copies < 1) | (c.ring_bits < 0) | (c.ring_step < 0)
     wrong |= c.ring_base % c.unit_bits[c.ring_memory] != 0
     if (i := _first(wrong)) >= 0:
         raise InvalidAddressError(
@@ -65,13 +65,11 @@ def _check_rings(c: Calendars) -> None:
 
 def _check_tables(c: Calendars) -> None:
     links = c.machine.links
-    rates = np.array([link.frames_per_tick for link in links], np.int64)
     rows = np.array([link.calendar_rows for link in links], np.int64)
-    nodes = np.full(len(c.machine.nodes), c.period)
-    for name, table, units, most in (
-        ("compute", c.fire, nodes, None),
-        ("gather", c.gather, c.period * rates, rows),
-        ("scatter", c.scatter, c.period * rates, rows),
+    for name, table, units, stride, most in (
+        ("compute", c.fire, c.period // c.node_stride, c.node_stride, None),
+        ("gather", c.gather, c.link_units, c.link_stride, rows),
+        ("scatter", c.scatter, c.link_units, c.link_stride, rows),
     ):
         count = np.diff(table.ptr)
         if table.ptr[0] != 0 or table.ptr[-1] != len(table.what) or (count < 0).any() or len(count) != len(units):
@@ -91,7 +89,13 @@ def _check_tables(c: Calendars) -> None:
         if (i := _first(total != units)) >= 0:
             raise OutOfCalendarError(
                 f"{owner(i)}: out of calendar: its rows make up {total[i]:,} of the {units[i]:,} "
-                f"{'ticks' if name == 'compute' else 'frames'} of a metacycle"
+                f"{'cycles' if name == 'compute' else 'frames'} of a metacycle"
+            )
+        used = np.bincount(table.owner[table.what != IDLE], minlength=len(units)) > 0
+        if (i := _first(used & (c.period % stride != 0))) >= 0:
+            raise OutOfCalendarError(
+                f"{owner(i)}: out of calendar: a metacycle of {c.period:,} ticks is no whole number of its cycles of "
+                f"{stride[i]:,} ticks"
             )
         if most is not None and (i := _first(count > most)) >= 0:
             raise OutOfCalendarError(
@@ -169,6 +173,7 @@ def _check_firings(flat: Graph, c: Calendars) -> None:
     has = np.zeros(flat.actor_count, np.int64)
     np.add.at(has, c.fire.what[i], c.fire.length[i])
     needs = durations(flat, c.machine, c.node.astype(np.int32))
+    has *= c.node_stride[c.node]
     if (a := _first(has != needs)) >= 0:
         raise CalendarError(f"{flat.actor(a).name}: its rows take {has[a]} ticks; it works for {needs[a]}")
     _check_whole_firings(flat, c)

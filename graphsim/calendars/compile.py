@@ -34,8 +34,10 @@ def compile_calendars(graph: Graph, schedule: Schedule) -> Calendars:
     ticks = durations(graph, machine, s.node)
     busy = np.flatnonzero(ticks > 0)
     node = s.node.astype(np.int64)
+    strides = np.array(machine.node_strides, np.int64)
+    stride = strides[node[busy]]
     fire = _table(
-        len(machine.nodes), node[busy], s.start[busy], ticks[busy], busy, np.full(len(machine.nodes), s.period)
+        len(machine.nodes), node[busy], s.start[busy] // stride, ticks[busy] // stride, busy, s.period // strides
     )
     instant = np.flatnonzero(ticks == 0)
     instant = instant[np.lexsort((instant, s.start[instant] % s.period))]
@@ -55,6 +57,7 @@ def compile_calendars(graph: Graph, schedule: Schedule) -> Calendars:
         ring_memory=rings.memory.astype(np.int32),
         ring_base=rings.base,
         ring_copies=rings.copies,
+        ring_step=rings.step,
         ring_bits=rings.bits,
         place_ring=rings.place_ring.astype(np.int32),
         place_token=rings.place_token.astype(np.int32),
@@ -82,7 +85,7 @@ def _table(
     Args:
         owners: how many there are.
         owner, start, length, what: of each stretch, starts counted from the start of iteration 0; no length is 0.
-        units: of a metacycle of each owner.
+        units: of a metacycle of each owner; not 0 where it has a stretch.
         offset: of each stretch, where it is not the beginning of what is done.
     """
     whole = units[owner]
@@ -131,7 +134,7 @@ class _Hops:
 
     def __init__(self, graph: Graph, schedule: Schedule) -> None:
         s, links = schedule, schedule.machine.links
-        self.period, self.links = s.period, len(links)
+        self.links, strides = len(links), np.array(schedule.machine.link_strides, np.int64)
         self.parcel, self.link = s.hop_parcel.astype(np.int64), s.hop_link.astype(np.int64)
         self.all_rates = np.array([link.frames_per_tick for link in links], np.int64)
         self.rate = self.all_rates[self.link]
@@ -141,12 +144,14 @@ class _Hops:
         self.flight = 1 + np.array([link.latency for link in links], np.int64)[self.link]
         total = np.concatenate([[0], np.cumsum(token_bits(graph)[s.parcel_token])])[s.parcel_ptr]
         self.frames = -(-np.diff(total)[self.parcel] // self.frame_bits)
-        # In a tick that parcels share, the last frames of each follow those of the ones before it.
+        self.units = s.period // strides * self.all_rates
+        # In a cycle that parcels share, the last frames of each follow those of the ones before it.
         full, rest = np.divmod(self.frames, self.rate)
-        tick = s.hop_start + full
+        start, cycles = s.hop_start // strides[self.link], (s.period // strides)[self.link]
+        at = start + full
         shared = np.flatnonzero(rest > 0)
-        order = shared[np.lexsort((shared, tick[shared] % s.period, self.link[shared]))]
-        key = self.link[order] * s.period + tick[order] % s.period
+        order = shared[np.lexsort((shared, (at % cycles)[shared], self.link[shared]))]
+        key = self.link[order] * s.period + (at % cycles)[order]
         before = np.cumsum(rest[order]) - rest[order]
         begins = np.ones(len(key), np.bool_)
         begins[1:] = key[1:] != key[:-1]
@@ -155,10 +160,10 @@ class _Hops:
         lane[order] = before
         apart = np.flatnonzero((lane > 0) & (full > 0))
         one = np.where((lane > 0) & (full > 0), full * self.rate, self.frames)
-        first = s.hop_start * self.rate + np.where(full == 0, lane, 0)
+        first = start * self.rate + np.where(full == 0, lane, 0)
         #: Stretches of frames: hop, first frame counted from iteration 0's start, how many, and the first one's number.
         self.piece = np.concatenate([np.arange(len(one)), apart])
-        self.begin = np.concatenate([first, (tick * self.rate + lane)[apart]])
+        self.begin = np.concatenate([first, (at * self.rate + lane)[apart]])
         self.count = np.concatenate([one, rest[apart]])
         self.offset = np.concatenate([np.zeros(len(one), np.int64), (full * self.rate)[apart]])
 
@@ -167,15 +172,14 @@ class _Hops:
         some = self.count > 0
         hop = self.piece[some]
         begin = self.begin[some] + flights * (self.flight * self.rate)[hop]
-        units = self.period * self.all_rates
-        return _table(self.links, self.link[hop], begin, self.count[some], ring[hop], units, self.offset[some])
+        return _table(self.links, self.link[hop], begin, self.count[some], ring[hop], self.units, self.offset[some])
 
 
 class _Rings:
     """Where everything lies: rings in the order of memories, each memory filled from its first frame on.
 
     Attributes:
-        memory, base, copies, bits: as in :class:`Calendars`; so are place_ring, place_token, place_bit.
+        memory, base, copies, step, bits: as in :class:`Calendars`; so are place_ring, place_token, place_bit.
         gathered, scattered: the rings that each hop reads and writes.
     """
 
@@ -214,7 +218,10 @@ class _Rings:
             ]
         ).astype(np.int64)
         self.bits = np.concatenate([size, whole[senders], room]).astype(np.int64)
-        self.base = np.concatenate([8 * s.slot_address[local], self._allotted(n_local)]).astype(np.int64)
+        leads = np.append(s.parcel_token, 0)[s.parcel_ptr[hops.parcel]]  # the first token of each hop's parcel
+        base, step = self._allotted(n_local, np.concatenate([leads[senders], leads]))
+        self.base = np.concatenate([8 * s.slot_address[local], base]).astype(np.int64)
+        self.step = np.concatenate([size, step]).astype(np.int64)
 
         parts = [(np.arange(n_local), token, np.zeros(n_local, np.int64))]
         for end, rings, which in ((hops.src, tx, senders), (hops.dst, rx, np.arange(n_rx))):
@@ -231,8 +238,8 @@ class _Rings:
         order = np.lexsort((self.base, self.memory))
         number = np.empty_like(order)
         number[order] = np.arange(len(order))
-        self.memory, self.base, self.copies, self.bits = (
-            column[order] for column in (self.memory, self.base, self.copies, self.bits)
+        self.memory, self.base, self.copies, self.step, self.bits = (
+            column[order] for column in (self.memory, self.base, self.copies, self.step, self.bits)
         )
         self.gathered, self.scattered = number[self.gathered], number[self.scattered]
         self.place_ring = number[self.place_ring]
@@ -288,13 +295,25 @@ class _Rings:
         np.maximum.at(copies, hop[at >= 0], self._depth[at[at >= 0]])
         return copies[which]
 
-    def _allotted(self, first: int) -> IntArray:
-        """Bases of the rings from ``first`` on: one behind the other in each memory."""
-        memory, size = self.memory[first:], (self.copies * self.bits)[first:]
-        order = np.argsort(memory, kind="stable")
-        before = np.cumsum(size[order]) - size[order]
-        begins = np.ones(len(order), np.bool_)
-        begins[1:] = np.diff(memory[order]) != 0
-        base = np.zeros(len(order), np.int64)
-        base[order] = before - before[np.flatnonzero(begins)][np.cumsum(begins) - 1] if len(order) else before
-        return base
+    def _allotted(self, first: int, token: IntArray) -> tuple[IntArray, IntArray]:
+        """Bases and steps of the rings from ``first`` on, of which each begins with this token.
+
+        In every memory, rings of equally many copies lie together, in the order of their tokens, so that what is read
+        one after the other lies one behind the other.
+        """
+        memory, copies, bits = self.memory[first:], self.copies[first:], self.bits[first:]
+        order = np.lexsort((token, copies, memory))
+        memory, copies, bits = memory[order], copies[order], bits[order]
+        blocks = np.ones(len(order), np.bool_)
+        blocks[1:] = (np.diff(memory) != 0) | (np.diff(copies) != 0)
+        block, begins = np.cumsum(blocks) - 1, np.flatnonzero(blocks)
+        inside = np.cumsum(bits) - bits
+        inside -= inside[begins][block]
+        wide = np.zeros(len(begins), np.int64)
+        np.add.at(wide, block, bits)
+        room = wide * copies[begins]
+        before = np.cumsum(room) - room
+        at = np.searchsorted(memory[begins], memory[begins])  # the first block of the same memory
+        base, step = np.empty((2, len(order)), np.int64)
+        base[order], step[order] = (before - before[at])[block] + inside, wide[block]
+        return base, step

@@ -25,8 +25,8 @@ class Row(NamedTuple):
     Attributes:
         table: ``compute``, ``instant``, ``gather``, ``scatter`` or ``place``.
         component: name of the node, link or memory.
-        begin: tick, or frame, of the metacycle.
-        length: ticks, or frames; of a place, bits.
+        begin: cycle of the node, or frame, of the metacycle; of an instant, tick.
+        length: cycles, or frames; of a place, bits.
         stage: it is done for iteration k - stage in metacycle k.
         actor: who fires; of a place, whose token it is.
         memory, base: of the ring's first copy, in bytes of a node or frames of a port; None if it begins within one.
@@ -81,7 +81,7 @@ def text(graph: Graph, calendars: Calendars) -> str:
     """For people: a table for every node, link and memory in which there is something."""
     c, lines = calendars, [f"{graph.name} on {calendars.machine.name}: metacycles of {calendars.period:,} ticks"]
     heads = {
-        "compute": "  tick  ticks  iteration  actor",
+        "compute": " cycle cycles  iteration  actor",
         "instant": "  tick         iteration  actor",
         "gather": " frame frames  iteration  from",
         "scatter": " frame frames  iteration  to",
@@ -136,10 +136,15 @@ def document(graph: Graph, calendars: Calendars) -> dict[str, Any]:
             "link": c.machine.link_name(i),
             "frame_bits": link.frame_bits,
             "latency": link.latency,
+            "stride": int(c.link_stride[i]),
             "frames_per_tick": link.frames_per_tick,
             "calendar_rows": link.calendar_rows,
         }
         for i, link in enumerate(c.machine.links)
+    ]
+    nodes = [
+        {"node": spec.name, "kind": spec.kind, "stride": stride}
+        for spec, stride in zip(c.machine.nodes, c.node_stride.tolist(), strict=True)
     ]
     tables = {name: found.get(name, []) for name in ("compute", "instant", "gather", "scatter", "place")}
     return {
@@ -147,6 +152,7 @@ def document(graph: Graph, calendars: Calendars) -> dict[str, Any]:
         "graph": {"name": graph.name, "digest": c.graph_digest},
         "machine": {"name": c.machine.name, "digest": c.machine.digest()},
         "period": c.period,
+        "nodes": nodes,
         "links": links,
         "memories": memories,
         **tables,
@@ -181,7 +187,7 @@ def _address(c: Calendars, ring: int, bit: int) -> tuple[str, int | None, int, i
     at = int(c.ring_base[ring]) + bit
     base, within = divmod(at, int(c.unit_bits[memory]))
     where = c.memory_name(memory), None if within else base
-    return *where, at, int(c.ring_copies[ring]), int(c.ring_bits[ring])
+    return *where, at, int(c.ring_copies[ring]), int(c.ring_step[ring])
 
 
 class _Names:
@@ -240,7 +246,7 @@ def _runs(
 ) -> Iterator[tuple[int, int, int, int]]:
     """(reader, first, count, bits apart) of runs of places in equal steps, in the same memory and rings alike."""
     ring = c.place_ring[place]
-    columns = (c.ring_memory[ring], c.ring_copies[ring], c.ring_bits[ring])
+    columns = (c.ring_memory[ring], c.ring_copies[ring], c.ring_step[ring])
     bit = (c.ring_base[ring] + c.place_bit[place]).tolist()
     alike = [tuple(row) for row in zip(*(a.tolist() for a in (*columns, reader, place < 0)), strict=True)]
     first = 0

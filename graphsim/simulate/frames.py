@@ -4,8 +4,8 @@ Nothing here knows what a parcel or a hop is. There are memories of bits, FIFOs 
 their calendars:
 
 - every memory is a vector of bits, each 0, 1 or unknown; before tick 0 all are unknown but those of initial tokens;
-- every link is a FIFO of ``1 + latency`` places, one for every tick, each of ``frames_per_tick`` frames; in every tick
-  the oldest comes out, to the scatter engine, and one goes in, from the gather engine;
+- every link is a FIFO of ``1 + latency`` places, one for every cycle, each of ``frames_per_tick`` frames; in the first
+  tick of every cycle the oldest comes out, to the scatter engine, and one goes in, from the gather engine;
 - a frame is valid or not; before tick 0 the FIFOs hold invalid frames, and an idle gather engine sends them. What is
   invalid is not written;
 - an actor reads the bits of its operands at their addresses, and its token is written bit by bit to its own.
@@ -138,7 +138,7 @@ class FramesEngine:
     def _places(self) -> list[_Place]:
         c, width = self.calendars, token_bits(self.form.graph)
         ring = c.place_ring
-        columns = (c.ring_memory[ring], c.ring_base[ring] + c.place_bit, c.ring_copies[ring], c.ring_bits[ring])
+        columns = (c.ring_memory[ring], c.ring_base[ring] + c.place_bit, c.ring_copies[ring], c.ring_step[ring])
         return [_Place(*row) for row in zip(*(a.tolist() for a in (*columns, width[c.place_token])), strict=True)]
 
     def _actors(self) -> list[_Actor]:
@@ -172,18 +172,19 @@ class FramesEngine:
         instants = (c.instant_tick, c.instant_stage, c.instant_actor)
         for tick, stage, actor in zip(*(a.tolist() for a in instants), strict=True):
             found[tick].append((stage, _INSTANT, actor, 0, 0, 0))
-        for _, begin, actor, length, stage, offset in _rows(c.fire):
+        for node, begin, actor, length, stage, offset in _rows(c.fire):
+            stride = int(c.node_stride[node])
             if offset == 0:
-                found[begin].append((stage, _BEGIN, actor, 0, 0, 0))
-            later, end = divmod(begin + length, c.period)
+                found[begin * stride].append((stage, _BEGIN, actor, 0, 0, 0))
+            later, end = divmod((begin + length) * stride, c.period)
             goes_on = later == 1 and self._goes_on(actor, stage)
             if not goes_on:
                 found[end].append((stage + later, _END, actor, 0, 0, 0))
         for kind, table in ((_LEAVE, c.gather), (_ARRIVE, c.scatter)):
             for link, begin, ring, length, stage, offset in _rows(table):
                 for i in range(length):
-                    tick, lane = divmod(begin + i, c.machine.links[link].frames_per_tick)
-                    found[tick].append((stage, kind, link, lane, ring, offset + i))
+                    cycle, lane = divmod(begin + i, c.machine.links[link].frames_per_tick)
+                    found[cycle * int(c.link_stride[link])].append((stage, kind, link, lane, ring, offset + i))
         for events in found:  # older iterations first
             events.sort(key=lambda e: (-e[0], _PHASE[e[1]], e[1:]))
         return found
@@ -212,6 +213,7 @@ class _Hardware:
         self.fifos: list[deque[_Frames]] = [
             deque([[None] * link.frames_per_tick for _ in range(1 + link.latency)]) for link in c.machine.links
         ]
+        self.strides: list[int] = c.link_stride.tolist()
         self.working: dict[tuple[int, int], FloatArray] = {}
         self.source_ticks = np.full(self.samples, np.iinfo(np.int64).max, np.int64)
         self.sink_ticks = np.zeros(self.samples, np.int64)
@@ -236,8 +238,9 @@ class _Hardware:
 
     def _tick(self, k: int, tick: int, events: list[tuple[int, ...]]) -> None:
         links = self.calendars.machine.links
-        arriving = [fifo.popleft() for fifo in self.fifos]
-        leaving: list[_Frames] = [[None] * link.frames_per_tick for link in links]
+        acting = [i for i, stride in enumerate(self.strides) if tick % stride == 0]
+        arriving = {i: self.fifos[i].popleft() for i in acting}
+        leaving: dict[int, _Frames] = {i: [None] * links[i].frames_per_tick for i in acting}
         for stage, kind, who, lane, ring, frame in events:
             n = k - stage
             if not 0 <= n < self.samples:
@@ -256,13 +259,13 @@ class _Hardware:
                     self.working[who, n] = self._compute(actor, n, tick)
                 if kind != _BEGIN:
                     self._effect(actor, n, tick, self.working.pop((who, n)))
-        for fifo, frames in zip(self.fifos, leaving, strict=True):
-            fifo.append(frames)
+        for i, frames in leaving.items():
+            self.fifos[i].append(frames)
 
     def _frame(self, link: int, ring: int, frame: int, n: int) -> tuple[int, slice]:
         """The memory and the bits of one frame of a ring, in the copy of iteration n."""
         c, size = self.calendars, self.calendars.machine.links[link].frame_bits
-        first = int(c.ring_base[ring] + n % c.ring_copies[ring] * c.ring_bits[ring]) + frame * size
+        first = int(c.ring_base[ring] + n % c.ring_copies[ring] * c.ring_step[ring]) + frame * size
         return int(c.ring_memory[ring]), slice(first, first + size)
 
     def _compute(self, actor: _Actor, n: int, tick: int) -> FloatArray:

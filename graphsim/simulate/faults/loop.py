@@ -18,15 +18,13 @@ import numpy as np
 from graphsim.native import entry, jit_call
 from graphsim.simulate.faults.draws import GOLDEN, MIX_1, MIX_2
 from graphsim.simulate.machine.interpreter import _LINEAR, _MEAN, _SUM, _activate, _fire, _gather
+from graphsim.simulate.machine.memory import CELL, COUNT, EMPTY, RING, SIZE, STEP, TOKEN
 from graphsim.simulate.machine.program import (
     ACTIVATION,
     AT,
     AT_RING,
-    CELL,
     CHECK,
     CLAIM,
-    COUNT,
-    EMPTY,
     END,
     FIRE,
     HAS_BIAS,
@@ -38,12 +36,8 @@ from graphsim.simulate.machine.program import (
     OUT,
     OUT_STRIDE,
     READ,
-    RING,
-    SIZE,
     SOURCE_END,
     STAGE,
-    STRIDE,
-    TOKEN,
     WHO,
     WRITE,
 )
@@ -346,12 +340,8 @@ def advance(
                 continue
             row = np.uint64((newest - stage if newest >= stage else newest - stage + stages) * kinds)
             kind, who = events[e, KIND], np.int64(events[e, WHO])
-            count, stride, size = (
-                np.uint64(events[e, MOVED + COUNT]),
-                np.uint64(events[e, MOVED + STRIDE]),
-                np.uint64(events[e, MOVED + SIZE]),
-            )
-            cell = events[e, MOVED + CELL] + rings[row + events[e, MOVED + RING]] * size
+            count, size = np.uint64(events[e, MOVED + COUNT]), np.uint64(events[e, MOVED + SIZE])
+            cell = events[e, MOVED + CELL] + rings[row + events[e, MOVED + RING]] * events[e, MOVED + STEP]
             number = np.uint64(n) * tokens
             tag = (number + events[e, MOVED + TOKEN]) << _HALF
             at = events[e, AT] + rings[row + events[e, AT_RING]] * events[e, LENGTH]
@@ -382,7 +372,7 @@ def advance(
                         history[base + np.int64(i)] = found
                     else:
                         transit[base + np.int64(i)] = found
-                    cell += stride
+                    cell += size
                     tag += _NEXT_TAG
                 part += np.int64(count)
                 if hop >= 0 and is_last and is_late:
@@ -400,7 +390,7 @@ def advance(
                     ):  # fmt: skip
                         _mark(transit, begin, hops[hop], offsets, widths, states, 0, True)
             elif kind in (WRITE, END):
-                if kind == WRITE and hops[hop, LATE] >= 0 and part == 0:
+                if kind == WRITE and hop >= 0 and hops[hop, LATE] >= 0 and part == 0:
                     _arrive(
                         hop, n, samples, transit, np.int64(at), states, origins, hops, late, lanes, frame_lane, period,
                         offsets, widths, history, history_states, pads, stamps, counts,
@@ -419,7 +409,7 @@ def advance(
                         word = word & _VALUE_BITS | tag
                     for j in range(size):
                         words[cell + j] = word
-                    cell += stride
+                    cell += size
                     tag += _NEXT_TAG
                 if kind == END and actors[who, OUT] >= 0:
                     out = actors[who, OUT] + n * actors[who, OUT_STRIDE]
@@ -450,7 +440,7 @@ def advance(
                 for _ in range(count):
                     for j in range(size):
                         words[cell + j] = _EMPTY
-                    cell += stride
+                    cell += size
             elif kind == SOURCE_END:
                 element = events[e, MOVED + TOKEN] - first_element
                 for i in range(count):
@@ -460,6 +450,6 @@ def advance(
                         word = _EMPTY
                     for j in range(size):
                         words[cell + j] = word
-                    cell += stride
+                    cell += size
                     tag += _NEXT_TAG
     return 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from graphsim.calendars import Calendars
 from graphsim.errors import SimulationError
 from graphsim.graph import Graph
 from graphsim.schedule.schedule import Schedule
@@ -17,16 +18,8 @@ from graphsim.simulate.faults.file import MOST_BITS, Checksum
 from graphsim.simulate.faults.plan import NEVER, Parcels, Plan, flight, syndromes
 from graphsim.simulate.faults.run import FaultyRun, Frames
 from graphsim.simulate.machine.engine import CHUNK, MachineEngine
-from graphsim.simulate.machine.program import (
-    COUNT,
-    EMPTY,
-    MOST_CELLS,
-    SEGMENT,
-    SEGMENT_END,
-    TERM,
-    Program,
-    output_columns,
-)
+from graphsim.simulate.machine.memory import COUNT, EMPTY, MOST_CELLS, TERM
+from graphsim.simulate.machine.program import SEGMENT, SEGMENT_END, WHO, Program, output_columns
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -51,7 +44,8 @@ class FaultyMachine(MachineEngine):
         self._advance_with_faults = advance
         self.plan = plan
         self._tables = _Tables.of(self._form.graph, schedule, plan)
-        self._faulty, self._in_full = _with_weights(self._form.graph, self._program, plan)
+        program = _numbered(self._program, self.calendars, schedule)
+        self._faulty, self._in_full = _with_weights(self._form.graph, program, plan)
 
     def run_with(
         self,
@@ -80,7 +74,7 @@ class FaultyMachine(MachineEngine):
         rings = np.zeros(p.stages * len(p.depths), np.uint64)
         rows = np.zeros((CHUNK + p.stages, self._input_count), np.float32)
         counts, status = np.zeros(len(Frames.__dataclass_fields__), np.int64), np.zeros(5, np.int64)
-        noticed = np.full(len(self.schedule.machine.nodes), NEVER, np.int64)
+        noticed = np.full(len(self.calendars.machine.nodes), NEVER, np.int64)
         history, history_states = np.zeros(t.history, np.uint64), np.zeros(t.history_states, np.uint8)
         stamps, states = np.full(t.stamps, -1, np.int64), np.zeros(t.most_frames, np.uint8)
         origins, pads = np.zeros((t.most_frames, 4), np.int64), np.full((t.history_states, MOST_BITS), -1, np.int32)
@@ -209,6 +203,21 @@ class _Tables:
             most_frames=max(1, int(parcels.frames.max(initial=0))),
             most_bits=max((link.frame_bits for link in links), default=1),
         )
+
+
+def _numbered(program: Program, calendars: Calendars, schedule: Schedule) -> Program:
+    """The program with hops numbered as in the schedule: a link carries a token in one hop."""
+    s, hops, events = schedule, program.hops, program.events.copy()
+    if not len(hops.link):
+        return program
+    leads = s.parcel_token[s.parcel_ptr[s.hop_parcel]]
+    number = {key: h for h, key in enumerate(zip(s.hop_link.tolist(), leads.tolist(), strict=True))}
+    first = calendars.place_token[hops.place[np.searchsorted(hops.of, np.arange(len(hops.link)))]]
+    order = np.array([number[key] for key in zip(hops.link.tolist(), first.tolist(), strict=True)], np.int64)
+    actors = len(program.actors)
+    carried = events[:, WHO] >= actors
+    events[carried, WHO] = actors + order[events[carried, WHO] - actors]
+    return replace(program, events=events)
 
 
 def _with_weights(graph: Graph, program: Program, plan: Plan) -> tuple[Program, npt.NDArray[np.uint8]]:

@@ -1,4 +1,4 @@
-"""The machine engine: executes a schedule's calendars tick by tick, with tokens in addressed node memory."""
+"""The machine engine: executes calendars tick by tick, with tokens in addressed memory."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.analysis.tokens import input_actors, token_makers
-from graphsim.errors import ScheduleError, SimulationError, TokenError
+from graphsim.calendars import Calendars, check, compile_calendars
+from graphsim.errors import SimulationError, TokenError
 from graphsim.graph import Graph
 from graphsim.schedule.schedule import Schedule
-from graphsim.schedule.verify import verify_calendars
 from graphsim.simulate.engine import (
     FloatArray,
     Form,
@@ -22,16 +22,8 @@ from graphsim.simulate.engine import (
     as_inputs,
     input_groups,
 )
-from graphsim.simulate.machine.program import (
-    EMPTY,
-    NO_SLOT,
-    ON_PARAMETERS,
-    READ,
-    Program,
-    compile_program,
-    hop_cycles,
-    output_columns,
-)
+from graphsim.simulate.machine.memory import EMPTY, NO_SLOT, ON_PARAMETERS
+from graphsim.simulate.machine.program import READ, Program, compile_program, output_columns
 
 #: Periods that are executed between two calls of ``progress``.
 CHUNK = 256
@@ -42,30 +34,35 @@ MOST_SAMPLES = 2**31 - 1
 class MachineEngine:
     """Runs samples as the machine would: event by event, several iterations in flight, one period after the other.
 
-    What a firing or a hop reads, it reads from the memory of its node, at the address that the schedule gives, in its
-    tick; that memory is tagged with token and iteration, and anything else than the expected tag stops the run. Times
-    are those of source firings and of ends of sink firings as they happen, prologue and epilogue included.
+    It knows graph and calendars, and of a schedule nothing else. What a firing or a hop reads, it reads at the address
+    that the calendars give, in its tick; memory is tagged with token and iteration, and anything else than the expected
+    tag stops the run. Times are those of source firings and of ends of sink firings as they happen, prologue and
+    epilogue included.
+
+    Args:
+        graph: that the schedule or the calendars are for.
+        schedule: a schedule, which is compiled, or calendars.
 
     Raises:
-        SimulationError: the schedule keeps too much in flight.
-        ScheduleError: the schedule is for another graph, or its calendars cannot be loaded.
+        SimulationError: too much is in flight.
+        ScheduleError: it is for another graph, or the calendars cannot be loaded.
     """
 
     name = "machine"
     #: Whether hops may be executed several at a time.
     trains = True
 
-    def __init__(self, graph: Graph, schedule: Schedule) -> None:
+    def __init__(self, graph: Graph, schedule: Schedule | Calendars) -> None:
         import graphsim.native  # noqa: F401 - first, as it says what is wrong with Numba's settings
         from graphsim.simulate.machine.interpreter import advance  # compiles, or loads what is compiled
 
         self._form = Form(graph, self.name)
         self._advance = advance
-        verdict = verify_calendars(graph, schedule)
-        if not verdict.ok:
-            more = f" ({verdict.violation_count - 1} more)" if verdict.violation_count > 1 else ""
-            raise ScheduleError(f"the machine cannot load this schedule: {verdict.violations[0].message}{more}")
-        self.graph, self.schedule = graph, schedule
+        if isinstance(schedule, Schedule):
+            schedule = compile_calendars(graph, schedule)
+        else:
+            check(graph, schedule)
+        self.graph, self.calendars = graph, schedule
         graph = self._form.graph
         self._program = compile_program(graph, schedule, trains=self.trains)
         inputs = input_actors(graph)
@@ -115,7 +112,7 @@ class MachineEngine:
                 rows, outputs.memory, source_ticks, sink_ticks, status,
             )  # fmt: skip
             if failed:
-                raise TokenError(_message(graph, self.schedule, p, status))
+                raise TokenError(_message(graph, self.calendars, p, status))
             if progress is not None:
                 progress(min(max(0, end - p.stages + 1), n))
         wall = time.perf_counter() - began
@@ -130,7 +127,7 @@ class MachineEngine:
             column += flat.shape[1]
 
 
-def _message(graph: Graph, schedule: Schedule, p: Program, status: npt.NDArray[np.int64]) -> str:
+def _message(graph: Graph, calendars: Calendars, p: Program, status: npt.NDArray[np.int64]) -> str:
     """What went wrong, from the interpreter's status row: tick, node, actor, token, and what was found instead."""
     event, period, expected, found, cell = (int(v) for v in status)
     kind, stage, who = (int(v) for v in p.events[event, :3])
@@ -139,14 +136,14 @@ def _message(graph: Graph, schedule: Schedule, p: Program, status: npt.NDArray[n
     # What is read of an earlier iteration is that many times the number of tokens below this one's.
     back, token = divmod((expected - iteration * p.tokens + 2**31) % 2**32 - 2**31, p.tokens)
     tick = period * p.period + int(p.event_tick[event])
-    machine = schedule.machine
+    machine = calendars.machine
     if who < graph.actor_count:
-        node, what = int(schedule.node[who]), f"{graph.actor(who).name} fires and reads"
+        node, what = int(p.node[who]), f"{graph.actor(who).name} fires and reads"
     else:
-        link = int(schedule.hop_link[who - graph.actor_count])
+        link = int(p.hops.link[who - graph.actor_count])
         node, what = machine.links[link].src, f"link {machine.link_name(link)} sends"
     if who >= graph.actor_count and kind == READ:
-        tick = iteration * p.period + _read_tick(graph, schedule, p, who - graph.actor_count, token)
+        tick = iteration * p.period + _read_tick(calendars, p, who - graph.actor_count, token)
     wanted = iteration + back
     nearest = wanted * p.tokens + token + (found - expected + 2**31) % 2**32 - 2**31
     if cell == NO_SLOT:
@@ -165,14 +162,11 @@ def _message(graph: Graph, schedule: Schedule, p: Program, status: npt.NDArray[n
     return f"{place}: {what} iteration {wanted} of {_token(graph, token)}, which {why}"
 
 
-def _read_tick(graph: Graph, schedule: Schedule, p: Program, last: int, token: int) -> int:
+def _read_tick(calendars: Calendars, p: Program, last: int, token: int) -> int:
     """When, in iteration 0, the hop of a train reads this token."""
-    s = schedule
     for hop in np.flatnonzero(p.train == last).tolist():
-        parcel = s.hop_parcel[hop]
-        if token in s.parcel_token[s.parcel_ptr[parcel] : s.parcel_ptr[parcel + 1]]:
-            stride = s.machine.link_stride(int(s.hop_link[hop]))
-            return int(s.hop_start[hop]) + int(hop_cycles(graph, s)[hop]) * stride - 1
+        if token in calendars.place_token[p.hops.place[p.hops.of == hop]]:
+            return int((p.hops.last[hop] + 1) * calendars.link_stride[p.hops.link[hop]]) - 1
     raise AssertionError(f"hop {last} carries no token {token}")
 
 

@@ -13,15 +13,13 @@ import numpy as np
 
 from graphsim.graph.ops import ACTIVATIONS, OPS, argmax, dot, lookup, lut, select, sparsemax
 from graphsim.native import entry, jit, jit_call, native
+from graphsim.simulate.machine.memory import CELL, COUNT, EMPTY, RING, SIZE, STEP, TERM, TOKEN
 from graphsim.simulate.machine.program import (
     ACTIVATION,
     AT,
     AT_RING,
-    CELL,
     CHECK,
     CLAIM,
-    COUNT,
-    EMPTY,
     END,
     ENTRIES,
     FIRE,
@@ -35,17 +33,12 @@ from graphsim.simulate.machine.program import (
     OUT,
     OUT_STRIDE,
     READ,
-    RING,
     SEGMENT,
     SEGMENT_END,
-    SIZE,
     SOURCE_END,
     SOURCE_FIRE,
     STAGE,
-    STRIDE,
     TABLE,
-    TERM,
-    TOKEN,
     TRUTH,
     WHO,
     WRITE,
@@ -99,25 +92,25 @@ _activate = _choose(
 
 
 @jit
-def _intact(words: Any, cell: Any, stride: Any, count: Any, size: Any, tag: Any) -> Any:
+def _intact(words: Any, cell: Any, count: Any, size: Any, tag: Any) -> Any:
     """Whether a run of tokens is in memory, each with the tag expected of it (``tag``: the first one's, as a word)."""
     wrong = np.uint64(0)
-    if size == 1 and stride == 1:
+    if size == 1:
         for i in range(count):
             wrong |= words[cell + i] ^ (tag + i * _NEXT_TAG)
     else:
         for i in range(count):
             for j in range(size):
-                wrong |= words[cell + i * stride + j] ^ (tag + i * _NEXT_TAG)
+                wrong |= words[cell + i * size + j] ^ (tag + i * _NEXT_TAG)
     return wrong <= _VALUE_BITS
 
 
 @jit_call
-def _blame(words: Any, cell: Any, stride: Any, count: Any, size: Any, tag: Any, status: Any) -> Any:
+def _blame(words: Any, cell: Any, count: Any, size: Any, tag: Any, status: Any) -> Any:
     """Write down the first token of a run that is not there."""
     for i in range(count):
         for j in range(size):
-            at, expected = cell + i * stride + j, tag + i * _NEXT_TAG
+            at, expected = cell + i * size + j, tag + i * _NEXT_TAG
             if words[at] >> _HALF != expected >> _HALF:
                 status[FAILED_TAG], status[FAILED_FOUND], status[FAILED_CELL] = (
                     expected >> _HALF,
@@ -141,14 +134,14 @@ def _gather(
     for s in range(actor[SEGMENT], actor[SEGMENT_END]):
         for r in range(segments[s, 0], segments[s, 1]):
             w = segments[s, 2] + np.int64(runs[r, TERM])
-            count, stride, size = np.uint64(runs[r, COUNT]), np.uint64(runs[r, STRIDE]), np.uint64(runs[r, SIZE])
-            cell = runs[r, CELL] + rings[row + runs[r, RING]] * size
+            count, size = np.uint64(runs[r, COUNT]), np.uint64(runs[r, SIZE])
+            cell = runs[r, CELL] + rings[row + runs[r, RING]] * runs[r, STEP]
             tag = (number + runs[r, TOKEN]) << _HALF
-            if not _intact(words, cell, stride, count, size, tag):
-                _blame(words, cell, stride, count, size, tag, status)
+            if not _intact(words, cell, count, size, tag):
+                _blame(words, cell, count, size, tag, status)
                 return -1
             for i in range(count):
-                x = values[(cell + i * stride) * _TWO + _VALUE]
+                x = values[(cell + i * size) * _TWO + _VALUE]
                 if segments[s, 2] >= 0:
                     x = weights[w + np.int64(i)] * x
                 out[k] = x
@@ -169,19 +162,19 @@ def _weighted_sum(
         first = segments[s, 2]
         for r in range(segments[s, 0], segments[s, 1]):
             w = np.uint64(max(first, 0)) + np.uint64(runs[r, TERM])
-            count, stride, size = np.uint64(runs[r, COUNT]), np.uint64(runs[r, STRIDE]), np.uint64(runs[r, SIZE])
-            cell = runs[r, CELL] + rings[row + runs[r, RING]] * size
+            count, size = np.uint64(runs[r, COUNT]), np.uint64(runs[r, SIZE])
+            cell = runs[r, CELL] + rings[row + runs[r, RING]] * runs[r, STEP]
             tag = (number + runs[r, TOKEN]) << _HALF
-            if not _intact(words, cell, stride, count, size, tag):
-                _blame(words, cell, stride, count, size, tag, status)
+            if not _intact(words, cell, count, size, tag):
+                _blame(words, cell, count, size, tag, status)
                 return -1
             terms += np.int64(count)
             if first < 0:
                 for i in range(count):
-                    acc += values[(cell + i * stride) * _TWO + _VALUE]
+                    acc += values[(cell + i * size) * _TWO + _VALUE]
                 continue
             for i in range(count):
-                x = values[(cell + i * stride) * _TWO + _VALUE]
+                x = values[(cell + i * size) * _TWO + _VALUE]
                 if x != 0:
                     acc += weights[w + i] * x
     result[0] = acc
@@ -270,12 +263,8 @@ def advance(
                 continue
             row = np.uint64((newest - stage if newest >= stage else newest - stage + stages) * kinds)
             kind, who = events[e, KIND], events[e, WHO]
-            count, stride, size = (
-                np.uint64(events[e, MOVED + COUNT]),
-                np.uint64(events[e, MOVED + STRIDE]),
-                np.uint64(events[e, MOVED + SIZE]),
-            )
-            cell = events[e, MOVED + CELL] + rings[row + events[e, MOVED + RING]] * size
+            count, size = np.uint64(events[e, MOVED + COUNT]), np.uint64(events[e, MOVED + SIZE])
+            cell = events[e, MOVED + CELL] + rings[row + events[e, MOVED + RING]] * events[e, MOVED + STEP]
             number = np.uint64(n) * tokens
             tag = (number + events[e, MOVED + TOKEN]) << _HALF
             at = events[e, AT] + rings[row + events[e, AT_RING]] * events[e, LENGTH]
@@ -284,24 +273,24 @@ def advance(
             if kind == READ and size == _ONE:
                 wrong = np.uint64(0)
                 for i in range(count):
-                    word = words[cell + i * stride]
+                    word = words[cell + i]
                     wrong |= word ^ (tag + i * _NEXT_TAG)
                     transit[at + i] = word
                 if wrong > _VALUE_BITS:
-                    failed = _blame(words, cell, stride, count, size, tag, status)
+                    failed = _blame(words, cell, count, size, tag, status)
             elif kind == WRITE and size == _ONE:
                 for i in range(count):
-                    words[cell + i * stride] = transit[at + i] & _VALUE_BITS | (tag + i * _NEXT_TAG)
+                    words[cell + i] = transit[at + i] & _VALUE_BITS | (tag + i * _NEXT_TAG)
             elif kind in (READ, CHECK):
                 for i in range(count):
                     wrong = words[cell] ^ tag
                     for j in range(_ONE, size):
                         wrong |= words[cell + j] ^ tag
                     if wrong > _VALUE_BITS:
-                        failed = _blame(words, cell, stride, _ONE, size, tag, status)
+                        failed = _blame(words, cell, _ONE, size, tag, status)
                     if kind == READ:
                         transit[at + i] = words[cell]
-                    cell += stride
+                    cell += size
                     tag += _NEXT_TAG
             elif kind in (WRITE, END):
                 for i in range(count):
@@ -309,7 +298,7 @@ def advance(
                     words[cell] = word
                     for j in range(_ONE, size):
                         words[cell + j] = word
-                    cell += stride
+                    cell += size
                     tag += _NEXT_TAG
                 if kind == END:
                     if actors[who, OUT] >= 0:
@@ -327,7 +316,7 @@ def advance(
                 for _ in range(count):
                     for j in range(size):
                         words[cell + j] = _EMPTY
-                    cell += stride
+                    cell += size
             elif kind == SOURCE_FIRE:
                 source_ticks[n] = min(source_ticks[n], k * period + event_tick[e])
             elif kind == SOURCE_END:
@@ -337,7 +326,7 @@ def advance(
                     word = words[cell] & _VALUE_BITS | tag
                     for j in range(size):
                         words[cell + j] = word
-                    cell += stride
+                    cell += size
                     tag += _NEXT_TAG
             if failed != 0:
                 status[FAILED_EVENT], status[FAILED_PERIOD] = e, k

@@ -1,31 +1,44 @@
-"""The machine's program: a schedule compiled into the events of a period and tables of memory cells."""
+"""The machine's program: calendars compiled into the events of a period and tables of memory cells."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from graphsim.analysis.fields import Fields
-from graphsim.analysis.tokens import input_actors, token_bits, token_makers, tokens_before
+from graphsim.analysis.tokens import input_actors, token_makers
+from graphsim.calendars import IDLE, Calendars
 from graphsim.errors import SimulationError
 from graphsim.graph import Channel, Dense, Graph, Window
 from graphsim.graph.ops import ACTIVATIONS, OPS, SINKS
-from graphsim.schedule.schedule import Schedule, durations, parameter_bytes
 from graphsim.simulate.engine import Outputs
+from graphsim.simulate.machine.hops import Hops, find_hops
+from graphsim.simulate.machine.memory import (
+    CELL,
+    COUNT,
+    FIRST_CELL,
+    MOST_CELLS,
+    TERM,
+    Memory,
+    Spots,
+    ramp,
+)
 from graphsim.simulate.machine.trains import NEVER, couple, next_of, turns
 
 UInt32Array = npt.NDArray[np.uint32]
 Int64Array = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
 
+#: Iterations in flight, times kinds of rings, that the engine is willing to hold.
+MOST_STAGES = 2**20
+
 #: Kinds of event; see :class:`Program`.
 CLAIM, WRITE, END, SOURCE_END, CHECK, READ, FIRE, SOURCE_FIRE = range(8)
 #: Columns of the event table.
-KIND, STAGE, WHO, AT, AT_RING, LENGTH, MOVED = range(7)
-#: Columns of the run table, and, from MOVED on, of the event table.
-CELL, STRIDE, TOKEN, COUNT, RING, SIZE, TERM = range(7)
+KIND, STAGE, WHO, AT, AT_RING, LENGTH, MOVED = range(7)  # and then those of the run table
 #: Columns of the actor table.
 (
     OP, ACTIVATION, SEGMENT, SEGMENT_END, WIDTH, HAS_BIAS, HAS_DIVISOR, TABLE, ENTRIES, TRUTH, OUT, OUT_STRIDE, COLUMNS,
@@ -37,36 +50,27 @@ ACTIVATION_CODES = {name: code for code, name in enumerate(ACTIVATIONS)}
 #: Arguments that an activation may have.
 ARGUMENTS = 3
 
-#: Cells that belong to no node: where tokens are looked for that have no slot, or one on the node's parameters.
-NO_SLOT, ON_PARAMETERS, FIRST_CELL = 0, 1, 2
-#: The word of a cell to which nothing has been written: a tag that no token has before iteration 1.
-EMPTY = 2**64 - 1
-#: Cells, values in transit, and iterations in flight that the engine is willing to hold.
-MOST_CELLS = 2**29
-MOST_STAGES = 2**20
-
 
 @dataclass(frozen=True)
 class Program:
     """Everything the interpreter reads.
 
-    Memory. A cell is a few bytes of a node's memory above its parameters: the greatest unit in which all slots can be
-    told apart. The cells of all nodes are numbered in one sequence, node v's from ``node_cell[v]`` on. A cell holds a
-    64-bit word: the value (float32) in the lower half, the tag in the upper one. The tag is the number of what was
-    written there, modulo 2**32: iteration * tokens + token, so that it recurs only after 2**32 tokens; a cell to
-    which nothing has been written, or is just being written by a hop of several ticks, is ``EMPTY``. A token of
-    several cells is in each of them.
+    Memory. A cell is a few bits of a memory, the greatest unit in which tokens there can be told apart. The cells of
+    all memories are numbered in one sequence (:class:`.memory.Memory`). A cell holds a 64-bit word: the value (float32)
+    in the lower half, the tag in the upper one. The tag is the number of what was written there, modulo 2**32:
+    iteration * tokens + token, so that it recurs only after 2**32 tokens; a cell to which nothing has been written, or
+    is just being written by a hop of several ticks, is ``EMPTY``. A token of several cells is in each of them.
 
-    Runs. A list of tokens in a node's memory is a list of runs, rows ``[cell, stride, first token, count, ring, size,
-    term]``: token ``first + i`` of iteration n is in ``size`` cells from ``cell + i * stride + (n mod depth) * size``
-    on, where ``depth = depths[ring]``. What a firing reads over a channel with d initial tokens is that of iteration
+    Runs. A list of tokens in a memory is a list of runs, rows ``[cell, first token, count, ring, size, step, term]``:
+    token ``first + i`` of iteration n is in ``size`` cells from ``cell + i * size + (n mod depth) * step`` on, where
+    ``depth = depths[ring]``. What a firing reads over a channel with d initial tokens is that of iteration
     n - d: its ring says so, ``delays[ring] = d``, and ``first token`` is d times the number of tokens less, modulo
-    2**32. Tokens that cannot be there are runs in ``NO_SLOT`` or ``ON_PARAMETERS``, cells
-    that are never written. ``term`` is what the run's first token is of its operands: where a window is cut off at a
-    border, terms are left out.
+    2**32. Tokens that cannot be there are runs in ``NO_SLOT`` or ``ON_PARAMETERS``, cells that are never written.
+    ``term`` is what the run's first token is of its operands: where a window is cut off at a border, terms are left
+    out.
 
     Initial tokens. Before the first tick, ``initial_word`` is in the cells ``initial_cell``: iterations -1, -2 and so
-    on of the tokens that have some, in all their slots.
+    on of the tokens that have some, wherever they are read.
 
     Segments. An actor's operands, port by port: rows ``[first run, end run, weight of term 0]`` (-1: no weights).
 
@@ -87,7 +91,8 @@ class Program:
     SOURCE_END  the sample's elements get into memory
     READ        a hop takes its parcel from memory, in the last tick in which it sends; an input actor its element.
                 Of a *train* of hops (see ``trains.py``) who is the last, and all are read: ``train``, int64 (hops,)
-    WRITE       the parcel, or those of a train, get into memory at the other end
+    WRITE       the parcel, or those of a train, get into memory at the other end; an actor's token to where it is sent
+                from
     CHECK       the first tick of a hop of several: its parcel must be there already
     CLAIM       the first frame of such a hop arrives: what was in its slots is gone
     =========== ===============================================================================================
@@ -109,31 +114,35 @@ class Program:
     arguments: npt.NDArray[np.float64]
     bias: FloatArray
     divisor: FloatArray
-    train: Int64Array
     transit: int
     scratch: int
-    node_cell: Int64Array
     cells: int
+    node: Int64Array
+    hops: Hops
+    train: Int64Array
 
 
-def compile_program(graph: Graph, schedule: Schedule, *, trains: bool = True) -> Program:
-    """Compile a schedule whose calendars have been verified.
+def compile_program(graph: Graph, calendars: Calendars, *, trains: bool = True) -> Program:
+    """Compile calendars that have been checked.
 
     Args:
+        graph: unrolled.
         trains: hops that follow each other on a link become one event, where nothing can tell the difference.
 
     Raises:
-        SimulationError: the schedule keeps more memory or more iterations in flight than this engine holds.
+        SimulationError: they keep more memory or more iterations in flight than this engine holds.
     """
-    memory = _Memory(graph, schedule)
+    hops = find_hops(graph, calendars)
+    memory = Memory(graph, calendars, hops)
     actors = np.zeros((graph.actor_count, COLUMNS), np.int64)
-    runs, segments, weights = _operands(graph, schedule, memory, actors)
+    runs, segments, weights = _operands(graph, memory, actors)
     arguments, bias, divisor = _describe(graph, actors)
     line = _Timeline()
-    transit = _add_firings(graph, schedule, actors, line)
-    train = _trains(graph, schedule, memory) if trains else np.arange(len(schedule.hop_link))
-    transit = _add_hops(graph, schedule, train, transit, line)
-    events, event_tick = line.compiled(schedule.period, memory)
+    start, ticks = _firing_times(calendars)
+    transit = _add_firings(graph, calendars, memory, actors, start, ticks, line)
+    train = _trains(graph, calendars, memory, hops, start, ticks) if trains else np.arange(len(hops.link))
+    transit = _add_hops(graph, calendars, memory, hops, train, transit, line)
+    events, event_tick = line.compiled(calendars.period, memory)
     initial_cell, initial_word = memory.initial(graph)
     stages = 1 + int(events[:, STAGE].max())
     if stages * len(memory.rings) > MOST_STAGES or transit > MOST_CELLS:
@@ -142,7 +151,7 @@ def compile_program(graph: Graph, schedule: Schedule, *, trains: bool = True) ->
             f"engine holds; give the schedule a longer period or shorter links"
         )
     return Program(
-        period=schedule.period,
+        period=calendars.period,
         stages=stages,
         events=events,
         event_tick=event_tick,
@@ -158,17 +167,13 @@ def compile_program(graph: Graph, schedule: Schedule, *, trains: bool = True) ->
         arguments=arguments,
         bias=bias,
         divisor=divisor,
-        train=train,
         transit=transit,
         scratch=max(int(graph.fan_in(number).max(initial=0)) for number in range(len(graph.groups))),
-        node_cell=memory.node_cell,
         cells=memory.cells,
+        node=calendars.node,
+        hops=hops,
+        train=train,
     )
-
-
-def _ramp(count: Int64Array) -> Int64Array:
-    """0 .. count[0] - 1, 0 .. count[1] - 1 and so on."""
-    return np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
 
 
 def _bounds(count: Int64Array) -> Int64Array:
@@ -177,97 +182,16 @@ def _bounds(count: Int64Array) -> Int64Array:
     return bounds
 
 
-class _Memory:
-    """Slots as cells, and lists of tokens as runs of cells."""
-
-    def __init__(self, graph: Graph, schedule: Schedule) -> None:
-        s, nodes = schedule, len(schedule.machine.nodes)
-        bits = token_bits(graph)
-        self.tokens = len(bits)
-        size = -(-bits[s.slot_token] // 8)
-        parameters = parameter_bytes(graph, s.node, nodes)
-        address = s.slot_address - parameters[s.slot_node]
-        unit = max(1, int(np.gcd.reduce(np.concatenate([address, size]))))
-        top = np.zeros(nodes, np.int64)
-        np.maximum.at(top, s.slot_node, (address + s.slot_depth * size) // unit)
-        self.node_cell = FIRST_CELL + np.cumsum(top) - top
-        self.cells = FIRST_CELL + int(top.sum())
-        if self.cells > MOST_CELLS:
-            raise SimulationError(
-                f"machine: {self.cells:,} cells of memory are in use; this engine holds {MOST_CELLS:,}"
-            )
-
-        self.pair = s.slot_node.astype(np.int64) * self.tokens + s.slot_token
-        self.slot_depth = np.where(address < 0, 1, s.slot_depth).astype(np.int64)
-        self.size = np.where(address < 0, 1, size // unit)
-        self.cell = np.where(address < 0, ON_PARAMETERS, self.node_cell[s.slot_node] + address // unit)
-        low = np.argsort(self.cell, kind="stable")
-        ends = (self.cell + self.slot_depth * self.size)[low]
-        #: Whether every slot has cells of its own.
-        self.regular = not np.any(address < 0) and not np.any(ends[:-1] > self.cell[low][1:])
-        #: Depth and delay of each kind of ring.
-        self.rings: list[tuple[int, int]] = [(1, 0)]
-
-    def ring(self, depth: Int64Array, delay: int = 0) -> Int64Array:
-        """The numbers of rings of these depths that are read so many iterations later; the list grows as needed."""
-        distinct, which = np.unique(depth, return_inverse=True)
-        kinds = [(d, delay) for d in distinct.tolist()]
-        self.rings += [kind for kind in kinds if kind not in self.rings]
-        numbers = np.array([self.rings.index(kind) for kind in kinds], np.int64)
-        found: Int64Array = numbers[which.reshape(-1)]
-        return found
-
-    def initial(self, graph: Graph) -> tuple[Int64Array, npt.NDArray[np.uint64]]:
-        """The cells that hold initial tokens before the first tick, and the words in them."""
-        count, value = tokens_before(graph)
-        token = self.pair % self.tokens
-        there = token < graph.actor_count
-        many = np.where(there & (self.cell >= FIRST_CELL), count[np.where(there, token, 0)], 0)
-        slot, back = np.repeat(np.arange(len(token)), many), 1 + _ramp(many)
-        first = self.cell[slot] + -back % self.slot_depth[slot] * self.size[slot]
-        size = self.size[slot]
-        tag = (token[slot] - back * self.tokens) % 2**32
-        word = tag.astype(np.uint64) << np.uint64(32) | value[token[slot]].view(np.uint32).astype(np.uint64)
-        return np.repeat(first, size) + _ramp(size), np.repeat(word, size)
-
-    def runs(
-        self, node: Int64Array, token: Int64Array, ptr: Int64Array, term: Int64Array, delay: int = 0
-    ) -> tuple[Int64Array, Int64Array]:
-        """The runs of lists of tokens, where list i is entries ``ptr[i]:ptr[i + 1]``; and where each list's begin.
-
-        ``term`` is what each token is of its list; tokens of one run have consecutive ones. ``delay``: of how many
-        iterations ago they are.
-        """
-        cell, size, depth = np.full_like(token, NO_SLOT), np.ones_like(token), np.ones_like(token)
-        if len(self.pair):
-            pair = node * self.tokens + token
-            at = np.minimum(np.searchsorted(self.pair, pair), len(self.pair) - 1)
-            kept = self.pair[at] == pair
-            at = at[kept]
-            cell[kept], size[kept], depth[kept] = self.cell[at], self.size[at], self.slot_depth[at]
-        joins = np.zeros(len(token), np.bool_)
-        joins[1:] = (cell[:-1] >= FIRST_CELL) & (cell[1:] == (cell + depth * size)[:-1]) & (np.diff(token) == 1)
-        joins[1:] &= (np.diff(depth) == 0) & (np.diff(size) == 0) & (np.diff(term) == 1)
-        joins[ptr[:-1][np.diff(ptr) > 0]] = False
-        first = np.flatnonzero(~joins)
-        count = np.diff(np.append(first, len(token)))
-        columns = [cell, depth * size, (token - delay * self.tokens) % 2**32, self.ring(depth, delay), size, term]
-        cell, stride, token, ring, size, term = (column[first] for column in columns)
-        return np.stack([cell, stride, token, count, ring, size, term], axis=1), np.searchsorted(first, ptr)
-
-
-def _operands(
-    graph: Graph, schedule: Schedule, memory: _Memory, actors: Int64Array
-) -> tuple[UInt32Array, Int64Array, FloatArray]:
+def _operands(graph: Graph, memory: Memory, actors: Int64Array) -> tuple[UInt32Array, Int64Array, FloatArray]:
     """The runs and segments of every actor, and the weights.
 
     Fills in the columns SEGMENT, SEGMENT_END, TABLE and ENTRIES of the actor table.
     """
-    runs: list[UInt32Array] = [np.empty((0, 7), np.uint32)]
+    runs: list[UInt32Array] = [np.empty((0, TERM + 1), np.uint32)]
     segments: list[Int64Array] = []
     weights: list[FloatArray] = [np.empty(0, np.float32)]
     run_count = segment_count = weight_count = 0
-    node = schedule.node.astype(np.int64)
+    node = memory.node
     for number, group in enumerate(graph.groups):
         first = int(graph.first[number])
         channels = graph.channels_into(number)
@@ -298,7 +222,7 @@ def _operands(
     return np.concatenate(runs), np.concatenate(segments), np.concatenate(weights)
 
 
-def _operand_runs(graph: Graph, channel: Channel, node: Int64Array, memory: _Memory) -> tuple[Int64Array, Int64Array]:
+def _operand_runs(graph: Graph, channel: Channel, node: Int64Array, memory: Memory) -> tuple[Int64Array, Int64Array]:
     """Runs of operands, and the first and the end one of every consumer, int64 (consumers, 2)."""
     maker, late = int(graph.first[channel.src]), channel.initial_tokens
     sizes = graph.groups[channel.src].size, graph.groups[channel.dst].size
@@ -306,26 +230,28 @@ def _operand_runs(graph: Graph, channel: Channel, node: Int64Array, memory: _Mem
         # Consumers in the same block and on the same node have the same operands: one list for all of them.
         rows = sizes[0] // channel.blocks
         block = np.arange(sizes[1]) // (sizes[1] // channel.blocks)
-        spots, which = np.unique(block * len(memory.node_cell) + node, return_inverse=True)
-        block, at = np.divmod(spots, len(memory.node_cell))
+        spots, which = np.unique(block * memory.nodes + node, return_inverse=True)
+        block, at = np.divmod(spots, memory.nodes)
         token = (maker + block * rows)[:, None] + np.arange(rows)
         ptr = rows * np.arange(len(spots) + 1)
-        runs, bounds = memory.runs(np.repeat(at, rows), token.ravel(), ptr, np.tile(np.arange(rows), len(spots)), late)
+        runs, bounds = memory.runs(
+            memory.reading(np.repeat(at, rows), token.ravel()), ptr, np.tile(np.arange(rows), len(spots)), late
+        )
         return runs, np.stack([bounds[:-1], bounds[1:]], axis=1)[which.reshape(-1)]
     if isinstance(channel, Window):
         fields = Fields(channel)
-        spots, which = np.unique(fields.of * len(memory.node_cell) + node, return_inverse=True)
-        field, at = np.divmod(spots, len(memory.node_cell))
+        spots, which = np.unique(fields.of * memory.nodes + node, return_inverse=True)
+        field, at = np.divmod(spots, memory.nodes)
         listed = fields.listed(field)
         at = np.repeat(at, np.diff(listed.begin))
-        runs, bounds = memory.runs(at, maker + listed.producer, listed.begin, listed.term, late)
+        runs, bounds = memory.runs(memory.reading(at, maker + listed.producer), listed.begin, listed.term, late)
         return runs, np.stack([bounds[:-1], bounds[1:]], axis=1)[which.reshape(-1)]
     edges = channel.expand(*sizes, graph.params)
     token = maker + edges.src
     if graph.groups[channel.src].op == "source":
         token = _element(graph, int(graph.first[channel.dst]) + edges.dst)
     fan_in = channel.fan_in(*sizes, graph.params)
-    runs, bounds = memory.runs(node[edges.dst], token, _bounds(fan_in), _ramp(fan_in), late)
+    runs, bounds = memory.runs(memory.reading(node[edges.dst], token), _bounds(fan_in), ramp(fan_in), late)
     return runs, np.stack([bounds[:-1], bounds[1:]], axis=1)
 
 
@@ -390,13 +316,11 @@ class _Transit:
     length: Int64Array
 
 
-@dataclass(frozen=True)
-class _Moves:
-    """Which tokens some events move in or out of memory: ``count[i]`` of ``token``, on ``node[i]``."""
+class _Moves(NamedTuple):
+    """What some events move in or out of memory: the first ``many[0]`` of ``spots`` the first event, and so on."""
 
-    node: Int64Array
-    count: Int64Array
-    token: Int64Array
+    many: Int64Array
+    spots: Spots
 
 
 class _Timeline:
@@ -420,9 +344,9 @@ class _Timeline:
         none = np.zeros(len(who), np.int64)
         self.rows.append(np.stack([none + kind, who, tick, none + phase], axis=1))
         self.transit.append(transit or _Transit(none, none + 1, none))
-        self.moves.append(moves or _Moves(none, none, none[:0]))
+        self.moves.append(moves or _Moves(none, Spots(*[none[:0]] * len(Spots._fields))))
 
-    def compiled(self, period: int, memory: _Memory) -> tuple[UInt32Array, Int64Array]:
+    def compiled(self, period: int, memory: Memory) -> tuple[UInt32Array, Int64Array]:
         """The event table, and the tick of each event within the period.
 
         Within a tick older iterations go first: what they still read may be written over by younger ones in that very
@@ -438,16 +362,15 @@ class _Timeline:
             )
         ends = (kind == END) | (kind == SOURCE_END)
         order = np.lexsort([ends, who, np.where(phase == 1, 0, kind), phase, -stage, residue])
-        count = np.concatenate([m.count for m in self.moves])
+        count = np.concatenate([m.many for m in self.moves])
         begin = (np.cumsum(count) - count)[order]
         count = count[order]
-        token = np.concatenate([m.token for m in self.moves])[np.repeat(begin, count) + _ramp(count)]
-        node = np.repeat(np.concatenate([m.node for m in self.moves])[order], count)
-        runs, bounds = memory.runs(node, token, _bounds(count), _ramp(count))
+        every = Spots(*(np.concatenate(column) for column in zip(*(m.spots for m in self.moves), strict=True)))
+        runs, bounds = memory.runs(every.picked(np.repeat(begin, count) + ramp(count)), _bounds(count), ramp(count))
 
         # One row per run, at least one per event; a run's values in transit follow those of the runs before it.
         rows = np.maximum(np.diff(bounds), 1)
-        event, part = np.repeat(order, rows), _ramp(rows)
+        event, part = np.repeat(order, rows), ramp(rows)
         moved = np.zeros((len(event), TERM), np.int64)
         full = np.repeat(np.diff(bounds) > 0, rows)
         moved[full] = runs[:, :TERM]
@@ -456,21 +379,30 @@ class _Timeline:
         at, depth, length = (
             np.concatenate([getattr(t, name) for t in self.transit])[event] for name in ("at", "depth", "length")
         )
-        nowhere = (moved[:, CELL] < FIRST_CELL) & np.isin(kind[event], (WRITE, CLAIM, END, SOURCE_END))
+        # An actor writes the same token to all its places; the first row counts as the end of its firing.
+        before[kind[event] == END] = 0
+        kind = np.where((kind[event] == END) & (part > 0), WRITE, kind[event])
+        nowhere = (moved[:, CELL] < FIRST_CELL) & np.isin(kind, (WRITE, CLAIM, END, SOURCE_END))
         moved[nowhere, COUNT] = 0  # what has no slot is lost, as those find who look for it
-        columns = [kind[event], stage[event], who[event], at + before, memory.ring(depth), length]
+        columns = [kind, stage[event], who[event], at + before, memory.ring(depth, np.zeros_like(depth)), length]
         events = np.concatenate([np.stack(columns, axis=1), moved], axis=1)
         return np.ascontiguousarray(events.astype(np.uint32)), residue[event]
 
 
-def _add_firings(graph: Graph, schedule: Schedule, actors: Int64Array, line: _Timeline) -> int:
+def _add_firings(
+    graph: Graph,
+    calendars: Calendars,
+    memory: Memory,
+    actors: Int64Array,
+    start: Int64Array,
+    ticks: Int64Array,
+    line: _Timeline,
+) -> int:
     """Add the events of all firings. Returns how many values are in transit."""
-    s = schedule
-    ticks = durations(graph, s.machine, s.node)
-    end = s.start + ticks
+    end = start + ticks
     # Phases: results become visible, then firings without duration one by one, then all others start.
     starts, ends = np.where(ticks == 0, 1, 2), np.where(ticks == 0, 1, 0)
-    node, width = s.node.astype(np.int64), actors[:, WIDTH]
+    node, width = calendars.node, actors[:, WIDTH]
     place = np.cumsum(width) - width
 
     def transit(a: Int64Array) -> _Transit:
@@ -478,123 +410,139 @@ def _add_firings(graph: Graph, schedule: Schedule, actors: Int64Array, line: _Ti
 
     source = actors[:, OP] == OP_CODES["source"]
     plain = (actors[:, OP] == OP_CODES["input"]) & (actors[:, [ACTIVATION, HAS_BIAS, HAS_DIVISOR]] == 0).all(axis=1)
+    written, count = _written(calendars, token_makers(graph).astype(np.int64))
+    first = np.cumsum(count) - count
+
+    def writes(a: Int64Array) -> _Moves:
+        return _Moves(count[a], memory.places.picked(written[np.repeat(first[a], count[a]) + ramp(count[a])]))
+
     a = np.flatnonzero(source)
-    makers = token_makers(graph)[graph.actor_count :]
-    elements = [graph.actor_count + np.flatnonzero(makers == i) for i in a]
-    sizes = np.array([len(e) for e in elements], np.int64)
-    line.add(SOURCE_FIRE, a, s.start[a], starts[a])
-    line.add(SOURCE_END, a, end[a], ends[a], None, _Moves(node[a], sizes, np.concatenate([a[:0], *elements])))
+    line.add(SOURCE_FIRE, a, start[a], starts[a])
+    line.add(SOURCE_END, a, end[a], ends[a], None, writes(a))
     a = np.flatnonzero(plain)
-    line.add(READ, a, s.start[a], starts[a], transit(a), _Moves(node[a], np.ones_like(a), _element(graph, a)))
+    read = memory.reading(node[a], _element(graph, a))
+    line.add(READ, a, start[a], starts[a], transit(a), _Moves(np.ones_like(a), read))
     a = np.flatnonzero(~source & ~plain)
-    line.add(FIRE, a, s.start[a], starts[a], transit(a))
+    line.add(FIRE, a, start[a], starts[a], transit(a))
     a = np.flatnonzero(~source)
-    line.add(END, a, end[a], ends[a], transit(a), _Moves(node[a], np.ones_like(a), a))
+    line.add(END, a, end[a], ends[a], transit(a), writes(a))
     return int(width.sum())
 
 
-def _of_link(schedule: Schedule, name: str) -> Int64Array:
-    """A setting of the link of each hop, int64 (hops,)."""
-    links = schedule.machine.links
-    found: Int64Array = np.array([getattr(link, name) for link in links], np.int64)[schedule.hop_link]
-    return found
+def _firing_times(calendars: Calendars) -> tuple[Int64Array, Int64Array]:
+    """Start in iteration 0 and ticks of every actor's firing, int64 (actors,)."""
+    c, fire = calendars, calendars.fire
+    start, ticks = np.zeros((2, len(c.node)), np.int64)
+    busy = fire.what != IDLE
+    np.add.at(ticks, fire.what[busy], fire.length[busy])
+    begins = busy & (fire.offset == 0)
+    start[fire.what[begins]] = (fire.stage * c.period + fire.begin * c.node_stride[fire.owner])[begins]
+    start[c.instant_actor] = c.instant_stage * c.period + c.instant_tick
+    return start, ticks * c.node_stride[c.node]
 
 
-def hop_cycles(graph: Graph, schedule: Schedule) -> Int64Array:
-    """In how many cycles of its link each hop sends its parcel, int64 (hops,)."""
-    s = schedule
-    bits = np.concatenate([[0], np.cumsum(token_bits(graph)[s.parcel_token])])[s.parcel_ptr]
-    frames = -(-np.diff(bits)[s.hop_parcel] // _of_link(s, "frame_bits"))
-    cycles: Int64Array = -(-frames // _of_link(s, "frames_per_tick"))
-    return cycles
+def _written(calendars: Calendars, makers: Int64Array) -> tuple[Int64Array, Int64Array]:
+    """The places that actors write their tokens to, actor by actor; and how many each actor has, int64 (actors,)."""
+    c = calendars
+    memory, maker = c.ring_memory[c.place_ring], makers[c.place_token]
+    places = np.flatnonzero(~c.is_rx[memory] & (c.memory_node[memory] == c.node[maker]))
+    places = places[np.lexsort((c.place_token[places], memory[places], maker[places]))]
+    return places, np.bincount(maker[places], minlength=len(c.node))
 
 
-def _trains(graph: Graph, schedule: Schedule, memory: _Memory) -> Int64Array:
-    """The last hop of the train of each hop, int64 (hops,)."""
-    s, period, tokens = schedule, schedule.period, memory.tokens
-    hops, count = len(s.hop_link), np.diff(s.parcel_ptr)[s.hop_parcel]
-    alone = np.arange(hops)
-    if not hops or not memory.regular or np.any(count == 0):
-        return alone
-    src, dst = _of_link(s, "src"), _of_link(s, "dst")
-    carrier = np.repeat(alone, count)
-    token = s.parcel_token[np.repeat(s.parcel_ptr[s.hop_parcel], count) + _ramp(count)].astype(np.int64)
-    duration, makers = durations(graph, s.machine, s.node), token_makers(graph)
-    home = s.node[makers].astype(np.int64) * tokens + np.arange(tokens)
-    comes = np.concatenate([home, dst[carrier] * tokens + token])
-    if len(np.unique(comes)) < len(comes):
-        return alone
-    parcel_end = s.hop_parcel.astype(np.int64) * len(s.machine.nodes)
-    by = np.argsort(parcel_end + dst, kind="stable")
-    at = np.minimum(np.searchsorted((parcel_end + dst)[by], parcel_end + src), hops - 1)
-    parent = by[at]
-    fresh = s.parcel_node[s.hop_parcel] == src
-    if np.any(~fresh & ((parcel_end + dst)[parent] != parcel_end + src)):
-        return alone
+def _hop_times(calendars: Calendars, hops: Hops) -> tuple[Int64Array, Int64Array, Int64Array, Int64Array]:
+    """Ticks of iteration 0, int64 (hops,): of the start, after the last tick of sending, of first and last arrival."""
+    stride = calendars.link_stride[hops.link]
+    flight = np.array(calendars.machine.ways, np.int64)[hops.link]  # of a frame, from the start of its cycle
+    start, last = hops.first * stride, hops.last * stride
+    return start, last + stride, start + flight, last + flight
 
-    cycles, strides = hop_cycles(graph, s), np.array(s.machine.link_strides, np.int64)[s.hop_link]
-    sent = s.hop_start + cycles * strides - 1
-    arrives = sent + 1 + _of_link(s, "latency") * strides
-    read, write, begins = turns(sent, 2, period), turns(arrives, 0, period), turns(s.hop_start, 2, period)
-    # What is read is written by firings where it is made, by the hop before where it is passed on.
-    made = turns(s.start + duration, np.where(duration > 0, 0, 1), period)[makers[token]]
-    made = np.where(made >= read[carrier], made, NEVER)
-    passed = np.where(write[parent] >= read, write[parent], NEVER)
-    read_until = np.where(fresh, np.minimum.reduceat(made, _bounds(count)[:-1]), passed)
+
+def _trains(
+    graph: Graph, calendars: Calendars, memory: Memory, hops: Hops, start: Int64Array, ticks: Int64Array
+) -> Int64Array:
+    """The last hop of the train of each hop, int64 (hops,); ``start``, ``ticks``: of all firings."""
+    c, number = calendars, np.arange(len(hops.link))
+    count = np.bincount(hops.of, minlength=len(number))
+    if memory.irregular or (count == 0).any() or hops.ahead.any() or len(np.unique(hops.into)) < len(number):
+        return number
+    begin, sent, claims, arrives = _hop_times(calendars, hops)
+    read, write = turns(sent - 1, 2, c.period), turns(arrives, 0, c.period)
+    begins, claimed = turns(begin, 2, c.period), turns(claims, 0, c.period)
+    # What is read is written by firings in TX memories, by the hop before in RX memories.
+    writer = np.full(len(c.ring_bits), -1, np.int64)
+    writer[hops.into] = number
+    parent = writer[hops.source]
+    read_until = np.full(len(number), NEVER)
+    maker = token_makers(graph)[c.place_token[hops.place]]
+    made = turns(start + ticks, np.where(ticks > 0, 0, 1), c.period)[maker]
+    np.minimum.at(read_until, hops.of, np.where(made >= read[hops.of], made, NEVER))
+    child = np.flatnonzero(parent >= 0)
+    for turn in (write, claimed):
+        later = turn[parent[child]]
+        read_until[child] = np.minimum(read_until[child], np.where(later >= read[child], later, NEVER))
     # What is written is read by the hops that pass it on, and by any firing of the node, to be simple.
-    fires = turns(s.start, np.where(duration > 0, 2, 1), period)
-    write_until = next_of(s.node.astype(np.int64), fires, dst, write)
-    child = np.flatnonzero(~fresh)
+    fires = turns(start, np.where(ticks > 0, 2, 1), c.period)
+    dst = np.array([link.dst for link in c.machine.links], np.int64)[hops.link]
+    write_until = next_of(c.node, fires, dst, write)
     for turn in (read, begins):
         later = np.where(turn[child] >= write[parent[child]], turn[child], NEVER)
         np.minimum.at(write_until, parent[child], later)
-    stages = np.stack([sent, arrives]) // period
     return couple(
-        s.hop_link.astype(np.int64),
-        np.stack([read, stages[0]], axis=1),
-        np.stack([write, stages[1]], axis=1),
+        hops.link,
+        np.stack([read, (sent - 1) // c.period], axis=1),
+        np.stack([write, arrives // c.period], axis=1),
         read_until,
         write_until,
-        cycles != 1,
+        (hops.last > hops.first).astype(np.int64),
     )
 
 
-def _add_hops(graph: Graph, schedule: Schedule, train: Int64Array, first: int, line: _Timeline) -> int:
+def _add_hops(
+    graph: Graph,
+    calendars: Calendars,
+    memory: Memory,
+    hops: Hops,
+    train: Int64Array,
+    first: int,
+    line: _Timeline,
+) -> int:
     """Add the events of all hops, whose values in transit lie from ``first`` on. Returns where they end."""
-    s = schedule
-    if not len(s.hop_link):
+    count = np.bincount(hops.of, minlength=len(hops.link))
+    if not len(count):
         return first
-    cycles = hop_cycles(graph, s)
-    strides = np.array(s.machine.link_strides, np.int64)[s.hop_link]
-    ticks = cycles * strides
-    flight = np.array(s.machine.ways, np.int64)[s.hop_link]  # of a frame, from the start of its cycle
-    count = np.diff(s.parcel_ptr)[s.hop_parcel]
-    begin = s.parcel_ptr[s.hop_parcel]
+    start, end, claims, arrives = _hop_times(calendars, hops)
+    bits = hops.frames * np.array([link.frame_bits for link in calendars.machine.links], np.int64)[hops.link]
     # Hops of one train one after the other, as they are sent.
-    order = np.lexsort([np.arange(len(train)), s.hop_start, train])
+    order = np.lexsort([np.arange(len(train)), start, train])
     amount = np.zeros(len(train), np.int64)
     np.add.at(amount, train, count)
     # From its last tick of sending to its arrival a parcel is on the link; later iterations may follow meanwhile.
-    depth = flight // s.period + 1
+    depth = (claims - start) // calendars.period + 1
     at = _bounds(amount * depth)[:-1] + first
-    src, dst = _of_link(s, "src"), _of_link(s, "dst")
-    arrival = s.hop_start + ticks + _of_link(s, "latency") * strides
+    begin = np.cumsum(count) - count
 
-    def moves(hops: Int64Array, node: Int64Array) -> _Moves:
+    def moves(h: Int64Array, spots: Spots) -> _Moves:
         wanted = np.zeros(len(train), np.bool_)
-        wanted[hops] = True
+        wanted[h] = True
         each = order[wanted[train[order]]]
-        number = count[each]
-        token = s.parcel_token[np.repeat(begin[each], number) + _ramp(number)]
-        return _Moves(node[hops], amount[hops], token.astype(np.int64))
+        return _Moves(amount[h], spots.picked(np.repeat(begin[each], count[each]) + ramp(count[each])))
 
-    h = np.flatnonzero((cycles > 0) & (train == np.arange(len(train))))
+    sent = memory.places.picked(hops.place)
+    into = memory.spots(sent.token, hops.into[hops.of], hops.to_bit, hops.width, hops.ahead[hops.of])
+    h = np.flatnonzero(train == np.arange(len(train)))
     carried = _Transit(at[h], depth[h], amount[h])
-    line.add(READ, graph.actor_count + h, (s.hop_start + ticks - 1)[h], 2, carried, moves(h, src))
-    line.add(WRITE, graph.actor_count + h, arrival[h], 0, carried, moves(h, dst))
-    h = np.flatnonzero(cycles > 1)
-    line.add(CHECK, graph.actor_count + h, s.hop_start[h], 2, None, moves(h, src))
-    line.add(CLAIM, graph.actor_count + h, (s.hop_start + flight)[h], 0, None, moves(h, dst))
+    line.add(READ, graph.actor_count + h, end[h] - 1, 2, carried, moves(h, sent))
+    line.add(WRITE, graph.actor_count + h, arrives[h], 0, carried, moves(h, into))
+    h = np.flatnonzero(hops.last > hops.first)
+    line.add(CHECK, graph.actor_count + h, start[h], 2, None, moves(h, sent))
+    # From its first frame on, what was there is gone; and padding is written over what is there too.
+    filled = np.zeros(len(count), np.int64)
+    np.add.at(filled, hops.of, hops.width)
+    h = np.flatnonzero((hops.last > hops.first) | (memory.overwrites(hops.into) & (filled < bits)))
+    one = np.ones_like(h)
+    whole = memory.spots(one, hops.into[h], hops.to[h], bits[h], hops.ahead[h])
+    line.add(CLAIM, graph.actor_count + h, claims[h], 0, None, _Moves(one, whole))
     return int(at[-1] + amount[-1] * depth[-1])
 
 
