@@ -111,6 +111,8 @@ class Memory:
         c = self._calendars
         first = np.full(len(c.ring_bits), self.tokens)
         np.minimum.at(first, c.place_ring, c.place_token)
+        like = self._written_alike(rings)
+        copies, rings = np.stack([rings, like])[:, like != rings], rings[like == rings]
         memory = c.ring_memory[rings]
         sent = (memory >= self.nodes) & ~c.is_rx[memory]
         keys = c.ring_copies[rings], sent, c.memory_node[memory]
@@ -127,7 +129,21 @@ class Memory:
         inside = np.cumsum(self._extent[rings]) - self._extent[rings]
         inside -= (np.cumsum(wide) - wide)[block]
         self._first[rings], self._step[rings] = cell + begin[block] + inside, wide[block]
+        self._first[copies[0]], self._step[copies[0]] = self._first[copies[1]], self._step[copies[1]]
         return cell + int(room.sum())
+
+    def _written_alike(self, rings: Int64Array) -> Int64Array:
+        """For each ring the first that holds the same all the time: TX memories of a node, of the same tokens."""
+        c, like = self._calendars, rings.copy()
+        ptr = np.searchsorted(c.place_ring, np.arange(len(c.ring_bits) + 1))
+        memory = c.ring_memory[rings]
+        seen: dict[tuple[int, int, bytes, bytes], int] = {}
+        for i in np.flatnonzero((memory >= self.nodes) & ~c.is_rx[memory]).tolist():
+            here = slice(int(ptr[rings[i]]), int(ptr[rings[i] + 1]))
+            where, copies = int(c.memory_node[memory[i]]), int(c.ring_copies[rings[i]])
+            key = where, copies, c.place_token[here].tobytes(), c.place_bit[here].tobytes()
+            like[i] = seen.setdefault(key, int(rings[i]))
+        return like
 
     def spots(
         self, token: Int64Array, ring: Int64Array, bit: Int64Array, width: Int64Array, ahead: Int64Array

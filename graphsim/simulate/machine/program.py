@@ -410,7 +410,7 @@ def _add_firings(
 
     source = actors[:, OP] == OP_CODES["source"]
     plain = (actors[:, OP] == OP_CODES["input"]) & (actors[:, [ACTIVATION, HAS_BIAS, HAS_DIVISOR]] == 0).all(axis=1)
-    written, count = _written(calendars, token_makers(graph).astype(np.int64))
+    written, count = _written(calendars, memory, token_makers(graph).astype(np.int64))
     first = np.cumsum(count) - count
 
     def writes(a: Int64Array) -> _Moves:
@@ -441,11 +441,14 @@ def _firing_times(calendars: Calendars) -> tuple[Int64Array, Int64Array]:
     return start, ticks * c.node_stride[c.node]
 
 
-def _written(calendars: Calendars, makers: Int64Array) -> tuple[Int64Array, Int64Array]:
+def _written(calendars: Calendars, memories: Memory, makers: Int64Array) -> tuple[Int64Array, Int64Array]:
     """The places that actors write their tokens to, actor by actor; and how many each actor has, int64 (actors,)."""
     c = calendars
     memory, maker = c.ring_memory[c.place_ring], makers[c.place_token]
     places = np.flatnonzero(~c.is_rx[memory] & (c.memory_node[memory] == c.node[maker]))
+    # Rings that hold the same share their cells: they are written once.
+    cells = np.stack([memories.places.token[places], memories.places.cell[places]])
+    places = places[np.unique(cells, axis=1, return_index=True)[1]]
     places = places[np.lexsort((c.place_token[places], memory[places], maker[places]))]
     return places, np.bincount(maker[places], minlength=len(c.node))
 
