@@ -23,7 +23,25 @@ from graphsim.compare.faults import inject
 from graphsim.graph import store
 from graphsim.zoo import shipped
 
-COMMANDS = "run lower show formats fold verify compare equal analyze machines fetch train alu life".split()  # noqa: SIM905
+COMMANDS = [
+    "run",
+    "lower",
+    "show",
+    "formats",
+    "fold",
+    "verify",
+    "calendars",
+    "trace",
+    "compare",
+    "equal",
+    "analyze",
+    "machines",
+    "clocks",
+    "fetch",
+    "train",
+    "alu",
+    "life",
+]
 REQUIRED = """
     graph.actors graph.edges machine.name machine.nodes schedule.period_ticks schedule.lower_bound_ticks
     schedule.binding_resource schedule.latency_ticks schedule.verified throughput.samples_per_second_simulated

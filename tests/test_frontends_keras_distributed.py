@@ -175,7 +175,7 @@ def test_recurrent_convolutions_with_channels_first_compute_the_same(keras: Any,
     turned = keras.Sequential(
         [keras.Input((2, 2, 5, 4)), layers.ConvLSTM2D(3, 2, data_format="channels_first", **options)]
     )
-    arrays = [rng.choice([-1, 0, 0, 0, 1], weight.shape) for weight in model.weights]
+    arrays = [rng.choice([-1, 0, 0, 1, 1], weight.shape) for weight in model.weights]
     values = []
     for net, suffix, pixels in ((model, ".h5", x), (turned, ".keras", np.moveaxis(x, -1, 2))):
         net.set_weights(arrays)

@@ -335,7 +335,8 @@ def _subtract(ports: list[Port], balls: list[Ball], arithmetic: Arithmetic) -> _
     minuend, subtrahend = _operands(ports, _terms(ports, balls, arithmetic))
     moved = minuend.spread + subtrahend.spread
     value = minuend.value - subtrahend.value
-    return _Acc(value, np.abs(value) + moved, moved, np.ones_like(value), np.full_like(value, 3 * arithmetic.tiny))
+    under = np.where((value != 0) | (moved > 0), 3 * arithmetic.tiny, 0.0)  # x - x is 0 in any arithmetic
+    return _Acc(value, np.abs(value) + moved, moved, np.ones_like(value), under)
 
 
 def _divide(ports: list[Port], balls: list[Ball], arithmetic: Arithmetic) -> _Acc:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from graphsim.frontends.blocks.arith import elementwise, select
+from graphsim.frontends.blocks.arith import constant, elementwise, select
 from graphsim.frontends.blocks.shape import transposed
 from graphsim.frontends.builder import (
     Builder,
@@ -141,7 +141,8 @@ def _masked_softmax(to: Builder, x: Tensor, mask: Tensor, softmax: activations.A
         return activations.apply(to, x, softmax)
     with to.within(shows=False):
         if to.groups[mask.group].activation not in _TRUTHS:
-            half = np.full((), 0.5, np.float32)
+            # As an actor, not a bias: a difference of equal numbers is exactly 0, and there the mask turns.
+            half = constant(to, np.full((), 0.5, np.float32), (), suffix="half")
             mask = elementwise(to, "subtract", [mask, half], activation=Unary("positive"), suffix="mask")
         y = activations.apply(to, select(to, mask, x, low, suffix="kept"), softmax)
     shown = select(to, mask, y, np.zeros((), np.float32), suffix="masked")
