@@ -125,7 +125,7 @@ def reach(name: str, x: Array, error: Array, args: tuple[Argument, ...] = ()) ->
         low, high, centre = x - slack, x + slack, f(x, *args)
         found = np.maximum(_distance(f(low, *args), centre), _distance(f(high, *args), centre))
         for turn in ACTIVATIONS[name].turns(*args):
-            inside = (low <= turn) & (turn <= high)
+            inside = (low <= turn) & (turn <= high) & (slack > 0)  # a certain operand is on neither side
             if inside.any():
                 for point in (np.nextafter(turn, -np.inf), turn, np.nextafter(turn, np.inf)):
                     at = f(np.broadcast_to(point, x.shape), *args)

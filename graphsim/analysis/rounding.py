@@ -171,7 +171,9 @@ class Rounding:
         if "bias" in g.params:
             bias = per_actor(self.graph, g.params["bias"], g.size)
             roundings = roundings + ((bias != 0) & (scale > 0))
-            value, scale, under = value + bias, scale + np.abs(bias), under + 2 * tiny
+            flushed = arithmetic.flushes & (np.abs(bias) < tiny) & (bias != 0)
+            under = under + 2 * tiny * ((scale > 0) | (moved > 0) | flushed)  # 0 and a bias make that bias
+            value, scale = value + bias, scale + np.abs(bias)
         if "divisor" in g.params:
             divisor = per_actor(self.graph, g.params["divisor"], g.size)
             value, scale, moved = value / divisor, scale / np.abs(divisor), moved / np.abs(divisor)
@@ -206,8 +208,8 @@ class Rounding:
         args: tuple[Argument, ...] = g.activation_args
         if "alpha" in g.params:
             args = (per_actor(self.graph, g.params["alpha"], g.size), *args)
-        if arithmetic.flushes:
-            radius = radius + arithmetic.tiny
+        if arithmetic.flushes:  # which leaves a certain 0 as it is
+            radius = radius + np.where((value != 0) | (radius > 0), arithmetic.tiny, 0.0)
         if args and not arithmetic.own:  # its arguments are float32: where it bends or jumps may be half an ulp off
             radius = radius + UNIT * np.where(np.isinf(value), 0.0, np.abs(value))
         radius = np.where(np.isinf(value) & np.isfinite(radius), 0.0, radius)
