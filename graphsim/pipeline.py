@@ -96,7 +96,13 @@ def existing(path: Path, what: str) -> Path:
     return path
 
 
-def load_graph(path: Path, weights: Path | None = None, top: str | None = None, warn: Warn = _ignored) -> Graph:
+def load_graph(
+    path: Path,
+    weights: Path | None = None,
+    top: str | None = None,
+    warn: Warn = _ignored,
+    discretize: float | None = None,
+) -> Graph:
     """A graph from a .gsim file, or lowered from a model or circuit file as :func:`lower` does.
 
     Raises:
@@ -108,8 +114,10 @@ def load_graph(path: Path, weights: Path | None = None, top: str | None = None, 
     if path.suffix == ".gsim":
         from graphsim.graph.store import load
 
+        if discretize is not None:
+            raise UsageError(f"{path}: is a graph already; give --discretize where the model is lowered")
         return load(path)
-    return lower(path, weights, top=top, warn=warn)
+    return lower(path, weights, top=top, warn=warn, discretize=discretize)
 
 
 def save_graph(graph: Graph, path: Path) -> None:
@@ -136,6 +144,7 @@ def lower(
     max_memory: int | None = None,
     top: str | None = None,
     warn: Warn = _ignored,
+    discretize: float | None = None,
 ) -> Graph:
     """A graph lowered from a model file: Keras, or ONNX (``.onnx``).
 
@@ -144,9 +153,14 @@ def lower(
     What would take more than ``max_memory`` bytes is refused before it is built. Where that is None, ``warn`` is told
     what would take more than half of this machine's memory, and what would take more than all of it is refused.
 
+    ``discretize``: the weights of arithmetic modules are rounded to the whole numbers that they converge to, none of
+    them by more than this (:func:`graphsim.frontends.keras.lower`).
+
     Raises:
         ModelError, UsageError: the file cannot be used.
     """
+    if discretize is not None and (is_circuit_file(path) or path.suffix == ".onnx"):
+        raise UsageError(f"{path}: --discretize is for arithmetic modules, which are layers of Keras models")
     if is_circuit_file(path):
         from graphsim.frontends.circuits import read
         from graphsim.graph.circuit import to_graph
@@ -169,7 +183,7 @@ def lower(
         return lower_onnx(path, memory=_memory(max_memory, warn))
     from graphsim.frontends.keras import lower as lower_keras
 
-    return lower_keras(path, weights, memory=_memory(max_memory, warn))
+    return lower_keras(path, weights, memory=_memory(max_memory, warn), discretize=discretize)
 
 
 def is_circuit_file(path: Path) -> bool:
@@ -372,6 +386,7 @@ def run(
     reference: bool = True,
     exhaustive: bool = False,
     faults: Faults | None = None,
+    discretize: float | None = None,
     command: str = "",
     bar: Bar | None = None,
     warn: Warn = _ignored,
@@ -381,6 +396,7 @@ def run(
     ``warn`` is called with what :func:`lower` and :func:`remark_on_range` say, before anything is run.
     ``exhaustive`` is for calculations: ``dataset`` is run and compared neuron by neuron, and then all calculations
     there are go through the same graph in the lanes engine, and through the reference, for their results alone.
+    ``discretize``: see :func:`lower`; the reference has the rounded weights, too.
     ``faults``: run the samples with them as well, in the machine engine, or in ``events`` if that is the engine.
 
     Raises:
@@ -396,7 +412,7 @@ def run(
         check_comparable(model)
     seconds: dict[str, float] = {}
     with _timed(seconds, "lower"):
-        graph = load_graph(model, weights, warn=warn)
+        graph = load_graph(model, weights, warn=warn, discretize=discretize)
     _check_samples(graph, dataset, warn)
     calculations = _calculations(dataset, exhaustive)
     if calculations is not None:
@@ -474,12 +490,13 @@ def compare(
     dataset: Dataset,
     *,
     weights: Path | None = None,
+    discretize: float | None = None,
     bar: Bar | None = None,
     warn: Warn = _ignored,
 ) -> tuple[Graph, Comparison]:
     """Compare every neuron with the reference, values only: no machine, the lanes engine. The graph comes with it.
 
-    ``warn``: see :func:`run`.
+    ``discretize``, ``warn``: see :func:`run`.
 
     Raises:
         GraphsimError: whatever input is unusable.
@@ -489,7 +506,7 @@ def compare(
 
     bars = bar or _no_bar
     check_comparable(model)
-    graph = load_graph(model, weights, warn=warn)
+    graph = load_graph(model, weights, warn=warn, discretize=discretize)
     _check_samples(graph, dataset, warn)
     with bars("preparing the engine (compiles native code the first time)", None):
         engine = LanesEngine(graph)

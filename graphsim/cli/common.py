@@ -36,6 +36,32 @@ PluginOption = Annotated[
 ]
 
 
+DiscretizeOption = Annotated[
+    bool,
+    typer.Option("--discretize", help="Round weights of arithmetic modules to the whole numbers they converge to."),
+]
+DistanceOption = Annotated[
+    float | None,
+    typer.Option(
+        "--distance", metavar="D", help="With --discretize: refuse a weight that is farther from one. (default: 0.1)"
+    ),
+]
+
+
+def distance_of(discretize: bool, distance: float | None) -> float | None:
+    """How far weights may be rounded; None for no --discretize.
+
+    Raises:
+        UsageError: a distance is given without it, or is no distance to the nearest whole number.
+    """
+    if not discretize:
+        refuse_options("--discretize, of which it says how far", {"distance": distance})
+        return None
+    if distance is not None and not 0 < distance < 0.5:
+        raise UsageError(f"--distance {distance:g}: expected a number above 0 and below 0.5")
+    return 0.1 if distance is None else distance
+
+
 def load_plugins(files: list[Path] | None) -> None:
     """Run the files of ``--plugin``.
 

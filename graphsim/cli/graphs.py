@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from graphsim.cli.common import (
+    DiscretizeOption,
+    DistanceOption,
     JsonOption,
     PluginOption,
     TopOption,
@@ -17,6 +19,7 @@ from graphsim.cli.common import (
     bytes_of,
     check_outputs,
     console_for,
+    distance_of,
     load_plugins,
     say_place,
     write_json,
@@ -57,6 +60,8 @@ def lower(
             help="Refuse what takes more, e.g. 4G. (default: warn from half of the machine's)",
         ),
     ] = None,
+    discretize: DiscretizeOption = False,
+    distance: DistanceOption = None,
     prune_zeros: Annotated[
         bool,
         typer.Option("--prune-zeros", help="Leave out edges of weight zero, and neurons that then lead nowhere."),
@@ -91,6 +96,8 @@ def lower(
 
         graphsim lower net.json --weights net_weights.h5 -o net.gsim
 
+        graphsim lower models/arithmetic/nmru_div.h5 --discretize
+
         graphsim lower adder.blif -o adder.aig
 
         graphsim lower adder.blif --passes default --check
@@ -112,8 +119,12 @@ def lower(
         raise UsageError("--check: only with --passes, whose circuit it compares with the one before")
     limit = None if max_memory is None else bytes_of("--max-memory", max_memory)
     warn = partial(print_warning, console)
-    graph = load_graph(model) if model.suffix == ".gsim" else lower_model(model, weights, limit, top, warn)
-    record: dict[str, Any] = {"schema_version": 1}
+    allowed = distance_of(discretize, distance)
+    if model.suffix == ".gsim":
+        graph = load_graph(model, discretize=allowed)
+    else:
+        graph = lower_model(model, weights, limit, top, warn, allowed)
+    record: dict[str, Any] = {"schema_version": 1, **_formulas(console, graph)}
     if prune_zeros:
         from graphsim.passes.prune import PruneZeros
 
@@ -141,6 +152,18 @@ def lower(
     print_graph(console, graph)
     say_place(console, "wrote", target, f" ({target.stat().st_size:,} bytes)")
     write_json(json, record | {"graph": graph_record(graph), "output": str(target)})
+
+
+def _formulas(console: Console, graph: Graph) -> dict[str, Any]:
+    """The formulas of a graph whose weights were made whole, printed, and for the record; nothing of others."""
+    if "discretized" not in graph.notes:
+        return {}
+    from graphsim.graph.formula import formulas
+
+    found = formulas(graph)
+    for line in found:
+        console.print(line, markup=False, soft_wrap=True)
+    return {"formulas": found}
 
 
 def _pair(levels: str | None) -> tuple[float, float]:
@@ -198,11 +221,14 @@ def show(
     top: TopOption = None,
     weights: WeightsOption = None,
     plugin: PluginOption = None,
+    discretize: DiscretizeOption = False,
+    distance: DistanceOption = None,
     json: JsonOption = None,
 ) -> None:
     """Show a graph: its groups and channels, one actor, or an export.
 
-    Small graphs are exported actor by actor; larger ones, to DOT, as one box per group.
+    Small graphs are exported actor by actor; larger ones, to DOT, as one box per group. Of arithmetic modules whose
+    weights were made whole (--discretize) the formula is printed as well.
 
     Examples:
 
@@ -211,6 +237,8 @@ def show(
         graphsim show mnist_mlp.gsim --actor 'dense[17]' --fold mnist_mlp.fold
 
         graphsim show models/digits_mlp.h5 --dot digits.dot
+
+        graphsim show models/arithmetic/nmru_div.h5 --discretize
     """
     from graphsim.report.record import actor_record, graph_record
     from graphsim.report.terminal import print_actor, print_graph
@@ -222,8 +250,8 @@ def show(
         raise UsageError("--fold says where and when an actor fires; name the actor with --actor")
     load_plugins(plugin)
     check_outputs(json, dot, graphml)
-    loaded = load_graph(graph, weights, top)
-    record = {"schema_version": 1, "graph": graph_record(loaded)}
+    loaded = load_graph(graph, weights, top, discretize=distance_of(discretize, distance))
+    record: dict[str, Any] = {"schema_version": 1, "graph": graph_record(loaded)}
     if actor is not None:
         found = loaded.actor(actor)
         print_actor(console, found)
@@ -242,6 +270,7 @@ def show(
         typer.echo(dump(loaded), nl=False, err=json == "-")
     else:
         print_graph(console, loaded)
+        record |= _formulas(console, loaded)
     if dot is not None:
         from graphsim.graph.views import DOT_LIMIT, group_dot, to_dot
 

@@ -20,6 +20,8 @@ from graphsim.cli.circuits import (
     run_circuit,
 )
 from graphsim.cli.common import (
+    DiscretizeOption,
+    DistanceOption,
     JsonOption,
     OpsOption,
     PluginOption,
@@ -27,6 +29,7 @@ from graphsim.cli.common import (
     WeightsOption,
     check_outputs,
     console_for,
+    distance_of,
     load_plugins,
     operations,
     progress_bar,
@@ -151,6 +154,8 @@ def run(
     top: TopOption = None,
     weights: WeightsOption = None,
     plugin: PluginOption = None,
+    discretize: DiscretizeOption = False,
+    distance: DistanceOption = None,
     json: JsonOption = None,
 ) -> None:
     """Run a trained model as a dataflow graph on simulated hardware, and check every neuron against TensorFlow.
@@ -168,6 +173,8 @@ def run(
         graphsim run --dataset mnist --machine one-to-one --buffering double --frame-bits 128 --engine machine
 
         graphsim run --dataset alu --bits 8 --exhaustive
+
+        graphsim run models/arithmetic/nmru_div.h5 --discretize --dataset arithmetic --op div
 
         graphsim run --dataset mnist --faults examples/faults/corruption.toml --report out
 
@@ -224,6 +231,7 @@ def run(
         reference=reference,
         exhaustive=exhaustive,
         faults=wrong,
+        discretize=distance_of(discretize, distance),
         command=shlex.join(["graphsim", *sys.argv[1:]]),
         bar=progress_bar,
         warn=partial(terminal.print_warning, console),
@@ -263,6 +271,8 @@ def compare(
     samples: SamplesOption = None,
     weights: WeightsOption = None,
     plugin: PluginOption = None,
+    discretize: DiscretizeOption = False,
+    distance: DistanceOption = None,
     json: JsonOption = None,
 ) -> None:
     """Compare every neuron of a model with TensorFlow, without any hardware.
@@ -283,7 +293,9 @@ def compare(
     pipeline.existing(model, "a model (.h5, .keras, .onnx, .json with --weights)")
     chosen, _ = _samples(dataset, samples, bits, ops, vectors, 0, model, op, in_range, inputs)
     warn = partial(terminal.print_warning, console)
-    graph, comparison = pipeline.compare(model, chosen, weights=weights, bar=progress_bar, warn=warn)
+    graph, comparison = pipeline.compare(
+        model, chosen, weights=weights, discretize=distance_of(discretize, distance), bar=progress_bar, warn=warn
+    )
     console.print(f"{comparison.samples:,} samples of {escape(chosen.name)}")
     terminal.print_inputs(console, graph, chosen)
     terminal.print_comparison(console, comparison)

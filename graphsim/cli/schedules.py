@@ -9,11 +9,14 @@ from typing import Annotated
 import typer
 
 from graphsim.cli.common import (
+    DiscretizeOption,
+    DistanceOption,
     JsonOption,
     PluginOption,
     WeightsOption,
     check_outputs,
     console_for,
+    distance_of,
     load_plugins,
     progress_bar,
     say_place,
@@ -93,6 +96,8 @@ def fold(
     seed: Annotated[int, typer.Option("--seed", help="Seed of strategies that use chance.", min=0, max=2**31 - 1)] = 0,
     weights: WeightsOption = None,
     plugin: PluginOption = None,
+    discretize: DiscretizeOption = False,
+    distance: DistanceOption = None,
     json: JsonOption = None,
 ) -> None:
     """Fold a graph onto a machine: place its actors, route their tokens, and fill in every calendar.
@@ -119,7 +124,7 @@ def fold(
     target = output or Path(graph.stem + ".fold")
     check_outputs(json, target, write_placement)
     chosen = hardware(machine, frame_bits)
-    loaded = load_graph(graph, weights)
+    loaded = load_graph(graph, weights, discretize=distance_of(discretize, distance))
     made = machine_for(chosen, loaded)
     proved: dict[str, int] = {}
     with progress_bar("folding", None):

@@ -131,7 +131,8 @@ def reference_of(
     if model.suffix == ".onnx":
         return OnnxReference(model)
     older = {group.layer for group in graph.groups if group.activation == "hard_sigmoid_v2" and group.layer}
-    return TensorFlowReference(model, weights, hard_sigmoid_v2=older, own=own)
+    whole = "discretized" in graph.notes
+    return TensorFlowReference(model, weights, hard_sigmoid_v2=older, own=own, discretize=whole)
 
 
 def _check_inputs(graph: Graph, run: Run, images: tuple[FloatArray, ...]) -> None:

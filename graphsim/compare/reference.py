@@ -51,6 +51,7 @@ class TensorFlowReference:
         hard_sigmoid_v2: paths of the layers whose ``hard_sigmoid`` is that of Keras 1 and 2, clip(0.2 x + 0.5, 0, 1).
             Keras 3 computes another function under the same name, whoever wrote the file, so that it must be told.
         own: classes of layers that are not Keras's, by name, to load the model with.
+        discretize: whether the weights of arithmetic modules are rounded to whole numbers first.
 
     Attributes:
         name, version: what computes, for the report.
@@ -71,6 +72,7 @@ class TensorFlowReference:
         weights: Path | str | None = None,
         hard_sigmoid_v2: Collection[str] = (),
         own: Mapping[str, Any] | None = None,
+        discretize: bool = False,
     ):
         try:
             self._tf, self._keras = import_tensorflow()
@@ -97,9 +99,11 @@ class TensorFlowReference:
                 f"{path}: the states of {', '.join(stateful)} go from batch to batch in Keras, from sample to sample in"
                 f" the graph; they are not compared. {WITHOUT}"
             )
+        if discretize:
+            self._discretize()
         self._older = frozenset(hard_sigmoid_v2)
         if self._older:
-            self.notes = (
+            self.notes += (
                 f"hard_sigmoid of {', '.join(sorted(self._older))} computed as Keras 1 and 2 defined it,"
                 " clip(0.2 x + 0.5, 0, 1), since Keras 3 reads the file with another definition",
             )
@@ -130,6 +134,15 @@ class TensorFlowReference:
         if not (hasattr(model, "layers") and getattr(model, "built", False) and getattr(model, "inputs", None)):
             raise ReferenceUnavailableError(f"{self.path}: Keras does not know this model's inputs. {WITHOUT}")
         return model
+
+    def _discretize(self) -> None:
+        from graphsim.zoo.arithmetic.layers import Arithmetic
+
+        modules = {path: layer for path, layer in self._layers(self._model, "") if isinstance(layer, Arithmetic)}
+        with self._on_cpu():
+            for layer in modules.values():
+                layer.discretize()
+        self.notes += (f"weights of {', '.join(modules)} rounded to whole numbers",)
 
     def _layers(self, model: Any, prefix: str) -> Iterator[tuple[str, Any]]:
         """Every layer that is not itself a model, with its path."""

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.errors import ModelError
-from graphsim.graph import Axis, Channel, Dense, Group, OneToOne, Ref, Table, Window
+from graphsim.graph import Axis, Channel, Csr, Dense, Group, OneToOne, Ref, Table, Window
 from graphsim.graph.graph import Observed
 from graphsim.graph.ops import SINKS
 
@@ -122,16 +122,28 @@ class Memory:
 ANY_MEMORY = Memory()
 
 
+class Learnt(NamedTuple):
+    """What has been learnt, for rules that build by it: ``of`` reads a weight. Weights that converge to whole numbers
+    are taken for those, and refused where one is farther than ``distance`` from the nearest.
+    """
+
+    of: Callable[[Weight], FloatArray]
+    distance: float
+
+
 @dataclass
 class Builder:
     """The graph under construction, and the layer call whose rule runs.
 
-    ``memory`` says how much may be taken by what it makes and by what the frontend ``held`` before.
+    ``memory`` says how much may be taken by what it makes and by what the frontend ``held`` before. ``learnt``: build
+    what whole weights leave, and note the layers of which that was done in ``discretized``; None: build by structure.
     """
 
     file: str
     memory: Memory = ANY_MEMORY
     held: int = 0
+    learnt: Learnt | None = None
+    discretized: list[str] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
     channels: list[Channel] = field(default_factory=list)
     weights: dict[str, list[Weight]] = field(default_factory=dict)
@@ -405,6 +417,35 @@ class Builder:
         self.derived[name] = (self.layer, lambda _: index().reshape(dst.size, fan_in).astype(np.int32))
         self.join(Table(src=src.group, dst=dst.group, port=port, index=name))
 
+    def chosen(
+        self,
+        src: Tensor,
+        dst: Tensor,
+        which: npt.NDArray[np.bool_],
+        port: int = 0,
+        *,
+        weights: npt.NDArray[np.float32] | None = None,
+    ) -> None:
+        """To each element of ``dst`` those of ``src`` that ``which`` says, (src.size, dst.size), if there are any.
+
+        Weights, if any, are of the same shape.
+        """
+        consumers, producers = np.nonzero(which.T)
+        if not len(producers):
+            return
+        self._count_edges(len(producers))
+        ends = np.concatenate([[0], np.cumsum(which.sum(axis=0))]).astype(np.int64)
+        lists: dict[str, Array] = {"ends": ends, "index": producers.astype(np.int32)}
+        if weights is not None:
+            lists["weight"] = weights.T[consumers, producers].astype(np.float32)
+        names = {key: f"{self.groups[dst.group].name}/{key}{port}" for key in lists}
+        for key, array in lists.items():
+            self.derived[names[key]] = (self.layer, _always(array))
+        weight = Ref(names["weight"]) if weights is not None else None
+        self.join(
+            Csr(src=src.group, dst=dst.group, port=port, indptr=names["ends"], index=names["index"], weight=weight)
+        )
+
     def elements(self, src: Tensor, dst: Tensor, port: int = 0) -> None:
         """To each element of ``dst`` the element of ``src`` that NumPy's broadcasting gives it."""
         if src.size == dst.size:
@@ -525,6 +566,10 @@ class Builder:
     def _own_name(self, name: str) -> str:
         layer = f"{self.layer}:{self.call}" if self.call else self.layer
         return "/".join((layer, *self.parts, name))
+
+
+def _always(array: Array) -> Derivation:
+    return lambda _: array
 
 
 def positive_axis(axis: Any, rank: int) -> int:

@@ -18,6 +18,7 @@ from graphsim.frontends.builder import (
     Builder,
     Derivation,
     FloatArray,
+    Learnt,
     Memory,
     RefusedError,
     Tensor,
@@ -54,6 +55,8 @@ from graphsim.graph.verify import verify
 
 #: Policies of computing whose values a float32 graph can stand for.
 _DTYPES = ("float32", "float64")
+#: Notes of a graph of whole weights: how far a weight was allowed to be from one.
+DISTANCE = "discretized.distance"
 #: Nested models that call each other twice make 2^depth calls out of a few kilobytes.
 MAX_CALLS = 20_000
 _INPUT_DTYPES = (*_DTYPES, "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
@@ -65,6 +68,7 @@ def lower(
     *,
     name: str | None = None,
     memory: Memory = ANY_MEMORY,
+    discretize: float | None = None,
 ) -> Graph:
     """Lower a Keras model file to a graph of one actor per neuron. Neither Keras nor TensorFlow is imported.
 
@@ -73,24 +77,30 @@ def lower(
         weights: a file to take the weights from instead; needed where ``path`` has none.
         name: of the graph; the file's name without its suffix when None.
         memory: what weights and lists of edges may take.
+        discretize: round the weights of arithmetic modules to the whole numbers that they converge to, and build the
+            formula that is left; a weight that is farther than this from one is refused. The note ``discretized`` of
+            the graph has the distance.
 
     Raises:
         UnsupportedLayerError: some layers cannot be lowered; lists all of them. No weight has been read.
         ModelError: a file cannot be read, is damaged, or contradicts itself; names file and place. Or it takes more
-            than ``memory`` allows; says how much.
+            than ``memory`` allows; says how much. Or ``discretize`` is given, and no layer is an arithmetic module, or
+            one has not converged; names the weight that is farthest.
     """
     path = Path(path)
     archive = open_archive(path)
     second = open_archive(Path(weights)) if weights is not None else None
     try:
-        return _lower(archive, second, name or path.stem, memory)
+        return _lower(archive, second, name or path.stem, memory, discretize)
     finally:
         for opened in (archive, second):
             if opened is not None and opened.weights is not None:
                 opened.weights.close()
 
 
-def _lower(archive: Archive, second: Archive | None, name: str, memory: Memory) -> Graph:
+def _lower(
+    archive: Archive, second: Archive | None, name: str, memory: Memory, discretize: float | None = None
+) -> Graph:
     file, entry = archive.file, archive.config
     if entry is None:
         raise ModelError(
@@ -104,15 +114,17 @@ def _lower(archive: Archive, second: Archive | None, name: str, memory: Memory) 
         raise UnsupportedLayerError(file, [(class_name, f"is a model of a class of its own; {reason}")])
     model = read_model(entry)
     semantics = replace(semantics, backend=(archive if second is None else second).backend or archive.backend)
-    lowerer = _Lowerer(file, semantics)
-    lowerer.builder.memory = memory
-    lowerer.check(model)
-    outputs = lowerer.build(model)
-    lowerer.raise_refusals(model)
-    lowerer.finish(outputs)
-    params, note = _params(lowerer.builder, model, archive if second is None else second)
+    lowerer = _lowered(file, semantics, model, memory, None)
+    weights = _Weights(lowerer.builder, model, archive if second is None else second)
+    if discretize is not None:
+        # A second time, now that the weights are known: what is built follows from them.
+        lowerer = _lowered(file, semantics, model, memory, Learnt(weights.of, discretize))
+        if not (layers := lowerer.builder.discretized):
+            raise ModelError(f"{file}: has no layer of an arithmetic module, whose weights could be made whole")
+        lowerer.builder.notes |= {DISTANCE: f"{discretize!r}", "discretized": ", ".join(dict.fromkeys(layers))}
+    params = lowerer.builder.compute(weights.of)
     notes = semantics.notes() | lowerer.builder.notes
-    if note:
+    if note := weights.note():
         notes["weights"] = note
     try:
         graph = Graph(name, lowerer.builder.groups, lowerer.builder.channels, params, notes)
@@ -120,6 +132,17 @@ def _lower(archive: Archive, second: Archive | None, name: str, memory: Memory) 
     except GraphError as error:
         raise ModelError(f"{file}: lowers to a graph that breaks a rule of graphs: {error}") from None
     return graph
+
+
+def _lowered(file: str, semantics: Semantics, model: Model, memory: Memory, learnt: Learnt | None) -> _Lowerer:
+    """A model's structure."""
+    lowerer = _Lowerer(file, semantics)
+    lowerer.builder.memory, lowerer.builder.learnt = memory, learnt
+    lowerer.check(model)
+    outputs = lowerer.build(model)
+    lowerer.raise_refusals(model)
+    lowerer.finish(outputs)
+    return lowerer
 
 
 class _Lowerer:
@@ -375,29 +398,33 @@ def _dtype(layer: Layer) -> Any:
 # -- parameters -----------------------------------------------------------------------------------------------------
 
 
-def _params(builder: Builder, model: Model, source: Archive) -> tuple[dict[str, Array], str]:
-    """Every param the graph refers to, read or derived, and a note about how the weights were found."""
-    declared = {weight.param: weight for weights in builder.weights.values() for weight in weights}
-    arrays: dict[Weight, FloatArray] = {}
-    paths: dict[Weight, str] = {}
-    notes: list[str] = []
-    types: set[str] = set()
-    h5 = source.weights
-    if h5 is None and declared:
-        raise ModelError(f"{source.file}: has no weights; give the file that has them with --weights")
-    if h5 is not None and declared:
-        located = locate(model, builder.weights, h5)
-        paths = located.paths
-        notes += [located.note] if located.note else []
+class _Weights:
+    """The weights that a model's structure asks for, found in a file; each is read once, when it is needed."""
 
-    def of(weight: Weight) -> FloatArray:
-        if weight not in arrays:
-            assert h5 is not None
-            arrays[weight], stored_as = read_weight(weight, paths[weight], h5)
-            types.add(stored_as)
-        return arrays[weight]
+    def __init__(self, builder: Builder, model: Model, source: Archive) -> None:
+        declared = any(builder.weights.values())
+        self._h5 = source.weights
+        self._arrays: dict[Weight, FloatArray] = {}
+        self._paths: dict[Weight, str] = {}
+        self._types: set[str] = set()
+        self._note = ""
+        if self._h5 is None and declared:
+            raise ModelError(f"{source.file}: has no weights; give the file that has them with --weights")
+        if self._h5 is not None and declared:
+            located = locate(model, builder.weights, self._h5)
+            self._paths, self._note = located.paths, located.note
 
-    params = builder.compute(of)
-    if converted := sorted(types - {"float32"}):
-        notes.append(f"converted to float32 from {', '.join(converted)}")
-    return params, "; ".join(notes)
+    def of(self, weight: Weight) -> FloatArray:
+        """A weight."""
+        if weight not in self._arrays:
+            assert self._h5 is not None
+            self._arrays[weight], stored_as = read_weight(weight, self._paths[weight], self._h5)
+            self._types.add(stored_as)
+        return self._arrays[weight]
+
+    def note(self) -> str:
+        """How the weights were found and read, where that is not as usual."""
+        notes = [self._note] if self._note else []
+        if converted := sorted(self._types - {"float32"}):
+            notes.append(f"converted to float32 from {', '.join(converted)}")
+        return "; ".join(notes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from graphsim.zoo.arithmetic.modules import MODULES, Module, keras, penalty, tf
+from graphsim.zoo.arithmetic.modules import MODULES, Module, discretized, keras, penalty, tf
 
 _Layer: Any = keras.layers.Layer
 _Constraint: Any = keras.constraints.Constraint
@@ -76,6 +76,11 @@ class Arithmetic(_Layer):  # type: ignore[misc]
     def matrices(self) -> dict[str, Any]:
         """The matrices and gates that converge to whole numbers, by name."""
         return self.module.matrices(self.held)
+
+    def discretize(self) -> None:
+        """Round the matrices and gates to the whole numbers that are nearest."""
+        for name, value in discretized(self.module, self.held).items():
+            self.held[name].assign(value)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         """(batch, O)."""

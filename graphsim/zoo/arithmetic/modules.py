@@ -33,6 +33,8 @@ TINY = 2.0**-23
 LN_PHI = math.log((1 + math.sqrt(5)) / 2)
 #: Greatest exponent of an iNALU.
 LARGEST = 20.0
+#: Where tanh and sigmoid are 1 exactly, and sigmoid of its negative 0, in float32.
+FAR = 1000.0
 
 
 class Weight(NamedTuple):
@@ -372,6 +374,27 @@ def module_named(name: str) -> Module:
         if module.name.lower() == wanted:
             return module
     raise UsageError(f"there is no arithmetic module {name[:40]!r}; there are {', '.join(MODULES)}")
+
+
+def discretized(module: Module, w: Tensors) -> dict[str, Any]:
+    """The weights whose matrices and gates are the nearest whole numbers; those that converge to none as they are.
+
+    Matrices that are made by tanh and sigmoid get weights so far out that both are -1, 0 or 1 exactly.
+    """
+    found = dict(w)
+    for name, held in module.matrices(w).items():
+        if name in w:
+            low = 0 if name == "gate" else min(module.whole)
+            found[name] = tf.round(tf.clip_by_value(held, float(low), float(max(module.whole))))
+            continue
+        which, nearest = "_mul" if name == "Wm" else "", tf.round(held)
+        if f"mhat{which}" in w:
+            found[f"what{which}"], found[f"mhat{which}"] = FAR * nearest, FAR * tf.ones_like(nearest)
+        else:
+            found[f"what{which}"] = FAR * (2 * nearest - 1)
+    if "gate" in w and module.weights["gate"].kind == "outputs":
+        found["gate"] = FAR * (2 * tf.round(tf.sigmoid(w["gate"])) - 1)
+    return found
 
 
 def sparsity_error(w: Any, axes: int = 2) -> Any:

@@ -19,6 +19,7 @@ from graphsim.frontends.keras.layers import (
     recurrent,
     shape,
     tensorflow,
+    whole,
 )
 from graphsim.frontends.keras.layers.operations import OPERATIONS, operation_calling
 from graphsim.frontends.keras.layers.registry import (
@@ -66,4 +67,5 @@ __all__ = [
     "recurrent",
     "shape",
     "tensorflow",
+    "whole",
 ]

@@ -27,7 +27,7 @@ from graphsim.frontends.builder import (
     Weight,
 )
 from graphsim.frontends.keras.fields import Fields
-from graphsim.frontends.keras.layers.registry import Lowering, lowers, registering_own
+from graphsim.frontends.keras.layers.registry import Lowering
 from graphsim.frontends.keras.semantics import Semantics
 from graphsim.graph import Axis, Ref
 from graphsim.graph.graph import Observed
@@ -61,7 +61,7 @@ def _units(fields: Fields) -> int:
     return fields.size("units")
 
 
-def _inputs(x: Tensor) -> int:
+def inputs_of(x: Tensor) -> int:
     if len(x.shape) != 1:
         raise RefusedError(f"it takes a vector per sample, and is given a tensor of shape {x.shape}")
     return x.shape[0]
@@ -73,12 +73,12 @@ def _stored(
     return Stored(to.derive(name, lambda of: rule(of).astype(np.float32).reshape(shape)), shape)
 
 
-def _own(weight: Weight, name: str = "w", rows: slice = slice(None)) -> Matrix:
+def own(weight: Weight, name: str = "w", rows: slice = slice(None)) -> Matrix:
     """A weight of the layer as it is, or some rows of it."""
     return Matrix(name, lambda of: of(weight)[rows].astype(np.float64))
 
 
-def _nac_matrix(to: Builder, inputs: int, units: int, which: str = "", base: float = 1.0) -> Matrix:
+def nac_matrix(to: Builder, inputs: int, units: int, which: str = "", base: float = 1.0) -> Matrix:
     what, mhat = (to.weight(f"{name}{which}", (inputs, units)) for name in ("what", "mhat"))
 
     def rule(of: Callable[[Weight], FloatArray]) -> Float64Array:
@@ -147,7 +147,7 @@ def _product(to: Builder, terms: list[Tensor], units: int, suffix: str = "", obs
     return y
 
 
-def _blend(to: Builder, gate: Tensor, one: Tensor, other: Tensor) -> Tensor:
+def blend(to: Builder, gate: Tensor, one: Tensor, other: Tensor) -> Tensor:
     """g one + (1 - g) other."""
     rest = elementwise(to, "subtract", [np.ones(1, np.float32), gate], suffix="gate.rest", observes="")
     left = elementwise(to, "product", [gate, one], suffix="gate.one", observes="")
@@ -155,11 +155,18 @@ def _blend(to: Builder, gate: Tensor, one: Tensor, other: Tensor) -> Tensor:
     return elementwise(to, "sum", [left, right], observes="output")
 
 
+def gate_by_inputs(to: Builder, x: Tensor, units: int, base: float) -> Tensor:
+    """sigmoid(G x), of a NALU."""
+    kernel = to.weight("gate", (inputs_of(x), units))
+    gates = Matrix("gate", lambda of: of(kernel).astype(np.float64) * base, 0 if base == 1 else 3)
+    return _sum(to, x, gates, units, activation=SIGMOID, suffix="gate")
+
+
 def _nac(fields: Fields, semantics: Semantics) -> Lowering:
     units = _units(fields)
 
     def build(to: Builder, x: Tensor) -> Tensor:
-        return _sum(to, x, _nac_matrix(to, _inputs(x), units), units, observes="output")
+        return _sum(to, x, nac_matrix(to, inputs_of(x), units), units, observes="output")
 
     return build
 
@@ -168,7 +175,7 @@ def _nac_mul(fields: Fields, semantics: Semantics) -> Lowering:
     units = _units(fields)
 
     def build(to: Builder, x: Tensor) -> Tensor:
-        w = _nac_matrix(to, _inputs(x), units)
+        w = nac_matrix(to, inputs_of(x), units)
         return _sum(to, _logs(to, x), w, units, activation=EXP, observes="output")
 
     return build
@@ -178,7 +185,7 @@ def _pos_nac_mul(fields: Fields, semantics: Semantics) -> Lowering:
     units = _units(fields)
 
     def build(to: Builder, x: Tensor) -> Tensor:
-        what = to.weight("what", (_inputs(x), units))
+        what = to.weight("what", (inputs_of(x), units))
         w = Matrix("matrix", lambda of: 1 / (1 + np.exp(-of(what).astype(np.float64))), SIGMOID_ROUNDINGS)
         return _sum(to, _logs(to, x), w, units, activation=EXP, observes="output")
 
@@ -190,15 +197,13 @@ def _nalu_of(base: float, separate: bool) -> Callable[[Fields, Semantics], Lower
         units = _units(fields)
 
         def build(to: Builder, x: Tensor) -> Tensor:
-            inputs = _inputs(x)
-            adding = _nac_matrix(to, inputs, units, base=base)
-            multiplying = _nac_matrix(to, inputs, units, "_mul", base) if separate else adding
-            kernel = to.weight("gate", (inputs, units))
-            gates = Matrix("gate", lambda of: of(kernel).astype(np.float64) * base, 0 if base == 1 else 3)
-            gate = _sum(to, x, gates, units, activation=SIGMOID, suffix="gate")
+            inputs = inputs_of(x)
+            adding = nac_matrix(to, inputs, units, base=base)
+            multiplying = nac_matrix(to, inputs, units, "_mul", base) if separate else adding
+            gate = gate_by_inputs(to, x, units, base)
             one = _sum(to, x, adding, units, suffix="sum")
             other = _sum(to, _logs(to, x), multiplying, units, activation=EXP, suffix="product")
-            return _blend(to, gate, one, other)
+            return blend(to, gate, one, other)
 
         return build
 
@@ -209,8 +214,8 @@ def _inalu(fields: Fields, semantics: Semantics) -> Lowering:
     units = _units(fields)
 
     def build(to: Builder, x: Tensor) -> Tensor:
-        inputs = _inputs(x)
-        adding, multiplying = (_nac_matrix(to, inputs, units, which) for which in ("", "_mul"))
+        inputs = inputs_of(x)
+        adding, multiplying = (nac_matrix(to, inputs, units, which) for which in ("", "_mul"))
         learnt = to.weight("gate", (units,))
         bias = _stored(to, "gate", lambda of: 1 / (1 + np.exp(-of(learnt).astype(np.float64))), units)
         gate = to.group(
@@ -223,7 +228,7 @@ def _inalu(fields: Fields, semantics: Semantics) -> Lowering:
         strength = multiplying._replace(name="strength", rule=lambda of: np.abs(multiplying.rule(of)))
         signs = _affine(to, unary(to, x, SIGN, suffix="sign", observes=""), strength, units, "affine")
         sign = _product(to, [signs], units, "sign.product")
-        return _blend(to, gate, one, elementwise(to, "product", [sign, size], suffix="product", observes=""))
+        return blend(to, gate, one, elementwise(to, "product", [sign, size], suffix="product", observes=""))
 
     return build
 
@@ -232,7 +237,7 @@ def _nau(fields: Fields, semantics: Semantics) -> Lowering:
     units = _units(fields)
 
     def build(to: Builder, x: Tensor) -> Tensor:
-        kernel = to.weight("w", (_inputs(x), units))
+        kernel = to.weight("w", (inputs_of(x), units))
         y = to.group("linear", [units], observes="output")
         to.dense(x, y, weight=kernel)
         return y
@@ -244,7 +249,7 @@ def _nmu(fields: Fields, semantics: Semantics) -> Lowering:
     units = _units(fields)
 
     def build(to: Builder, x: Tensor) -> Tensor:
-        w = _own(to.weight("w", (_inputs(x), units)))
+        w = own(to.weight("w", (inputs_of(x), units)))
         return _product(to, [_affine(to, x, w, units, "affine")], units, observes="output")
 
     return build
@@ -255,7 +260,7 @@ def _npu_of(real: bool) -> Callable[[Fields, Semantics], Lowering]:
         units = _units(fields)
 
         def build(to: Builder, x: Tensor) -> Tensor:
-            inputs = _inputs(x)
+            inputs = inputs_of(x)
             wr = to.weight("wr", (inputs, units))
             wi = None if real else to.weight("wi", (inputs, units))
             learnt = to.weight("gate", (inputs,))
@@ -308,8 +313,8 @@ def _nru(fields: Fields, semantics: Semantics) -> Lowering:
     units = _units(fields)
 
     def build(to: Builder, x: Tensor) -> Tensor:
-        inputs = _inputs(x)
-        w = _own(to.weight("w", (inputs, units)))
+        inputs = inputs_of(x)
+        w = own(to.weight("w", (inputs, units)))
         exponents = _stored(to, "w.exponent", lambda of: w.rule(of).T, units * inputs)
         spread = [Axis(1, units, stride=0), Axis(inputs, inputs)]
         size, sign = (unary(to, x, act, suffix=act.row, observes="") for act in (ABS, SIGN))
@@ -330,14 +335,14 @@ def _nmru(fields: Fields, semantics: Semantics) -> Lowering:
     units = _units(fields)
 
     def build(to: Builder, x: Tensor) -> Tensor:
-        inputs = _inputs(x)
+        inputs = inputs_of(x)
         learnt = to.weight("w", (2 * inputs, units))
         inverse = unary(to, x, RECIPROCAL, suffix="inverse", observes="")
         halves = ((x, slice(None, inputs), "x"), (inverse, slice(inputs, None), "inverse"))
         pi = Ref(to.constant("pi", np.full(1, math.pi, np.float32)).param)
         terms, turns = [], []
         for part, rows, name in halves:
-            w = _own(learnt, f"w.{name}", rows)
+            w = own(learnt, f"w.{name}", rows)
             size = unary(to, part, ABS, suffix=f"{name}.size", observes="")
             terms.append(_affine(to, size, w, units, f"{name}.affine"))
             negative = _negative(to, part, f"{name}.negative")
@@ -353,7 +358,7 @@ def _nmru(fields: Fields, semantics: Semantics) -> Lowering:
     return build
 
 
-_RULES: dict[str, Callable[[Fields, Semantics], Lowering]] = {
+RULES: dict[str, Callable[[Fields, Semantics], Lowering]] = {
     "NAC": _nac,
     "NACMul": _nac_mul,
     "PosNACMul": _pos_nac_mul,
@@ -370,7 +375,3 @@ _RULES: dict[str, Callable[[Fields, Semantics], Lowering]] = {
     "NRU": _nru,
     "NMRU": _nmru,
 }
-
-with registering_own():
-    for _name, _rule in _RULES.items():
-        lowers(f"graphsim>{_name}")(_rule)
