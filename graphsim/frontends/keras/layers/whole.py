@@ -7,11 +7,11 @@ here, where its way and the formula's part (``extra_roundings``, relative to the
 
 - w x + 1 - w with w = 1 is (x + 1) - 1: two roundings, relative to |x| + 2; with w = 0 it is 1, exactly.
 - |x|^w with w = 1 or -1 is within four roundings of x or 1 / x (the allowance of ``power``).
-- exp(sum of w log f) with n factors f in [1e-7, 2^128): each |log f| is at most 89, each logarithm is within 6 roundings
-  of itself (its allowance), each term of the sum passes at most n, and the exponential is within 4. An exponent that is
-  off by e makes a result that is off by e^e - 1 < 1.01 e, relatively.
+- exp(sum of w log f) with n factors f in [1e-7, 2^128): each |log f| is at most 89, each logarithm is within 6
+  roundings of itself (its allowance), each term of the sum passes at most n, and the exponential is within 4. An
+  exponent that is off by d makes a result that is off by e^d - 1 < 1.01 d, relatively.
 - cos(sum of m turns k = fl(pi)): fl(pi) is within 1.5 roundings of pi, relative to 1, and the sum of m of them, in any
-  order, within (m - 1) m pi: together d. At a multiple of pi the cosine is off by at most d^2 / 2 and its allowance of 4.
+  order, within (m - 1) m pi: together d. At a multiple of pi the cosine is off by at most d^2 / 2 and its allowance, 4.
 """
 
 from __future__ import annotations
