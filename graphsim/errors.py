@@ -20,6 +20,7 @@
     ├── SimulationError            an engine cannot run, or a run broke
     │   └── TokenError             a token late, stale, lost or overwritten: tick, node and actor
     ├── FaultsError                a file of faults that is wrong, or names what is not there (key and line named)
+    ├── StudyError                 a study that is wrong (key and line named), or whose points cannot be computed
     ├── DatasetError               data missing, damaged, or of the wrong shape
     │   └── DownloadError          no mirror delivered a verified file
     ├── ReferenceUnavailableError  the reference (TensorFlow) is missing or cannot read the model
@@ -120,6 +121,10 @@ class TokenError(SimulationError):
 
 class FaultsError(GraphsimError):
     """A file of faults that is malformed, or that names what is not there. Names the file, key and line."""
+
+
+class StudyError(GraphsimError):
+    """A study that is malformed (names the file, key and line), or that cannot be gone on with for now (says why)."""
 
 
 class DatasetError(GraphsimError):

@@ -37,6 +37,8 @@ COMMANDS = [
     "analyze",
     "machines",
     "clocks",
+    "sweep",
+    "pareto",
     "fetch",
     "train",
     "alu",

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from graphsim import __version__
-from graphsim.cli import alu, analysis, calendars, circuits, clocks, data, graphs, life, runs, schedules, trace
+from graphsim.cli import alu, analysis, calendars, circuits, clocks, data, explore, graphs, life, runs, schedules, trace
 
 app = typer.Typer(
     name="graphsim",
@@ -50,6 +50,8 @@ for command in (
     analysis.analyze,
     schedules.machines,
     clocks.clocks,
+    explore.sweep,
+    explore.pareto,
     data.fetch,
     data.train,
     alu.alu,

@@ -1,0 +1,223 @@
+"""From a point to its row: what a worker does. Nothing here knows of Dask.
+
+What lies in the point (a model that cannot be lowered, a machine that is too small) is a row with its reason. What lies
+in the computer (no memory, a file that is not there, another version) is no row: it may be otherwise next time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from graphsim import __version__
+from graphsim.errors import CheckFailed, DatasetError, GraphsimError, ReferenceUnavailableError, StudyError
+from graphsim.explore.points import Point
+from graphsim.explore.rows import Row
+from graphsim.explore.study import Settings, build_machine
+from graphsim.graph import Graph
+from graphsim.pipeline import (
+    buffering_named,
+    check_comparable,
+    check_dataset,
+    default_engine,
+    load_graph,
+    make_engine,
+    own_classes,
+)
+from graphsim.schedule import Schedule, fold, latency
+from graphsim.schedule.verify import Verdict, verify
+
+Made = TypeVar("Made")
+
+#: Characters of a reason that are kept.
+_REASON = 2_000
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a point: its row, or why there is none and may be one next time."""
+
+    row: Row | None
+    trouble: str = ""
+
+
+class _Stages:
+    """Runs stages one after the other, and notes how long each took and which is running."""
+
+    def __init__(self) -> None:
+        self.current = "lower"
+        self.seconds: dict[str, float] = {}
+
+    def run(self, stage: str, work: Callable[[], Made]) -> Made:
+        self.current = stage
+        start = time.perf_counter()
+        try:
+            return work()
+        finally:
+            self.seconds[f"seconds_{stage}"] = time.perf_counter() - start
+
+
+def compute(point: Point) -> Outcome:
+    """Lower, fold and verify a point; simulate and compare, if it has samples."""
+    if point.version != __version__:
+        return Outcome(None, f"the worker has graphsim {__version__}, the sweep {point.version}; install the same")
+    row: Row = {**point.configuration(), "python": platform.python_version(), "numpy": np.__version__}
+    stages = _Stages()
+    try:
+        found, failure = _results(point, row, stages)
+        wrong = {} if failure is None else {"stage": stages.current, "reason": failure}
+        status = "ok" if failure is None else "failed"
+    except (MemoryError, OSError, StudyError, ReferenceUnavailableError) as error:
+        reason = "out of memory; use fewer workers" if isinstance(error, MemoryError) else str(error)
+        return Outcome(None, f"{stages.current}: {reason}"[:_REASON])
+    except (GraphsimError, CheckFailed) as error:
+        found, status, wrong = {}, "failed", {"stage": stages.current, "reason": str(error)[:_REASON]}
+    except Exception as error:  # a defect of ours ends a point, not a study
+        reason = f"internal: {type(error).__name__}: {error}"[:_REASON]
+        found, status, wrong = {}, "failed", {"stage": stages.current, "reason": reason}
+    return Outcome({**row, **found, **stages.seconds, "status": status, **wrong})
+
+
+def _results(point: Point, row: Row, stages: _Stages) -> tuple[Row, str | None]:
+    """What came out, and what a check found wrong, if one did. What is known only now goes to ``row`` at once."""
+    graph = stages.run("lower", lambda: _lowered(point.path, point.model_sha256))
+    row["actors"], row["graph_digest"] = graph.actor_count, _digest(point.path, point.model_sha256)
+    folded = (point.path, point.model_sha256, point.spec, point.settings, point.machine_digest)
+    how = (point.place, point.buffering, point.seed)
+    schedule = stages.run("fold", lambda: _folded(*folded, *how))
+    machine = schedule.machine
+    row["nodes"], row["links"] = len(machine.compute_nodes), len(machine.links)
+    verdict = stages.run("verify", lambda: _verified(*folded, *how))
+    if not verdict.ok:
+        first = verdict.violations[0].message
+        return {}, f"the schedule breaks {verdict.violation_count:,} rules; the first: {first}"[:_REASON]
+    found = _read_off(graph, schedule)
+    if point.dataset is None:
+        return found, None
+    simulated, failure = _simulated(point, graph, schedule, verdict, stages)
+    return {**found, **simulated}, failure
+
+
+def _read_off(graph: Graph, schedule: Schedule) -> Row:
+    from graphsim.report.binding import bindings, in_words
+    from graphsim.report.utilisation import utilisation
+
+    machine, load = schedule.machine, utilisation(graph, schedule)
+    binding = bindings(schedule, load)
+    fullest = int(load.node_bytes.argmax())
+    share = load.link_frames / np.maximum(1, load.link_capacity)
+    busiest = int(share.argmax()) if machine.links else None
+    return {
+        "strategy": schedule.strategy,
+        "period": schedule.period,
+        "bound": schedule.bound.ticks,
+        "binding_kind": binding[0].kind if binding else None,
+        "binding": in_words(binding),
+        "latency": latency(graph, schedule),
+        "nodes_used": len(np.unique(schedule.node)),
+        "memory": int(load.node_bytes[fullest]),
+        "fullest_node": machine.nodes[fullest].name,
+        "link_load": 0.0 if busiest is None else float(share[busiest]),
+        "busiest_link": None if busiest is None else machine.link_name(busiest),
+    }
+
+
+def _simulated(
+    point: Point, graph: Graph, schedule: Schedule, verdict: Verdict, stages: _Stages
+) -> tuple[Row, str | None]:
+    from graphsim.datasets import load
+    from graphsim.report.result import Result
+
+    assert point.dataset is not None
+    name, model = point.dataset, Path(point.path)
+
+    def simulate() -> Result:
+        try:
+            dataset = load(name, limit=point.samples)
+        except DatasetError as error:  # not fetched on this computer
+            raise StudyError(str(error)) from None
+        check_dataset(graph, dataset)
+        engine = make_engine(point.engine or default_engine(graph), graph, schedule, threads=1)
+        ran = engine.run(dataset.inputs, keep="all" if point.compare else "outputs")
+        return Result("", model, graph, schedule, verdict, dataset, ran, None, {})
+
+    result = stages.run("simulate", simulate)
+    found: Row = {"accuracy": result.accuracy}
+    if result.measured and result.period_ticks != schedule.period:
+        return found, f"the engine measured a period of {result.period_ticks} ticks, scheduled are {schedule.period:,}"
+    if not point.compare:
+        return found, None
+
+    def compared() -> Any:
+        from graphsim.compare.compare import compare_with_reference
+
+        check_comparable(model)
+        return compare_with_reference(graph, model, None, result.dataset, result.run, own=own_classes())
+
+    comparison = stages.run("compare", compared)
+    found["outside_bound"] = comparison.neurons_outside_bound
+    if comparison.ok:
+        return found, None
+    first = comparison.first_divergence
+    return (
+        found,
+        f"{comparison.neurons_outside_bound:,} neurons outside of their bounds; the first: {first}",
+    )
+
+
+@lru_cache(maxsize=4)
+def _lowered(path: str, sha256: str) -> Graph:
+    """The graph of a model file, if it still is the one that the study read.
+
+    Raises:
+        StudyError: it is not. GraphsimError: it cannot be lowered.
+    """
+    with Path(path).open("rb") as stream:
+        if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
+            raise StudyError(f"{path}: has changed since the sweep began; run it again")
+    return load_graph(Path(path))
+
+
+@lru_cache(maxsize=4)
+def _digest(path: str, sha256: str) -> str:
+    return _lowered(path, sha256).digest
+
+
+@lru_cache(maxsize=16)
+def _folded(
+    path: str,
+    sha256: str,
+    spec: str,
+    settings: Settings,
+    digest: str,
+    place: str | None,
+    buffering: str,
+    seed: int,
+) -> Schedule:
+    """``digest`` is there to tell apart machines of one name, in files that change between studies."""
+    graph = _lowered(path, sha256)
+    machine = build_machine(spec, settings, graph)
+    return fold(graph, machine, strategy=place, buffering=buffering_named(buffering), seed=seed)
+
+
+@lru_cache(maxsize=16)
+def _verified(
+    path: str,
+    sha256: str,
+    spec: str,
+    settings: Settings,
+    digest: str,
+    place: str | None,
+    buffering: str,
+    seed: int,
+) -> Verdict:
+    schedule = _folded(path, sha256, spec, settings, digest, place, buffering, seed)
+    return verify(_lowered(path, sha256), schedule)

@@ -1,0 +1,199 @@
+"""The points of a study, each known by the content of its inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graphsim import __version__
+from graphsim.errors import StudyError
+from graphsim.explore.conditions import may_hold
+from graphsim.explore.study import MOST_POINTS, VARIED, Settings, Study, build_machine, machine_name
+from graphsim.machine import needs_graph
+
+#: Of what a key says and a row holds; a change makes all rows anew.
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Point:
+    """One model on one machine with settings, perhaps with samples.
+
+    Attributes:
+        model: as the study names it. path: where it is, absolute. model_sha256: of its bytes.
+        machine: as ``--machine`` takes it, settings included. spec: without them.
+        settings: what is changed of it. machine_digest: of the machine with settings.
+        nodes, links: of the machine, nodes that compute; None where it is made for the graph.
+        place: strategy; None: the graph's default. buffering, seed: of folding.
+        dataset: None: nothing is simulated. samples, engine, compare: as in :class:`~graphsim.explore.study.Study`.
+        version: of graphsim.
+    """
+
+    model: str
+    path: str
+    model_sha256: str
+    machine: str
+    spec: str
+    settings: Settings
+    machine_digest: str
+    nodes: int | None
+    links: int | None
+    place: str | None
+    buffering: str
+    seed: int
+    dataset: str | None
+    samples: int | None
+    engine: str | None
+    compare: bool
+    version: str = __version__
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 (hex) of the content of the model, the machine, all settings and the version: not of any name."""
+        content = {
+            "format": FORMAT,
+            "version": self.version,
+            "model": self.model_sha256,
+            "machine": self.machine_digest,
+            "place": self.place,
+            "buffering": self.buffering,
+            "seed": self.seed,
+            "dataset": self.dataset,
+            "samples": self.samples,
+            "engine": self.engine,
+            "compare": self.compare,
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def configuration(self) -> dict[str, Any]:
+        """The columns of a row that are known before anything is computed."""
+        settings: dict[str, int | None] = dict.fromkeys(VARIED)
+        return {
+            "key": self.key,
+            "model": self.model,
+            "model_sha256": self.model_sha256,
+            "machine": self.machine,
+            "machine_digest": self.machine_digest,
+            "nodes": self.nodes,
+            "links": self.links,
+            **settings,
+            **dict(self.settings),
+            "place": self.place,
+            "buffering": self.buffering,
+            "seed": self.seed,
+            "dataset": self.dataset,
+            "samples": self.samples,
+            "engine": self.engine,
+            "compare": self.compare,
+            "version": self.version,
+        }
+
+
+def points_of(study: Study) -> list[Point]:
+    """All points of a study that its constraints allow, in the order of its grid, each content once.
+
+    ``grid``: every combination. ``random``: ``count`` of them that are allowed, or all if there are no more. ``latin``:
+    a Latin hypercube of ``count`` samples, its axes cut into as many parts as they have values; samples that fall
+    together, or are not allowed, are fewer points.
+
+    Raises:
+        StudyError: the grid has more than :data:`~graphsim.explore.study.MOST_POINTS` points; choose some at random.
+    """
+    axes: list[tuple[Any, ...]] = [
+        study.models,
+        study.machines,
+        *(values for _, values in study.settings),
+        study.places,
+        study.buffering,
+        study.seeds,
+        study.datasets,
+    ]
+    sizes = tuple(len(axis) for axis in axes)
+    if study.mode == "grid" and prod(sizes) > MOST_POINTS:
+        raise StudyError(
+            f"{study.name}: the grid has {prod(sizes):,} points, and {MOST_POINTS:,} are the most; "
+            'choose some of them with mode = "random" and count'
+        )
+    numbers = {"grid": _every, "random": _drawn, "latin": _latin}[study.mode](sizes, study)
+    found: dict[str, tuple[tuple[int, ...], Point]] = {}
+    for indices in numbers:
+        point = _point(study, [axis[i] for axis, i in zip(axes, indices, strict=True)])
+        if may_hold(study.constraints, point.configuration()):
+            found.setdefault(point.key, (indices, point))
+        if study.mode == "random" and len(found) == study.count:
+            break
+    return [point for _, point in sorted(found.values(), key=lambda one: one[0])]
+
+
+def _point(study: Study, chosen: list[Any]) -> Point:
+    model, (name, spec), *values, place, buffering, seed, dataset = chosen
+    settings: Settings = tuple((key, value) for (key, _), value in zip(study.settings, values, strict=True))
+    digest, nodes, links = _described(spec, settings)
+    simulated = dataset is not None
+    return Point(
+        model=model.name,
+        path=model.path,
+        model_sha256=model.sha256,
+        machine=machine_name(name, settings),
+        spec=spec,
+        settings=settings,
+        machine_digest=digest,
+        nodes=nodes,
+        links=links,
+        place=place,
+        buffering=buffering,
+        seed=seed,
+        dataset=dataset,
+        samples=study.samples if simulated else None,
+        engine=study.engine if simulated else None,
+        compare=study.compare and simulated,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _described(spec: str, settings: Settings) -> tuple[str, int | None, int | None]:
+    """Digest, nodes and links of a machine; of one that is made for a graph, a digest of what it is made by."""
+    if needs_graph(spec):
+        file = Path(spec)
+        made_by = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else spec
+        return hashlib.sha256(json.dumps([made_by, settings]).encode()).hexdigest(), None, None
+    machine = build_machine(spec, settings)
+    return machine.digest(), len(machine.compute_nodes), len(machine.links)
+
+
+def _every(sizes: tuple[int, ...], study: Study) -> Iterator[tuple[int, ...]]:
+    yield from np.ndindex(sizes)
+
+
+def _drawn(sizes: tuple[int, ...], study: Study) -> Iterator[tuple[int, ...]]:
+    """Combinations in an order of chance, without repeats: all of them, or, of very many, some."""
+    generator = np.random.default_rng(study.seed)
+    total = prod(sizes)
+    if total <= MOST_POINTS:
+        for number in generator.permutation(total).tolist():
+            yield tuple(int(i) for i in np.unravel_index(number, sizes))
+        return
+    seen: set[tuple[int, ...]] = set()
+    for _ in range(MOST_POINTS):
+        indices = tuple(int(i) for i in generator.integers(0, sizes))
+        if indices not in seen:
+            seen.add(indices)
+            yield indices
+
+
+def _latin(sizes: tuple[int, ...], study: Study) -> Iterator[tuple[int, ...]]:
+    from scipy.stats.qmc import LatinHypercube
+
+    assert study.count is not None
+    unit = LatinHypercube(len(sizes), rng=np.random.default_rng(study.seed)).random(study.count)
+    cells = np.minimum((unit * np.array(sizes)).astype(np.int64), np.array(sizes) - 1)
+    for row in cells.tolist():
+        yield tuple(row)

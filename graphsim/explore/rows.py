@@ -1,0 +1,152 @@
+"""Rows, and the folder that keeps them.
+
+``DIR/results/KEY.parquet`` is one row, that of the point with this key. Files are written once, each atomically, and
+never changed: what is there is whole, and one point cannot be there twice. ``DIR/sweep.json`` tells which points and
+constraints the last study had.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from graphsim.errors import StudyError
+from graphsim.files import write_bytes, write_text
+
+Row = dict[str, Any]
+
+_TEXT, _INT, _FLOAT = pa.string(), pa.int64(), pa.float64()
+SCHEMA = pa.schema(
+    [
+        # What was computed: the configuration.
+        ("key", _TEXT),
+        ("model", _TEXT),
+        ("model_sha256", _TEXT),
+        ("machine", _TEXT),
+        ("machine_digest", _TEXT),
+        ("nodes", _INT),
+        ("links", _INT),
+        ("link_latency", _INT),
+        ("frame_bits", _INT),
+        ("macs_per_tick", _INT),
+        ("memory_bytes", _INT),
+        ("place", _TEXT),
+        ("buffering", _TEXT),
+        ("seed", _INT),
+        ("dataset", _TEXT),
+        ("samples", _INT),
+        ("engine", _TEXT),
+        ("compare", pa.bool_()),
+        # By what.
+        ("version", _TEXT),
+        ("python", _TEXT),
+        ("numpy", _TEXT),
+        # Whether it went well: "ok" or "failed", and then in which stage and why.
+        ("status", _TEXT),
+        ("stage", _TEXT),
+        ("reason", _TEXT),
+        # What came out. Ticks, bytes; the load is a share of what the busiest link can send.
+        ("actors", _INT),
+        ("graph_digest", _TEXT),
+        ("strategy", _TEXT),
+        ("period", _INT),
+        ("bound", _INT),
+        ("binding_kind", _TEXT),
+        ("binding", _TEXT),
+        ("latency", _INT),
+        ("nodes_used", _INT),
+        ("memory", _INT),
+        ("fullest_node", _TEXT),
+        ("link_load", _FLOAT),
+        ("busiest_link", _TEXT),
+        ("accuracy", _FLOAT),
+        ("outside_bound", _INT),
+        # Wall seconds of each stage, measured; close to 0 where the worker had made the same before.
+        ("seconds_lower", _FLOAT),
+        ("seconds_fold", _FLOAT),
+        ("seconds_verify", _FLOAT),
+        ("seconds_simulate", _FLOAT),
+        ("seconds_compare", _FLOAT),
+    ]
+)
+_FILE = re.compile(r"([0-9a-f]{64})\.parquet")
+
+
+def write_row(folder: Path, row: Row) -> None:
+    """Keep a row.
+
+    Raises:
+        UsageError: the folder cannot be written. OSError: the disk is full.
+    """
+    made = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([row], SCHEMA), made)
+    write_bytes(folder / "results" / f"{row['key']}.parquet", made.getvalue())
+
+
+def known_keys(folder: Path) -> set[str]:
+    """Keys of all rows of a folder."""
+    results = folder / "results"
+    if not results.is_dir():
+        return set()
+    return {match[1] for file in results.iterdir() if (match := _FILE.fullmatch(file.name))}
+
+
+def read_rows(folder: Path, keys: Iterable[str] | None = None) -> list[Row]:
+    """Rows of a folder in the order of their keys; of these points alone, in this order, where ``keys`` are given.
+
+    Raises:
+        StudyError: a file is damaged.
+    """
+    known = known_keys(folder)
+    wanted = sorted(known) if keys is None else [key for key in dict.fromkeys(keys) if key in known]
+    if not wanted:
+        return []
+    files = [str(folder / "results" / f"{key}.parquet") for key in wanted]
+    try:
+        rows: Sequence[Row] = ds.dataset(files, schema=SCHEMA, format="parquet").to_table().to_pylist()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise StudyError(
+            f"{folder / 'results'}: a file there is not one of results ({reason}); "
+            "take it away, and run the sweep again to compute it anew"
+        ) from error
+    by_key = {row["key"]: row for row in rows}
+    return [by_key[key] for key in wanted]
+
+
+def write_sweep(folder: Path, study: str, constraints: Iterable[str], keys: Iterable[str]) -> None:
+    """Write ``sweep.json``: the study's name, its constraints, and the keys of its points.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
+    document = {"schema_version": 1, "study": study, "constraints": list(constraints), "points": list(keys)}
+    write_text(folder / "sweep.json", json.dumps(document, indent=1) + "\n")
+
+
+def read_sweep(folder: Path) -> tuple[list[str], list[str]]:
+    """Constraints, and keys of the points, of the last study of a folder.
+
+    Raises:
+        StudyError: it is not the folder of a sweep.
+    """
+    file = folder / "sweep.json"
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+        constraints, points = document["constraints"], document["points"]
+        if not all(isinstance(text, str) for text in (*constraints, *points)):
+            raise TypeError
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not what graphsim sweep writes"
+        raise StudyError(
+            f"{file}: cannot be read ({reason}); give the folder that graphsim sweep --out wrote"
+        ) from None
+    return constraints, points

@@ -1,0 +1,172 @@
+"""What is missing of a study, computed by the workers of a Dask cluster, and kept here.
+
+Workers compute, this process writes: rows need no shared disk, and each is written once, whichever worker made it. A
+worker that dies loses what it was computing, and Dask gives that to another.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from graphsim.errors import StudyError, UsageError
+from graphsim.explore.compute import Outcome, compute
+from graphsim.explore.points import Point
+from graphsim.explore.rows import known_keys, read_rows, write_row
+
+#: Points given to each thread of the cluster ahead of those that it computes, and to all threads at least.
+_AHEAD, _LEAST = 4, 16
+#: Seconds until a scheduler must answer, and until a worker must be there.
+_ANSWER, _WORKER = 10, 60
+
+
+@dataclass
+class Tally:
+    """How far a study is.
+
+    Attributes:
+        points: in all. known: there before. done: there now, failed ones too. failed: of them.
+        troubles: points that have no row for now, each with why.
+    """
+
+    points: int
+    known: int = 0
+    done: int = 0
+    failed: int = 0
+    troubles: list[tuple[Point, str]] = field(default_factory=list)
+
+    @property
+    def remaining(self) -> int:
+        return self.points - self.done
+
+    def record(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "points": self.points,
+            "known_before": self.known,
+            "done": self.done,
+            "failed": self.failed,
+            "remaining": self.remaining,
+            "troubles": [{"key": point.key, "reason": reason} for point, reason in self.troubles],
+        }
+
+
+def tally(points: Sequence[Point], folder: Path) -> Tally:
+    """How far a study is in a folder.
+
+    Raises:
+        StudyError: a file there is damaged.
+    """
+    rows = read_rows(folder, [point.key for point in points])
+    return Tally(len(points), len(rows), len(rows), sum(row["status"] == "failed" for row in rows))
+
+
+def missing(points: Sequence[Point], folder: Path) -> list[Point]:
+    """The points that have no row."""
+    known = known_keys(folder)
+    return [point for point in points if point.key not in known]
+
+
+def sweep(points: Sequence[Point], folder: Path, client: Any, progress: Callable[[Tally], None] | None = None) -> Tally:
+    """Have what is missing computed, and keep each row as soon as it is there.
+
+    Args:
+        client: a ``distributed.Client``.
+        progress: called after each point.
+
+    Raises:
+        StudyError: the scheduler went away. OSError: the disk is full. The folder can be gone on with in any case.
+    """
+    from distributed import as_completed
+
+    state = tally(points, folder)
+    left = iter(missing(points, folder))
+    ahead = max(_LEAST, _AHEAD * sum(client.nthreads().values()))
+    running: dict[str, Point] = {}
+    arriving = as_completed(with_results=True, raise_errors=False)
+
+    def submit(count: int) -> None:
+        for _, point in zip(range(count), left, strict=False):
+            name = f"point-{point.key}"
+            running[name] = point
+            arriving.add(client.submit(compute, point, key=name))
+
+    submit(ahead)
+    for future, result in arriving:
+        point = running.pop(future.key)
+        if future.status in ("cancelled", "lost"):
+            raise StudyError(
+                f"the scheduler is gone, {state.remaining:,} of {state.points:,} points are left; "
+                "what was computed is kept: run the same again to go on"
+            )
+        outcome = result if future.status == "finished" else Outcome(None, _trouble(result))
+        if outcome.row is None:
+            state.troubles.append((point, outcome.trouble))
+        else:
+            write_row(folder, outcome.row)
+            state.done += 1
+            state.failed += outcome.row["status"] == "failed"
+        if progress is not None:
+            progress(state)
+        submit(1)
+    return state
+
+
+def _trouble(result: Any) -> str:
+    """Why a task came to no end, of ``(type, exception, traceback)``."""
+    from distributed.scheduler import KilledWorker
+
+    error = result[1]
+    if isinstance(error, KilledWorker):
+        return "the workers that computed it died, perhaps for lack of memory; use fewer workers"
+    return f"{type(error).__name__}: {error}"
+
+
+@contextmanager
+def cluster(scheduler: str | None, workers: int | None) -> Iterator[Any]:
+    """A client of the scheduler at an address, or of processes started here, which end with it.
+
+    Args:
+        scheduler: ``tcp://host:port``; None: processes here.
+        workers: how many of these; None: one per core.
+
+    Raises:
+        UsageError: ``distributed`` is not installed. StudyError: no scheduler answers, or it has no workers.
+    """
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError as error:
+        raise UsageError("a sweep runs on Dask: pip install 'graphsim[explore]'") from error
+
+    for name in ("distributed", "tornado"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is told as an error of ours
+    if scheduler is None:
+        with (
+            LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+            ) as local,
+            Client(local) as client,
+        ):
+            yield client
+        return
+    try:
+        client = Client(scheduler, timeout=_ANSWER)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise StudyError(
+            f"{scheduler}: no scheduler answers ({str(error).splitlines()[0] if str(error) else 'no reason given'}); "
+            "start one with 'dask scheduler', or leave out --scheduler"
+        ) from None
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=_WORKER)
+        except TimeoutError:
+            raise StudyError(f"{scheduler}: has no workers; start some with 'dask worker {scheduler}'") from None
+        yield client
