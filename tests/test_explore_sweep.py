@@ -256,7 +256,7 @@ def test_a_sweep_that_is_killed_goes_on(workers: Cluster, study: Path, seed: int
     killed_and_resumed(workers.address, study, out, at_random(random.Random(seed), out))
 
 
-def test_processes_here_give_the_same(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_here_give_the_same(study: Path) -> None:
     """As the command runs where no scheduler is named."""
     study.write_text(STUDY.replace("{1..3}", "2").replace("[0, 1, 2, 3]", "[0, 1]"))
     command = [sys.executable, "-m", "graphsim", "sweep", str(study), "--out", str(study.parent / "out")]

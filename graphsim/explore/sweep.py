@@ -6,6 +6,7 @@ worker that dies loses what it was computing, and Dask gives that to another.
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from graphsim.explore.rows import known_keys, read_rows, write_row
 _AHEAD, _LEAST = 4, 16
 #: Seconds until a scheduler must answer, and until a worker must be there.
 _ANSWER, _WORKER = 10, 60
+#: How often a row is made again that died with its worker.
+_ATTEMPTS = 5
 
 
 @dataclass
@@ -86,19 +89,23 @@ def sweep(points: Sequence[Point], folder: Path, client: Any, progress: Callable
     state = tally(points, folder)
     left = iter(missing(points, folder))
     ahead = max(_LEAST, _AHEAD * sum(client.nthreads().values()))
-    running: dict[str, Point] = {}
+    running: dict[str, tuple[Point, int]] = {}
     arriving = as_completed(with_results=True, raise_errors=False)
 
-    def submit(count: int) -> None:
-        for _, point in zip(range(count), left, strict=False):
-            name = f"point-{point.key}"
-            running[name] = point
-            arriving.add(client.submit(compute, point, key=name))
+    def submit(point: Point, attempt: int = 0) -> None:
+        name = f"point-{point.key}-{attempt}"
+        running[name] = point, attempt
+        arriving.add(client.submit(compute, point, key=name))
 
-    submit(ahead)
+    for point in itertools.islice(left, ahead):
+        submit(point)
     for future, result in arriving:
-        point = running.pop(future.key)
+        point, attempt = running.pop(future.key)
         if future.status in ("cancelled", "lost"):
+            # A row that was made, and died with its worker before it was fetched; or nobody is there any more.
+            if client.status == "running" and attempt < _ATTEMPTS:
+                submit(point, attempt + 1)
+                continue
             raise StudyError(
                 f"the scheduler is gone, {state.remaining:,} of {state.points:,} points are left; "
                 "what was computed is kept: run the same again to go on"
@@ -112,7 +119,8 @@ def sweep(points: Sequence[Point], folder: Path, client: Any, progress: Callable
             state.failed += outcome.row["status"] == "failed"
         if progress is not None:
             progress(state)
-        submit(1)
+        for following in itertools.islice(left, 1):
+            submit(following)
     return state
 
 
@@ -150,7 +158,7 @@ def cluster(scheduler: str | None, workers: int | None) -> Iterator[Any]:
                 n_workers=workers,
                 threads_per_worker=1,
                 processes=True,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
                 silence_logs=logging.CRITICAL,
             ) as local,
             Client(local) as client,
