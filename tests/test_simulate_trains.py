@@ -23,12 +23,15 @@ from graphsim.schedule import Schedule, fold
 from graphsim.simulate.engine import Run
 from graphsim.simulate.machine import MachineEngine
 from graphsim.simulate.machine import program as compiled
-from graphsim.simulate.machine.program import CELL, MOVED, NO_SLOT, READ
+from graphsim.simulate.machine.memory import NO_SLOT
+from graphsim.simulate.machine.program import CELL, MOVED, READ
 from graphsim.simulate.machine.trains import NEVER, couple, next_of, turns
 
 
 def every_hop_alone(graph: Graph, schedule: Schedule) -> MachineEngine:
-    with patch.object(compiled, "_trains", lambda graph, schedule, memory: np.arange(len(schedule.hop_link))):
+    with patch.object(
+        compiled, "_trains", lambda graph, calendars, memory, hops, start, ticks: np.arange(len(hops.link))
+    ):
         return MachineEngine(graph, schedule)
 
 

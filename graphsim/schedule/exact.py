@@ -11,7 +11,7 @@ limit is met before all is proved, the answer says how far the proof went.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -29,9 +29,7 @@ from graphsim.schedule.placed import Times
 from graphsim.schedule.route import Routes
 from graphsim.schedule.schedule import Schedule, latency
 from graphsim.schedule.slots import allot, check_memory
-
-if TYPE_CHECKING:
-    from ortools.sat.python.cp_model import CpSolver
+from graphsim.schedule.solver import Solved, solve
 
 #: The largest graph, in firings, and the largest machine, in nodes, that are taken.
 MOST_FIRINGS, MOST_NODES = 100, 8
@@ -83,25 +81,25 @@ def optimum(graph: Graph, machine: Machine, *, effort: float = EFFORT, start: Sc
     least = bound.ticks
     if least < best.period:
         loads = Model(problem, None, best.period)
-        solver, _ = _solve(loads, effort)
+        solver = solve(loads.model, effort)
         least = max(least, _whole(solver.best_objective_bound))
     proved = True
     for period in range(least, best.period):
         model = Model(problem, period)
         model.model.clear_objective()  # type: ignore[no-untyped-call]
-        solver, status = _solve(model, effort)
-        if status in ("OPTIMAL", "FEASIBLE"):
+        solver = solve(model.model, effort)
+        if solver.solution:
             best = _schedule(costs, problem, model, solver, bound)
             break
-        proved = proved and status == "INFEASIBLE"
+        proved = proved and solver.status == "INFEASIBLE"
         least += proved
     else:
         least = best.period if proved else least
     found = latency(graph, best)
     model = Model(problem, best.period, found)
     model.hint(best)
-    solver, status = _solve(model, effort)
-    if status in ("OPTIMAL", "FEASIBLE") and round(solver.objective_value) < found:
+    solver = solve(model.model, effort)
+    if solver.solution and round(solver.objective_value) < found:
         best = _schedule(costs, problem, model, solver, bound)
     return Optimum(best, least, _whole(solver.best_objective_bound))
 
@@ -111,18 +109,7 @@ def _whole(value: float) -> int:
     return int(np.ceil(value - 1e-6))
 
 
-def _solve(model: Model, effort: float) -> tuple[CpSolver, str]:
-    from ortools.sat.python import cp_model
-
-    solver = cp_model.CpSolver()
-    solver.parameters.num_workers = 1
-    solver.parameters.random_seed = 0
-    solver.parameters.max_deterministic_time = effort
-    status = solver.solve(model.model)
-    return solver, solver.status_name(status)
-
-
-def _schedule(costs: Costs, problem: Problem, model: Model, solver: CpSolver, bound: Bound) -> Schedule:
+def _schedule(costs: Costs, problem: Problem, model: Model, solver: Solved, bound: Bound) -> Schedule:
     """What the solver found, as a schedule."""
     assert model.period is not None
     work = Work(costs, unroll(costs.graph))
