@@ -114,6 +114,7 @@ def run_circuit(
     seed: int,
     threads: int | None,
     reference: bool,
+    report: Path | None,
     json: str | None,
 ) -> None:
     """Run a circuit and print what came of it.
@@ -125,8 +126,8 @@ def run_circuit(
     from graphsim.frontends.circuits.stimulus import check_outputs_path, random_stimulus, read_stimulus, write_outputs
     from graphsim.graph.circuit import of_graph
     from graphsim.report import terminal
-    from graphsim.report.circuits import circuit_run_record, print_circuit_run
-    from graphsim.report.record import clean, graph_record, schedule_record, verdict_record
+    from graphsim.report.circuits import print_circuit_run
+    from graphsim.report.record import circuit_document
 
     circuit = of_graph(graph)
     for path in (outputs, vcd):
@@ -153,19 +154,20 @@ def run_circuit(
         bar=progress_bar,
     )
     terminal.print_graph(console, graph)
-    record = {"schema_version": 1, "graph": graph_record(graph), **circuit_run_record(result)}
+    record = circuit_document(result)
     if result.schedule is not None and result.verdict is not None:
         terminal.print_schedule(console, graph, result.schedule)
         terminal.print_verdict(console, result.verdict)
-        record |= schedule_record(graph, result.schedule)
-        record["schedule"]["verified"] = result.verdict.ok
-        record["schedule"]["verdict"] = verdict_record(result.verdict)
     print_circuit_run(console, result)
     for path in (outputs, vcd):
         if path is not None:
             write_outputs(path, circuit, result.stimulus, result.outputs, result.registers)
             say_place(console, "wrote     ", path)
-    write_json(json, clean(record))
+    if report is not None:
+        from graphsim.report.circuit_page import write_circuit_report
+
+        say_place(console, "report    ", write_circuit_report(report, result, record))
+    write_json(json, record)
     for found, whom in (
         (result.judgement, "an independent evaluation"),
         (result.expected, "what the stimulus expects"),

@@ -66,6 +66,7 @@ _FOR_CIRCUITS = (
     "outputs",
     "vcd",
     "reference",
+    "report",
     "top",
     "plugin",
     "json",
@@ -208,6 +209,7 @@ def run(
             seed=seed,
             threads=threads,
             reference=reference,
+            report=report,
             json=json,
         )
         return

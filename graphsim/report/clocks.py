@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,9 +12,8 @@ import plotly.graph_objects as go
 from rich.console import Console
 from rich.markup import escape
 
-from graphsim.files import write_text
 from graphsim.machine import Machine
-from graphsim.report.html import page
+from graphsim.report.html import page, write_folder
 from graphsim.report.plots import picture
 from graphsim.report.terminal import new_table
 from graphsim.simulate.clocks import Clocks
@@ -83,7 +81,6 @@ def _more(console: Console, rows: list[Any], what: str) -> None:
 
 def write_clocks(folder: Path, machine: Machine, clocks: Clocks, record: Mapping[str, Any]) -> Path:
     """Write report.json and report.html, a page that opens offline, into a folder; the page's path."""
-    write_text(folder / "report.json", json.dumps(record, indent=2, allow_nan=False) + "\n")
     ppm, occupancy = clocks.parts_per_million(), clocks.occupancy[:-1].astype(np.float64)
     names = [node.name for node in machine.nodes]
     links = [machine.link_name(link) for link in range(len(machine.links))]
@@ -91,9 +88,7 @@ def write_clocks(folder: Path, machine: Machine, clocks: Clocks, record: Mapping
         "frequency": _lines(clocks.time[:-1], ppm, names, "parts per million"),
         "occupancy": _lines(clocks.time[:-1], occupancy, links, "frames") if links else None,
     }
-    path = folder / "report.html"
-    write_text(path, page("clocks.html", figures, record=record, lines=LINES))
-    return path
+    return write_folder(folder, record, page("clocks.html", figures, record=record, lines=LINES))
 
 
 def _lines(time: Any, values: Any, names: list[str], unit: str) -> go.Figure:

@@ -40,12 +40,21 @@ def write_report(folder: Path, result: Result, record: Mapping[str, Any]) -> Pat
     Raises:
         UsageError: the folder cannot be made or written.
     """
+    return write_folder(folder, record, render(result, record))
+
+
+def write_folder(folder: Path, record: Mapping[str, Any], text: str) -> Path:
+    """Write report.json, a record, and report.html, a page as text, into a folder; the page's path.
+
+    Raises:
+        UsageError: the folder cannot be made or written.
+    """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: is a file; --report takes a folder")
     write_text(folder / "report.json", json.dumps(record, indent=2, allow_nan=False) + "\n")
-    page = folder / "report.html"
-    write_text(page, render(result, record))
-    return page
+    path = folder / "report.html"
+    write_text(path, text)
+    return path
 
 
 def render(result: Result, record: Mapping[str, Any]) -> str:
@@ -59,9 +68,10 @@ def render(result: Result, record: Mapping[str, Any]) -> str:
         record=record,
         ok=comparison is None or comparison.ok,
         tiles=_tiles(record),
-        binding=_binding(result.schedule, result.graph),
+        each="sample",
+        binding=binding(result.schedule, result.graph),
         divergence=str(divergence) if divergence is not None else "",
-        shown=_shown(result),
+        shown=shown(result.schedule),
         wrong=wrong[:WRONG],
         wrong_total=len(wrong),
         faults=result.faults,
@@ -150,7 +160,8 @@ def _tiles(record: Mapping[str, Any]) -> list[dict[str, str]]:
     return [dict(zip(("name", "value", "note", "kind"), tile, strict=True)) for tile in tiles]
 
 
-def _binding(schedule: Schedule, graph: Graph) -> str:
+def binding(schedule: Schedule, graph: Graph) -> str:
+    """What binds, or why nothing does, and what would help: sentences."""
     load = utilisation(graph, schedule)
     found = bindings(schedule, load)
     said = f"What binds is {in_words(found)}." if found else f"Nothing binds: {why_nothing(schedule, load)}."
@@ -158,8 +169,9 @@ def _binding(schedule: Schedule, graph: Graph) -> str:
     return f"{said} {more[:1].upper()}{more[1:]}." if more else said
 
 
-def _shown(result: Result) -> dict[str, str]:
-    machine = result.schedule.machine
+def shown(schedule: Schedule) -> dict[str, str]:
+    """Which nodes and links the pictures show, in words; nothing where they show all."""
+    machine = schedule.machine
     nodes, links = len(machine.compute_nodes), len(machine.links)
     return {
         "nodes": f" (the {plots.ROWS} busiest of {nodes:,})" if nodes > plots.ROWS else "",

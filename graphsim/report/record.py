@@ -18,7 +18,7 @@ from graphsim import __version__
 from graphsim.errors import MachineError
 from graphsim.graph import Actor, Graph
 from graphsim.graph.circuit import NAMES, is_circuit, of_graph
-from graphsim.report.circuits import circuit_record
+from graphsim.report.circuits import CircuitResult, circuit_record, circuit_run_record
 
 if TYPE_CHECKING:
     from graphsim.analysis.equivalence import Equivalence
@@ -210,6 +210,13 @@ def schedule_record(graph: Graph, schedule: Schedule) -> dict[str, Any]:
     }
 
 
+def verified_record(graph: Graph, schedule: Schedule, verdict: Verdict) -> dict[str, Any]:
+    """:func:`schedule_record`, with what the verifier said of the schedule."""
+    record = schedule_record(graph, schedule)
+    record["schedule"] |= {"verified": verdict.ok, "verdict": verdict_record(verdict)}
+    return record
+
+
 def verdict_record(verdict: Verdict) -> dict[str, Any]:
     """What the verifier checked, with counts, and what it found."""
     return {
@@ -240,9 +247,7 @@ def ticks(value: Fraction) -> int | float:
 
 def run_record(result: Result) -> dict[str, Any]:
     """The whole document of a run. ``reference`` and ``agreement`` are null where there was no comparison."""
-    scheduled = schedule_record(result.graph, result.schedule)
-    scheduled["schedule"]["verified"] = result.verdict.ok
-    scheduled["schedule"]["verdict"] = verdict_record(result.verdict)
+    scheduled = verified_record(result.graph, result.schedule, result.verdict)
     if result.comparison is not None:
         compared = comparison_record(result.comparison)
     else:
@@ -288,6 +293,20 @@ def run_record(result: Result) -> dict[str, Any]:
         }
     )
     return record
+
+
+def circuit_document(result: CircuitResult) -> dict[str, Any]:
+    """The whole document of a circuit's run; the keys ``machine`` and ``schedule`` only where it was folded."""
+    record = {
+        "schema_version": SCHEMA_VERSION,
+        "graphsim_version": __version__,
+        "graph": graph_record(result.graph),
+        **circuit_run_record(result),
+    }
+    if result.schedule is not None and result.verdict is not None:
+        record |= verified_record(result.graph, result.schedule, result.verdict)
+    found: dict[str, Any] = clean(record)
+    return found
 
 
 def clean(value: Any) -> Any:
