@@ -42,12 +42,28 @@ class Timing:
     """When samples went in and came out: measured by an engine that has a clock, in ticks.
 
     Attributes:
-        source_ticks: int64 (N,): tick at which the source fired for each sample.
-        sink_ticks: int64 (N,): tick at which the last sink firing of each sample ended.
+        fired: int64 (N, sources): tick at which each source fired for each sample.
+        ended: int64 (N, sinks): tick at which the last firing of each sink group for each sample ended.
     """
 
-    source_ticks: npt.NDArray[np.int64]
-    sink_ticks: npt.NDArray[np.int64]
+    fired: npt.NDArray[np.int64]
+    ended: npt.NDArray[np.int64]
+
+    @cached_property
+    def source_ticks(self) -> npt.NDArray[np.int64]:
+        """Tick at which the first source fired for each sample, int64 (N,)."""
+        first: npt.NDArray[np.int64] = self.fired.min(axis=1)
+        return first
+
+    @cached_property
+    def sink_ticks(self) -> npt.NDArray[np.int64]:
+        """Tick at which the last sink firing of each sample ended, int64 (N,)."""
+        last: npt.NDArray[np.int64] = self.ended.max(axis=1)
+        return last
+
+    def between(self, sources: slice, sinks: slice) -> Timing:
+        """The times of some sources and sinks alone."""
+        return Timing(self.fired[:, sources], self.ended[:, sinks])
 
     @property
     def period(self) -> Fraction | None:
@@ -190,6 +206,20 @@ class Form:
                 found = steps.swapaxes(0, 1)
             values[self.original.groups[number].name] = found
         return Outputs(values, parts, memory)
+
+    def ticks(self, samples: int) -> Timing:
+        """Room for the times of a run: nothing has fired or ended yet."""
+        never = np.iinfo(np.int64).max
+        sources, sinks = len(self.original.sources), len(self.original.sinks)
+        return Timing(np.full((samples, sources), never, np.int64), np.zeros((samples, sinks), np.int64))
+
+    @cached_property
+    def column(self) -> npt.NDArray[np.int64]:
+        """Which source or sink of the original each actor of ``graph`` is a firing of, int64 (actors,); else 0."""
+        number = np.zeros(len(self.original.groups) + 1, np.int64)  # one more for constants, which are of group -1
+        for ends in (self.original.sources, self.original.sinks):
+            number[list(ends)] = np.arange(len(ends))
+        return np.repeat(number[self._unrolled.group], np.diff(self.graph.first))
 
     @cached_property
     def _firings(self) -> list[list[int]]:

@@ -37,7 +37,6 @@ from graphsim.simulate.engine import (
     Outputs,
     Progress,
     Run,
-    Timing,
     as_inputs,
     token_shape,
 )
@@ -174,8 +173,7 @@ class EventsEngine:
         world = _World(self, given, outputs, progress)
         with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
             world.run()
-        timing = Timing(world.source_ticks, world.sink_ticks)
-        return Run(self.name, len(given[0]), outputs.values, timing, time.perf_counter() - began)
+        return Run(self.name, len(given[0]), outputs.values, world.timing, time.perf_counter() - began)
 
 
 def _firings(graph: Graph, schedule: Schedule) -> list[_Firing]:
@@ -224,8 +222,7 @@ class _World:
         self.samples = len(given[0])
         graph, s = self.graph, self.schedule
         self.values = outputs.parts
-        self.source_ticks = np.full(self.samples, np.iinfo(np.int64).max, np.int64)
-        self.sink_ticks = np.zeros(self.samples, np.int64)
+        self.timing, self.column = engine.form.ticks(self.samples), engine.form.column.tolist()
         self.sinks_left = [sum(graph.groups[i].size for i in graph.sinks)] * self.samples
         self.slots: dict[tuple[int, int], _Slot] = {}
         count, value = tokens_before(graph)
@@ -346,13 +343,15 @@ class _World:
         actor = self.graph.actor(firing.actor)
         group = actor.group_number
         if firing.prepared is None:
-            self.source_ticks[n] = min(int(self.source_ticks[n]), self.env.now - firing.ticks)
+            at = n, self.column[firing.actor]
+            self.timing.fired[at] = min(int(self.timing.fired[at]), self.env.now - firing.ticks)
             return
         if group in self.values:
             shape = token_shape(self.graph, group)
             self.values[group][n : n + 1].reshape(-1, *shape)[actor.local] = result.reshape(shape)
         if group in self.graph.sinks:
-            self.sink_ticks[n] = max(int(self.sink_ticks[n]), self.env.now)
+            at = n, self.column[firing.actor]
+            self.timing.ended[at] = max(int(self.timing.ended[at]), self.env.now)
             self.sinks_left[n] -= 1
             if self.progress is not None and self.sinks_left[n] == 0:
                 self.progress(n + 1)

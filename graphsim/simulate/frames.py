@@ -31,7 +31,7 @@ from graphsim.errors import SimulationError, TokenError
 from graphsim.graph import Graph
 from graphsim.graph.firing import Prepared, fire, prepare
 from graphsim.schedule.schedule import Schedule
-from graphsim.simulate.engine import FloatArray, Form, Keep, Outputs, Progress, Run, Timing, as_inputs, token_shape
+from graphsim.simulate.engine import FloatArray, Form, Keep, Outputs, Progress, Run, as_inputs, token_shape
 
 BitArray = npt.NDArray[np.uint8]
 
@@ -118,8 +118,7 @@ class FramesEngine:
         world = _Hardware(self, given, outputs)
         with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
             world.run(progress)
-        timing = Timing(world.source_ticks, world.sink_ticks)
-        return Run(self.name, len(given[0]), outputs.values, timing, time.perf_counter() - began)
+        return Run(self.name, len(given[0]), outputs.values, world.timing, time.perf_counter() - began)
 
     def _check_size(self) -> None:
         c, width = self.calendars, token_bits(self.form.graph)
@@ -215,8 +214,7 @@ class _Hardware:
         ]
         self.strides: list[int] = c.link_stride.tolist()
         self.working: dict[tuple[int, int], FloatArray] = {}
-        self.source_ticks = np.full(self.samples, np.iinfo(np.int64).max, np.int64)
-        self.sink_ticks = np.zeros(self.samples, np.int64)
+        self.timing, self.column = engine.form.ticks(self.samples), engine.form.column.tolist()
         self.sinks_left = [sum(self.graph.groups[i].size for i in self.graph.sinks)] * self.samples
         count, value = tokens_before(self.graph)
         for token, at in zip(*(a.tolist() for a in c.read_place[1:]), strict=True):
@@ -272,7 +270,8 @@ class _Hardware:
         """The token of a firing; a source's is its sample."""
         if actor.prepared is None:
             source = self.graph.sources.index(self.graph.actor(actor.id).group_number)
-            self.source_ticks[n] = min(int(self.source_ticks[n]), tick)
+            at = n, self.column[actor.id]
+            self.timing.fired[at] = min(int(self.timing.fired[at]), tick)
             sample: FloatArray = self.given[source][n]
             return sample
         values = np.array([self._read(actor, *operand, n, tick) for operand in actor.operands], np.float32)
@@ -301,7 +300,8 @@ class _Hardware:
             local = self.graph.actor(actor.id).local
             self.values[group][n : n + 1].reshape(-1, *shape)[local] = result.reshape(shape)
         if group in self.graph.sinks:
-            self.sink_ticks[n] = max(int(self.sink_ticks[n]), tick)
+            at = n, self.column[actor.id]
+            self.timing.ended[at] = max(int(self.timing.ended[at]), tick)
             self.sinks_left[n] -= 1
 
     def _write(self, place: _Place, n: int, value: Any, token: int) -> None:

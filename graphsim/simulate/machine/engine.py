@@ -18,7 +18,6 @@ from graphsim.simulate.engine import (
     Keep,
     Progress,
     Run,
-    Timing,
     as_inputs,
     input_groups,
 )
@@ -89,8 +88,7 @@ class MachineEngine:
             raise SimulationError(f"machine: {n:,} samples in one run; it numbers at most {MOST_SAMPLES:,}")
         outputs = self._form.outputs(keep, n, flat=True)
         actors = output_columns(graph, p, outputs)
-        source_ticks = np.full(n, np.iinfo(np.int64).max, np.int64)
-        sink_ticks = np.zeros(n, np.int64)
+        timing = self._form.ticks(n)
         words, transit = np.full(p.cells, EMPTY, np.uint64), np.zeros(max(1, p.transit), np.uint64)
         words[p.initial_cell] = p.initial_word
         scratch = np.zeros(max(1, p.scratch), np.float32)
@@ -109,14 +107,14 @@ class MachineEngine:
                 p.events, p.event_tick, p.depths, p.delays, rings, p.runs, p.segments, p.weights,
                 actors, p.arguments, p.bias, p.divisor,
                 words, words.view(np.float32), transit, transit.view(np.float32), scratch,
-                rows, outputs.memory, source_ticks, sink_ticks, status,
+                rows, outputs.memory, self._form.column, timing.fired, timing.ended, status,
             )  # fmt: skip
             if failed:
                 raise TokenError(_message(graph, self.calendars, p, status))
             if progress is not None:
                 progress(min(max(0, end - p.stages + 1), n))
         wall = time.perf_counter() - began
-        return Run(self.name, n, outputs.values, Timing(source_ticks, sink_ticks), wall)
+        return Run(self.name, n, outputs.values, timing, wall)
 
     def _fill(self, rows: FloatArray, given: list[FloatArray], first: int, end: int) -> None:
         """Copy samples ``first`` .. ``end - 1`` of all sources side by side."""

@@ -233,7 +233,7 @@ def _fire(
     " uint32[:, ::1], int64[::1], int64[::1], int64[::1], uint64[::1], uint32[:, ::1], int64[:, ::1], float32[::1],"
     " int64[:, ::1], float64[:, ::1], float32[::1], float32[::1],"
     " uint64[::1], float32[::1], uint64[::1], float32[::1], float32[::1],"
-    " float32[:, ::1], float32[::1], int64[::1], int64[::1], int64[::1])"
+    " float32[:, ::1], float32[::1], int64[::1], int64[:, ::1], int64[:, ::1], int64[::1])"
 )
 def advance(
     first_period: Any, end_period: Any, samples: Any, period: Any, stages: Any, tokens: Any, first_element: Any,
@@ -241,7 +241,7 @@ def advance(
     events: Any, event_tick: Any, depths: Any, delays: Any, rings: Any, runs: Any, segments: Any, weights: Any,
     actors: Any, arguments: Any, bias: Any, divisor: Any,
     words: Any, values: Any, transit: Any, results: Any, scratch: Any,
-    inputs: Any, outputs: Any, source_ticks: Any, sink_ticks: Any, status: Any,
+    inputs: Any, outputs: Any, column: Any, fired: Any, ended: Any, status: Any,
 ) -> Any:  # fmt: skip
     """Execute periods ``first_period`` .. ``end_period - 1`` of a run of ``samples`` iterations.
 
@@ -306,7 +306,7 @@ def advance(
                         for i in range(events[e, LENGTH]):
                             outputs[out + i] = results[(at + i) * _TWO + _VALUE]
                     if actors[who, OP] in (_ARGMAX, _COLLECT):
-                        sink_ticks[n] = max(sink_ticks[n], k * period + event_tick[e])
+                        ended[n, column[who]] = max(ended[n, column[who]], k * period + event_tick[e])
             elif kind == FIRE:
                 failed = _fire(
                     number, actors[who], bias[who], divisor[who], arguments[who], segments, runs, rings, row, words,
@@ -318,7 +318,7 @@ def advance(
                         words[cell + j] = _EMPTY
                     cell += size
             elif kind == SOURCE_FIRE:
-                source_ticks[n] = min(source_ticks[n], k * period + event_tick[e])
+                fired[n, column[who]] = min(fired[n, column[who]], k * period + event_tick[e])
             elif kind == SOURCE_END:
                 element = events[e, MOVED + TOKEN] - first_element
                 for i in range(count):
