@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from graphsim.errors import CheckFailed, CircuitError, DatasetError, UsageError
+from graphsim.errors import (
+    CheckFailed,
+    CircuitError,
+    DatasetError,
+    InfeasibleError,
+    MachineError,
+    PlacementError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from graphsim.compare.answers import Answers
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
     from graphsim.machine import Machine
     from graphsim.report.circuits import CircuitResult
     from graphsim.report.result import Result
+    from graphsim.report.together import Together
     from graphsim.schedule.schedule import Buffering, Schedule
     from graphsim.schedule.verify import Verdict
     from graphsim.simulate.engine import Engine, Keep
@@ -337,6 +346,79 @@ def run_circuit(
     return CircuitResult(command, graph, circuit, stimulus, ran, judgement, expected, schedule, verdict, seconds)
 
 
+def together(
+    applications: Mapping[str, Graph],
+    machine: Hardware,
+    *,
+    samples: int = 100,
+    engine: str = "machine",
+    strategy: str | None = None,
+    buffering: Buffering = "single",
+    seed: int = 0,
+    threads: int | None = None,
+    command: str = "",
+    bar: Bar | None = None,
+) -> Together:
+    """Fold several applications onto one machine at one period, run random samples of all at once, and compare each
+    with a run of its own; and fold each onto the machine alone.
+
+    ``seed`` is that of the samples and of placements that use chance. Machines that are made for a graph are made for
+    each application that is alone.
+
+    Raises:
+        GraphsimError: whatever input is unusable; an application, or all of them together, do not fit.
+        CheckFailed: the verifier rejects the schedule (nothing is run then).
+    """
+    from graphsim.graph.union import beside, union
+    from graphsim.report.isolation import isolation
+    from graphsim.report.together import Application, Together, unequal
+    from graphsim.schedule import fold
+    from graphsim.schedule.verify import verify
+    from graphsim.simulate.samples import random_samples
+
+    if engine not in TIMED:
+        raise UsageError(
+            f"{engine!r} runs no schedules, which keep applications apart; choose one of {', '.join(TIMED)}"
+        )
+    bars = bar or _no_bar
+    seconds: dict[str, float] = {}
+    both = union(applications)
+    with _timed(seconds, "fold_alone"), bars("folding each alone", None):
+        alone = [_fold_alone(name, graph, machine, strategy, buffering, seed) for name, graph in applications.items()]
+    with _timed(seconds, "fold"), bars("folding all together", None):
+        schedule = fold(both.graph, machine_for(machine, both.graph), strategy=strategy, buffering=buffering, seed=seed)
+    with _timed(seconds, "verify"):
+        verdict = verify(both.graph, schedule)
+    _check_verdict(verdict)
+    given = [random_samples(graph, samples, seed + number) for number, graph in enumerate(both.parts)]
+    with _timed(seconds, "prepare"), bars("preparing the engines (compiles native code the first time)", None):
+        chosen = make_engine(engine, both.graph, schedule, threads)
+        others = [make_engine(default_engine(graph), graph, None, threads) for graph in both.parts]
+    with _timed(seconds, "simulate"), bars("simulating", samples) as done:
+        ran = chosen.run(beside(given), keep="outputs", progress=done)
+    with _timed(seconds, "simulate_alone"):
+        solos = [one.run(inputs, keep="outputs") for one, inputs in zip(others, given, strict=True)]
+    assert ran.timing is not None
+    found = []
+    for number, (name, graph) in enumerate(applications.items()):
+        timing = ran.timing.between(both.sources(number), both.sinks(number))
+        compared = unequal(both.own(number, ran.values), solos[number].values)
+        found.append(Application(name, graph, alone[number], solos[number], timing, *compared))
+    return Together(command, both, schedule, verdict, isolation(both, schedule), ran, tuple(found), seconds)
+
+
+def _fold_alone(
+    name: str, graph: Graph, machine: Hardware, strategy: str | None, buffering: Buffering, seed: int
+) -> Schedule:
+    """An application's schedule with the machine to itself; an error names the application."""
+    from graphsim.schedule import fold
+
+    try:
+        return fold(graph, machine_for(machine, graph), strategy=strategy, buffering=buffering, seed=seed)
+    except (InfeasibleError, MachineError, PlacementError) as error:
+        raise type(error)(f"application {name}, even alone on the machine: {error}") from error
+
+
 def _check_verdict(verdict: Verdict) -> None:
     if not verdict.ok:
         raise CheckFailed(
@@ -354,16 +436,14 @@ def remark_on_range(graph: Graph, dataset: Dataset) -> str | None:
     """One line where samples lie far outside of the range that the graph's notes state for its input, or fill almost
     none of a range that the model itself brings to the size of 1; else None.
     """
-    stated = [(key, note) for key, note in graph.notes.items() if key.startswith("input.") and key.endswith(".range")]
-    for key, note in stated:
-        ends, _, why = note.partition(" by ")
-        least, greatest = (float(end) for end in ends.split(".."))
+    from graphsim.simulate.samples import stated_ranges
+
+    for name, least, greatest, why in stated_ranges(graph):
         span = greatest - least
         low, high = float(np.min(dataset.inputs)), float(np.max(dataset.inputs))
         is_far = low < least - span or high > greatest + span
         is_small = why in ("Rescaling", "Normalization") and high - low < span / 50
         if is_far or is_small:
-            name = key.removeprefix("input.").removesuffix(".range")
             return (
                 f"{dataset.name} has values from {low:.4g} to {high:.4g} ({dataset.prepared}), and {name} expects"
                 f" {least:.4g} to {greatest:.4g} (by its {why}): were they prepared as for training?"

@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from graphsim import __version__
-from graphsim.cli import alu, analysis, calendars, circuits, clocks, data, explore, graphs, life, runs, schedules, trace
+from graphsim.cli import (
+    alu,
+    analysis,
+    calendars,
+    circuits,
+    clocks,
+    data,
+    explore,
+    graphs,
+    life,
+    runs,
+    schedules,
+    together,
+    trace,
+)
 
 app = typer.Typer(
     name="graphsim",
@@ -38,6 +52,7 @@ def _options(
 
 for command in (
     runs.run,
+    together.together,
     graphs.lower,
     graphs.show,
     graphs.formats,

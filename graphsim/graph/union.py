@@ -24,10 +24,10 @@ _T = TypeVar("_T")
 class Union:
     """Applications as one graph, their disjoint union: no edge leads from one to another.
 
-    Encoding: the groups of application i are groups ``first[i]`` to ``first[i + 1] - 1`` of ``graph``, in the order that
-    they have in its own. What is called ``dense`` in application ``a`` is called ``a:dense``: groups, params, layers
-    and notes. Parameters of different applications are never one, even where they are equal. Every source and sink
-    stays; an iteration is one of every application.
+    Encoding: the groups of application i are groups ``first[i]`` to ``first[i + 1] - 1`` of ``graph``, in the order
+    that they have in its own. What is called ``dense`` in application ``a`` is called ``a:dense``: groups, params,
+    layers and notes. Parameters of different applications are never one, even where they are equal. Every source and
+    sink stays; an iteration is one of every application.
 
     Attributes:
         graph: of all.

@@ -106,7 +106,13 @@ class Engine(Protocol):
 
     name: str
 
-    def run(self, samples: FloatArray, *, keep: Keep = "all", progress: Progress | None = None) -> Run:
+    def run(
+        self,
+        samples: FloatArray | tuple[FloatArray, ...],
+        *,
+        keep: Keep = "all",
+        progress: Progress | None = None,
+    ) -> Run:
         """Run samples, float32 (N, *input shape); with several sources, a tuple of such arrays in source order."""
         ...
 

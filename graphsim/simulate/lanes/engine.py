@@ -100,6 +100,10 @@ class LanesEngine:
 
         if is_circuit(graph):
             raise SimulationError(f"{self.name}: {graph.name} is a circuit; use the circuit engine")
+        if any(group.op == "lut" for group in graph.groups):
+            raise SimulationError(
+                f"{self.name}: {graph.name} has gates beside neurons; use an engine that runs schedules, or reference"
+            )
         self._form = Form(graph, self.name)
         self.graph = graph
         graph, self._states = cut(self._form.graph)
