@@ -30,6 +30,7 @@ COMMANDS = [
     "formats",
     "fold",
     "verify",
+    "together",
     "calendars",
     "trace",
     "compare",
