@@ -27,8 +27,13 @@ FACTOR = np.array([2, -1, 0.5], np.float32)
 X = samples(3)
 
 
+#: Rules of the layers that graphsim brings itself.
+SHIPPED = dict(OWN)
+
+
 def forget() -> None:
     OWN.clear()
+    OWN.update(SHIPPED)
     plugins._objects.clear()
     plugins.load_installed.cache_clear()
 

@@ -10,15 +10,20 @@ limit is met before all is proved, the answer says how far the proof went.
 
 from __future__ import annotations
 
+import os
+import pickle
+import subprocess
+import sys
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from graphsim.analysis.bounds import Bound, lower_bound
 from graphsim.analysis.costs import Costs
 from graphsim.analysis.tokens import readers
-from graphsim.errors import PlacementError
+from graphsim.errors import GraphsimError, PlacementError, ScheduleError
 from graphsim.graph import Graph
 from graphsim.machine import Machine
 from graphsim.passes import unroll
@@ -29,12 +34,28 @@ from graphsim.schedule.placed import Times
 from graphsim.schedule.route import Routes
 from graphsim.schedule.schedule import Schedule, latency
 from graphsim.schedule.slots import allot, check_memory
-from graphsim.schedule.solver import Solved, solve
+
+if TYPE_CHECKING:
+    from ortools.sat.python.cp_model import CpSolver
 
 #: The largest graph, in firings, and the largest machine, in nodes, that are taken.
 MOST_FIRINGS, MOST_NODES = 100, 8
 #: Work of one question to the solver, in its own deterministic unit (a few seconds each), if not said otherwise.
 EFFORT = 4.0
+
+
+#: The search, in a process of its own: OR-Tools and TensorFlow bring libraries of one name, which crash each other.
+_CHILD = """
+import pickle, sys
+from graphsim.errors import GraphsimError
+from graphsim.schedule.exact import search
+graph, machine, effort, start = pickle.load(sys.stdin.buffer)
+try:
+    found = search(graph, machine, effort=effort, start=start)
+except GraphsimError as error:
+    found = error
+sys.stdout.buffer.write(pickle.dumps(found))
+"""
 
 
 @dataclass(frozen=True)
@@ -63,6 +84,28 @@ def optimum(graph: Graph, machine: Machine, *, effort: float = EFFORT, start: Sc
         PlacementError: graph or machine are too large, or OR-Tools is not installed.
         InfeasibleError: a node's memory is too small for the best schedule, or there is none at all.
     """
+    asked = pickle.dumps((graph, machine, effort, start))
+    root = str(Path(__file__).parents[2])
+    paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    done = subprocess.run(
+        [sys.executable, "-c", _CHILD],
+        input=asked,
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    if done.returncode:
+        said = " ".join(done.stderr.decode(errors="replace").split())[-300:] or f"status {done.returncode}"
+        raise ScheduleError(f"the solver (OR-Tools) failed: {said}; take a smaller --effort, or fold without --exact")
+    found = pickle.loads(done.stdout)
+    if isinstance(found, GraphsimError):
+        raise found
+    assert isinstance(found, Optimum)
+    return found
+
+
+def search(graph: Graph, machine: Machine, *, effort: float = EFFORT, start: Schedule | None = None) -> Optimum:
+    """What :func:`optimum` does, in this process."""
     try:
         import ortools  # noqa: F401
     except ImportError:
@@ -81,25 +124,25 @@ def optimum(graph: Graph, machine: Machine, *, effort: float = EFFORT, start: Sc
     least = bound.ticks
     if least < best.period:
         loads = Model(problem, None, best.period)
-        solver = solve(loads.model, effort)
+        solver, _ = _solve(loads, effort)
         least = max(least, _whole(solver.best_objective_bound))
     proved = True
     for period in range(least, best.period):
         model = Model(problem, period)
         model.model.clear_objective()  # type: ignore[no-untyped-call]
-        solver = solve(model.model, effort)
-        if solver.solution:
+        solver, status = _solve(model, effort)
+        if status in ("OPTIMAL", "FEASIBLE"):
             best = _schedule(costs, problem, model, solver, bound)
             break
-        proved = proved and solver.status == "INFEASIBLE"
+        proved = proved and status == "INFEASIBLE"
         least += proved
     else:
         least = best.period if proved else least
     found = latency(graph, best)
     model = Model(problem, best.period, found)
     model.hint(best)
-    solver = solve(model.model, effort)
-    if solver.solution and round(solver.objective_value) < found:
+    solver, status = _solve(model, effort)
+    if status in ("OPTIMAL", "FEASIBLE") and round(solver.objective_value) < found:
         best = _schedule(costs, problem, model, solver, bound)
     return Optimum(best, least, _whole(solver.best_objective_bound))
 
@@ -109,7 +152,18 @@ def _whole(value: float) -> int:
     return int(np.ceil(value - 1e-6))
 
 
-def _schedule(costs: Costs, problem: Problem, model: Model, solver: Solved, bound: Bound) -> Schedule:
+def _solve(model: Model, effort: float) -> tuple[CpSolver, str]:
+    from ortools.sat.python import cp_model
+
+    solver = cp_model.CpSolver()
+    solver.parameters.num_workers = 1
+    solver.parameters.random_seed = 0
+    solver.parameters.max_deterministic_time = effort
+    status = solver.solve(model.model)
+    return solver, solver.status_name(status)
+
+
+def _schedule(costs: Costs, problem: Problem, model: Model, solver: CpSolver, bound: Bound) -> Schedule:
     """What the solver found, as a schedule."""
     assert model.period is not None
     work = Work(costs, unroll(costs.graph))
