@@ -27,8 +27,8 @@ def first_wrong(case: Damage) -> str:
     first = case.first
     if first is None:
         return "no neuron"
-    value = "missing" if first.value is None else f"{first.value:.6g}"
-    return f"{first.actor} on {first.node}, sample {first.sample}, tick {first.tick:,}: {value}, not {first.clean:.6g}"
+    value = "missing" if first.value is None else f"{first.value:.9g}"
+    return f"{first.actor} on {first.node}, sample {first.sample}, tick {first.tick:,}: {value}, not {first.clean:.9g}"
 
 
 def rows(sweep: Sweep) -> list[dict[str, str]]:
