@@ -10,16 +10,17 @@ import pytest
 from circuits import circuits
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from needed import needed
 from test_analysis_bounds import tiny_graphs, tiny_machines
 
 from graphsim.errors import PlacementError
 from graphsim.graph import Dense, Graph, Group, OneToOne
 from graphsim.graph.circuit import Circuit, to_graph
 from graphsim.machine import Machine, load_machine
-from graphsim.schedule import fold, latency
+from graphsim.schedule import exact, fold, latency
 from graphsim.schedule.verify import verify
 
-exact = pytest.importorskip("ortools") and pytest.importorskip("graphsim.schedule.exact")
+needed("ortools")
 
 
 def check(graph: Graph, machine: Machine, effort: float = 0.3) -> None:
