@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from graphsim.analysis.sdf.throughput import Throughput
     from graphsim.compare.result import Comparison
     from graphsim.datasets import Dataset
+    from graphsim.explore.autofold import Search
     from graphsim.graph import Graph
     from graphsim.graph.sdf import TimedGraph
     from graphsim.machine import Machine
@@ -45,6 +46,7 @@ __all__ = [
     "dataset",
     "equal",
     "fold",
+    "fold_to",
     "life_of",
     "load",
     "load_machine",
@@ -127,6 +129,39 @@ def fold(
 
     hardware = _machine_for(machine, graph)
     return fold_graph(graph, hardware, strategy=place, placement=placement, buffering=buffering, seed=seed)
+
+
+def fold_to(
+    graph: Graph,
+    family: str | Sequence[Machine | str],
+    target: float,
+    minimize: Literal["nodes", "latency", "memory"] = "nodes",
+    *,
+    place: str | None = None,
+    buffering: Literal["single", "double"] = "single",
+    seed: int = 0,
+) -> Search:
+    """The cheapest machine of a family on which a graph runs at ``target`` samples per second, or what stops it.
+
+    Args:
+        family: ``torus``, ``torus:{1..8}x{1..8}``, or machines one by one.
+        minimize: nodes of the machine, ticks of latency, or bytes in the fullest node.
+        place, buffering, seed: as :func:`fold` takes them.
+
+    Raises:
+        GraphsimError: there is no such machine, or the target is no number above 0.
+
+    >>> g = gs.lower("models/digits_mlp.h5")
+    >>> found = gs.fold_to(g, "ring:{1..8}", 250_000)
+    >>> found.best.machine, found.schedule.period, found.stopped_by
+    ('ring:4', 655, '')
+    """
+    from graphsim.explore.autofold import cheapest, minimize_named
+    from graphsim.machine.family import family as machines_of
+
+    machines = machines_of(family) if isinstance(family, str) else family
+    made = [_machine_for(one, graph) for one in machines]
+    return cheapest(graph, made, target, minimize_named(minimize), strategy=place, buffering=buffering, seed=seed)
 
 
 def _machine_for(spec: Machine | str, graph: Graph) -> Machine:

@@ -63,6 +63,8 @@ ALLOWED = {
         "files",
         "graph",
         "machine",
+        "passes",
+        "analysis",
         "schedule",
         "datasets",
         "compare",

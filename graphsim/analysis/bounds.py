@@ -425,3 +425,33 @@ def _one_of_each_kind(costs: Costs) -> list[int]:
     for v in costs.machine.compute_nodes:
         seen.setdefault(int(costs.kind[v]), v)
     return list(seen.values())
+
+
+def fewest_latency(costs: Costs) -> int:
+    """A lower bound on the latency, for any placement: the longest way of a sample, each firing at its cheapest.
+
+    Over groups: where every actor of a group has an edge over a bundle without initial tokens, none of them ends before
+    the first of the bundle's producers has, and its own firing. Ways over links are not counted.
+    """
+    graph = unroll(costs.graph).graph
+    if graph is not costs.graph:
+        costs = Costs(graph, costs.machine)
+    ended: dict[int, int] = {}
+    latency = 1
+    for number, group in enumerate(graph.groups):
+        pinned = number in costs.pinned
+        ticks = costs.ticks(number, costs.host_of(number)) if pinned else costs.cheapest(number)
+        before = [
+            ended[c.src]
+            for c in graph.channels_into(number)
+            if c.initial_tokens == 0
+            and c.src in ended
+            and c.fan_in_range(graph.groups[c.src].size, group.size, graph.params)[0] > 0
+        ]
+        if group.op == "source":
+            ended[number] = int(ticks.min())
+        elif before:
+            ended[number] = max(before) + int(ticks.min())
+        if group.op in SINKS and before:
+            latency = max(latency, max(before) + int(ticks.max()))
+    return latency

@@ -22,7 +22,7 @@ from graphsim.cli.common import (
     say_place,
     write_json,
 )
-from graphsim.errors import CheckFailed, PlacementError
+from graphsim.errors import CheckFailed, InfeasibleError, PlacementError
 from graphsim.pipeline import Hardware, buffering_named, existing, load_graph, machine_for
 
 MachineOption = Annotated[
@@ -93,6 +93,17 @@ def fold(
     effort: Annotated[
         float, typer.Option("--effort", help="Work of each question of --exact, a few seconds each.", min=0.01, max=1e6)
     ] = 4.0,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            "--target-samples-per-second",
+            metavar="F",
+            help="Find the cheapest machine that is so fast; --machine is then a family: torus, torus:{1..8}x{1..8}.",
+        ),
+    ] = None,
+    minimize: Annotated[
+        str, typer.Option("--minimize", metavar="WHAT", help="What is cheap in it: nodes, latency or memory.")
+    ] = "nodes",
     seed: Annotated[int, typer.Option("--seed", help="Seed of strategies that use chance.", min=0, max=2**31 - 1)] = 0,
     weights: WeightsOption = None,
     plugin: PluginOption = None,
@@ -111,8 +122,13 @@ def fold(
         graphsim fold mnist_mlp.gsim --machine one-to-one --buffering double
 
         graphsim fold small.gsim --machine ring:4 --exact
+
+        graphsim fold mnist_mlp.gsim --machine torus --target-samples-per-second 50000 --minimize nodes
     """
+    from graphsim.explore.autofold import Search, cheapest, minimize_named
+    from graphsim.machine.family import family
     from graphsim.report.record import schedule_record
+    from graphsim.report.search import print_search
     from graphsim.report.terminal import print_schedule
     from graphsim.schedule import fold as fold_graph
     from graphsim.schedule import latency
@@ -123,22 +139,37 @@ def fold(
     load_plugins(plugin)
     target = output or Path(graph.stem + ".fold")
     check_outputs(json, target, write_placement)
-    chosen = hardware(machine, frame_bits)
+    if rate is not None and (exact or placement):
+        raise PlacementError("--target-samples-per-second folds onto many machines; leave out --exact and --placement")
+    what = minimize_named(minimize)
+    names = [machine] if rate is None else family(machine)
+    chosen = [hardware(name, frame_bits) for name in names]
     loaded = load_graph(graph, weights, discretize=distance_of(discretize, distance))
-    made = machine_for(chosen, loaded)
+    made = [machine_for(one, loaded) for one in chosen]
+    search: Search | None = None
     proved: dict[str, int] = {}
+    if rate is not None:
+        with progress_bar("folding onto a family of machines", len(made)) as done:
+            kind = buffering_named(buffering)
+            search = cheapest(loaded, made, rate, what, strategy=place, buffering=kind, seed=seed, progress=done)
+        print_search(console, search.record())
+        if search.schedule is None:
+            write_json(json, {"schema_version": 1, "family": search.record(), "output": None})
+            raise InfeasibleError(search.stopped_by)
     with progress_bar("folding", None):
-        if exact:
+        if search is not None and search.schedule is not None:
+            schedule = search.schedule
+        elif exact:
             from graphsim.schedule.exact import optimum
 
             if place or placement or buffering != "single":
                 raise PlacementError("--exact finds a placement of its own, for single buffering; leave the others out")
-            best = optimum(loaded, made, effort=effort)
+            best = optimum(loaded, made[0], effort=effort)
             schedule = best.schedule
             proved = {"period_bound": best.period_bound, "latency_bound": best.latency_bound}
         else:
             schedule = fold_graph(
-                loaded, made, strategy=place, placement=placement, buffering=buffering_named(buffering), seed=seed
+                loaded, made[0], strategy=place, placement=placement, buffering=buffering_named(buffering), seed=seed
             )
     save(schedule, target)
     print_schedule(console, loaded, schedule)
@@ -153,6 +184,7 @@ def fold(
         write_placement_file(loaded, schedule, write_placement)
         say_place(console, "wrote", write_placement)
     record = schedule_record(loaded, schedule) | ({"proved": proved} if proved else {})
+    record |= {"family": search.record()} if search is not None else {}
     write_json(json, {"schema_version": 1, **record, "output": str(target)})
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +11,11 @@ from typing import Annotated, Any, Literal
 from pydantic import FailFast, Field, ValidationError
 
 from graphsim.datasets import NAMES
-from graphsim.errors import GraphsimError, StudyError
+from graphsim.errors import GraphsimError, MachineError, StudyError
 from graphsim.explore.conditions import Condition, condition
 from graphsim.graph import Graph
 from graphsim.machine import Machine, load_machine, needs_graph
+from graphsim.machine.family import MOST_MACHINES, expanded
 from graphsim.machine.model import hint, show
 from graphsim.machine.positions import KeyPath
 from graphsim.machine.settings import SETTINGS
@@ -38,8 +37,7 @@ VARIED = {
 #: Values of those settings that a point fixes, by key in :data:`VARIED`.
 Settings = tuple[tuple[str, int], ...]
 
-#: Machines that the ranges of a study may make, and points that its grid may have.
-MOST_MACHINES = 65_536
+#: Points that the grid of a study may have.
 MOST_POINTS = 1_000_000
 
 
@@ -229,41 +227,11 @@ def _machines(specs: Sequence[str], varied: list[str], folder: Path) -> tuple[tu
     return tuple(found.items())
 
 
-_BRACES = re.compile(r"\{([^{}]*)\}")
-_RANGE = re.compile(r"\s*([0-9]{1,9})\s*\.\.\s*([0-9]{1,9})\s*(?:\.\.\s*([0-9]{1,9})\s*)?", re.ASCII)
-_LISTED = re.compile(r"\s*[0-9]{1,18}\s*(?:,\s*[0-9]{1,18}\s*)*", re.ASCII)
-
-
 def _expanded(path: KeyPath, spec: str) -> list[str]:
-    """``torus:{2..4}x{2,8}`` as all the names that it stands for, the last range fastest."""
-    parts = _BRACES.split(spec)
-    if any(brace in part for part in parts[::2] for brace in "{}"):
-        raise Fault(path, f"{show(spec)} has a brace without its other; a range is {{2..8}}, {{2..16..2}} or {{2,4,8}}")
-    ranges = [_range(path, text) for text in parts[1::2]]
-    total = 1
-    for values in ranges:
-        total *= len(values)
-    if total > MOST_MACHINES:
-        raise Fault(path, f"{show(spec)} stands for {total:,} machines; {MOST_MACHINES:,} are the most")
-    names = []
-    for chosen in itertools.product(*ranges):
-        between = [*(str(value) for value in chosen), ""]
-        names.append("".join(text + value for text, value in zip(parts[::2], between, strict=True)))
-    return names
-
-
-def _range(path: KeyPath, text: str) -> Sequence[int]:
-    if _LISTED.fullmatch(text):
-        return [int(part) for part in text.split(",")]
-    match = _RANGE.fullmatch(text)
-    if match is None:
-        raise Fault(path, f"{{{text[:40]}}} is no range; write {{2..8}}, {{2..16..2}} or {{2,4,8}}")
-    low, high, step = int(match[1]), int(match[2]), int(match[3] or 1)
-    if high < low or step < 1:
-        raise Fault(
-            path, f"{{{text[:40]}}} is an empty range; write the smaller number first, and a step of at least 1"
-        )
-    return range(low, high + 1, step)
+    try:
+        return expanded(spec)
+    except MachineError as error:
+        raise Fault(path, str(error)) from None
 
 
 def build_machine(spec: str, settings: Settings, graph: Graph | None = None) -> Machine:

@@ -6,6 +6,7 @@
     model.py        NodeSpec, Link, Machine: plain data, checked on construction
     topologies.py   line, ring, mesh, torus, full, star, tree, fat_tree, hypercube
     one_to_one.py   the machine that is made for a graph
+    family.py       torus:{2..8}x{2..8}
     load.py         load_machine("torus:4x4") or load_machine("machine.toml")
     reader.py       machine.toml and settings after a name, validated with pydantic
     tables.py       TOML files with a strict schema, and what is wrong with them
