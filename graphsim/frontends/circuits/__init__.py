@@ -54,7 +54,13 @@ class Format(NamedTuple):
 
 FORMATS: tuple[Format, ...] = (
     Format("AIGER", (".aag", ".aig"), "ASCII and binary; properties of version 1.9 are noted", "aiger", "aiger_out"),
-    Format("BLIF", (".blif",), "with hierarchy, and latches of one clock; no .gate of a library", "blif", "blif_out"),
+    Format(
+        "BLIF",
+        (".blif",),
+        "with hierarchy, and latches of one clock; cells of Yosys, no .gate of a library",
+        "blif",
+        "blif_out",
+    ),
     Format("ISCAS", (".bench",), "netlists of the ISCAS benchmarks, and ABC's LUT", "bench"),
     Format("PLA", (".pla",), "espresso's truth tables of type f, fd, fr and fdr", "pla"),
     Format("CSV", (".csv",), "truth tables: a column per input, then one per output", "csv_table"),

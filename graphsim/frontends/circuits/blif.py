@@ -2,7 +2,8 @@
 
 What the format is: "Berkeley Logic Interchange Format (BLIF)", Berkeley, 1992. The first model is the circuit, or the
 one that ``top`` names; instances of others are put in their places, their nets named ``model_1/net``. A ``.gate`` is an
-instance of a model of the file; cells of a library elsewhere are refused.
+instance of a model of the file, or of one of Yosys's cells (``$_DFFE_PP_``), for which BLIF has no words; cells of a
+library elsewhere are refused.
 
 Level-sensitive and asynchronous latches are registers all the same, as in ABC, which is noted. First values 2 (does not
 matter) and 3 (unknown, also where none is given) are 0, which is noted.
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from graphsim.errors import CircuitError
+from graphsim.frontends.circuits import cells
 from graphsim.frontends.circuits.cover import drive
 from graphsim.frontends.circuits.netlist import Net, Netlist
 from graphsim.frontends.circuits.text import lines, quoted
@@ -298,18 +300,25 @@ class _Flattened:
             elif model.name not in begun:
                 begun[model.name] = None
                 for instance in model.instances:
+                    if self._is_cell(instance):
+                        continue
                     if (inner := self._model_of(instance).name) in begun:
                         outer = list(begun)
                         path = " -> ".join([*outer[outer.index(inner) :][:_SHOWN], inner])
                         raise self._netlist.fail(f"model {inner!r} is within itself: {path}", instance.line)
-                stack += (self._models[i.model] for i in model.instances if i.model not in size)
+                stack += (
+                    self._models[i.model] for i in model.instances if i.model not in size and not self._is_cell(i)
+                )
             else:
-                size[model.name] = model.own_size + sum(size[i.model] for i in model.instances)
+                size[model.name] = model.own_size + sum(size.get(i.model, 0) for i in model.instances)
                 if size[model.name] > most:
                     message = f"model {model.name!r} has {size[model.name]:,} parts, put together; {most:,} can be"
                     raise self._netlist.fail(message, model.line)
                 del begun[model.name]
                 stack.pop()
+
+    def _is_cell(self, instance: _Instance) -> bool:
+        return instance.model not in self._models and cells.known(instance.model)
 
     def _model_of(self, instance: _Instance) -> _Model:
         model = self._models.get(instance.model)
@@ -350,11 +359,30 @@ class _Flattened:
             while (label := f"{instance.model}_{count}") in taken:
                 count += 1
             number[instance.model] = count
+            if self._is_cell(instance):
+                self._cell(instance, f"{prefix}{label}", net)
+                continue
             inner = self._models[instance.model]
             self._instances += 1
             path = f"{prefix}{label}/" if len(prefix) < _LONGEST else f"instance_{self._instances}/"
             within.append((inner, self._bound(inner, instance, net), path))
         return within
+
+    def _cell(self, instance: _Instance, name: str, net: Callable[[str, int], Net]) -> None:
+        """One of Yosys's cells, whose first value BLIF has no place for."""
+        kind, line = instance.model, instance.line
+        known = (*cells.inputs(kind), cells.output(kind))
+        for formal in instance.actuals:
+            if formal not in known and cells.inputs(kind):
+                message = f"cell {kind!r} has no pin {formal!r}; it has {_listed(known)}"
+                raise self._netlist.fail(message, line)
+        pins = {formal: net(actual, line) for formal, actual in instance.actuals.items()}
+        self._read.update(pin for formal, pin in pins.items() if formal != cells.output(kind))
+        cells.build(self._netlist, kind, name, pins, line=line)
+        if kind in cells.FLIP_FLOPS:
+            self._unknown += 1
+            if "C" in pins:
+                self._clocks.add(pins["C"])
 
     def _bound(self, inner: _Model, instance: _Instance, net: Callable[[str, int], Net]) -> dict[str, Net]:
         """Nets of the ports of an instance."""

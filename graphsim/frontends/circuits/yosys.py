@@ -27,7 +27,7 @@ Bit = int | Literal["0", "1", "x", "z"]
 #: Cells and bits of ports that a circuit may have once its hierarchy is flattened.
 MOST = 1 << 22
 #: Inputs of the widest lookup table.
-_WIDEST = 16
+WIDEST_LUT = 16
 #: Cells that drive nothing: marks of the hierarchy, and statements for simulators and provers.
 _SILENT = {"$scopeinfo"}
 _STATEMENTS = {"$assert", "$assume", "$live", "$fair", "$cover", "$check", "$print"}
@@ -356,8 +356,8 @@ class _Flattening:
         index, out = cell.connections.get("A", []), cell.connections.get("Y", [])
         if len(out) != 1:
             raise self.n.fail(f"table {full!r} has {len(out)} outputs at pin Y; it has one", line)
-        if len(index) > _WIDEST:
-            raise self.n.fail(f"table {full!r} has {len(index)} inputs at pin A; up to {_WIDEST} are read", line)
+        if len(index) > WIDEST_LUT:
+            raise self.n.fail(f"table {full!r} has {len(index)} inputs at pin A; up to {WIDEST_LUT} are read", line)
         if "LUT" not in cell.parameters:
             raise self.n.fail(f"table {full!r} has no parameter LUT", line)
         word = _bits(cell.parameters["LUT"], 1 << len(index))

@@ -6,6 +6,8 @@ it does within a cycle is said in :mod:`~graphsim.frontends.circuits.cells`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pyslang.syntax import SyntaxKind as Kind
 
 from graphsim.frontends.circuits import terms
@@ -28,12 +30,13 @@ class Processes:
         self.expressions = expressions
         self.n: Netlist = expressions.n
 
-    def always(self, block: Node, first: dict[Net, bool]) -> None:
+    def always(self, block: Node, first: dict[Net, bool], held: Mapping[Net, bool]) -> None:
         """Flip-flops for everything that a block assigns.
 
         Args:
             block: it.
             first: values of nets in cycle 0; those that are used are taken out.
+            held: the same, of nets that are not in ``first``.
         """
         offset = block.keyword.location.offset
         statement = block.statement
@@ -58,7 +61,7 @@ class Processes:
             forces = [(active, assigned[net]) for active, assigned in at_once if net in assigned]
             if len(forces) != len(at_once):
                 raise BehaviourError(f"{self.n.name_of(net)!r}, which some resets of its block leave out,", offset)
-            self._store(net, following.get(net), forces, first.pop(net, False), offset)
+            self._store(net, following.get(net), forces, first.pop(net, held.get(net, False)), offset)
 
     def _store(
         self, net: Net, following: Term | None, forces: list[tuple[Term, Term]], initial: bool, offset: int

@@ -33,7 +33,9 @@ from graphsim.frontends.circuits.verilog.syntax import (
     parse,
     parts,
 )
+from graphsim.frontends.circuits.yosys import WIDEST_LUT
 from graphsim.graph.circuit import Circuit
+from graphsim.graph.verify import MAX_FAN_IN
 
 #: What a circuit may have once its hierarchy is flattened: bits, gates, operators.
 MOST = 1 << 23
@@ -112,6 +114,8 @@ class _Design:
         self.size = self.unknown = 0
         self.open: set[str] = set()
         self.constants: dict[str, Net] = {}
+        #: Values in cycle 0 of nets that flip-flops drive, as attributes say.
+        self.held: dict[Net, bool] = {}
         self.n.name = self.top = self._top(top)
 
     def module(self, name: str) -> Module:
@@ -228,6 +232,11 @@ class _Place:
             nets = self.bits(self.module.signals[name])
             offset = self.module.signals[name].offset
             first.update(zip(nets, self.processes.constants(node, len(nets), offset), strict=True))
+        for name, node in self.module.attributes:
+            nets = self.bits(self.module.signals[name])
+            values = self.processes.constants(node, len(nets), self.module.signals[name].offset)
+            for net, value in zip(nets, values, strict=True):
+                self.design.held.setdefault(net, value)
         for item in self.module.items:
             kind = item.kind
             self.grown(1)
@@ -252,7 +261,7 @@ class _Place:
             else:
                 blocks.append(item)
         for block in blocks:
-            self.processes.always(block, first)
+            self.processes.always(block, first, self.design.held)
         for net, value in first.items():
             if not self.n.is_driven(net):
                 self.n.constant(net, value)
@@ -313,6 +322,9 @@ class _Place:
             raise self.n.fail(f"an instance of {kind!r} has no name", offset_of(item))
         token = instance.decl.name
         full, offset = self.path + token.valueText, token.location.offset
+        if kind == "$lut":
+            self._lut(item, instance, full, offset)
+            return None
         if item.parameters is not None:
             raise BehaviourError(f"an instance with parameters ({full!r})", offset)
         if len(instance.decl.dimensions):
@@ -384,7 +396,23 @@ class _Place:
                 pins[name] = self._source(self._pin(node, kind, offset), offset)
         if output not in pins:
             pins[output] = self.n.new(f"{full}.{output}", offset)
-        cells.build(self.n, kind, full, pins, line=offset)
+        cells.build(self.n, kind, full, pins, self.design.held.get(pins[output], False), offset)
+
+    def _lut(self, item: Node, instance: Node, full: str, offset: int) -> None:
+        """A table of Yosys's: bit ``A`` of its parameter LUT."""
+        pins = self._connections(("A", "Y"), instance, full, offset)
+        given = parts(item.parameters.parameters) if item.parameters is not None else []
+        table = [one.expr for one in given if one.kind == Kind.NamedParamAssignment and one.name.valueText == "LUT"]
+        if len(table) != 1 or len(pins) != 2:
+            raise self.n.fail(f"table {full!r} has a parameter LUT, and pins A and Y; one is missing", offset)
+        index = self.expressions.bits(pins["A"], None, offset)
+        if len(index) > WIDEST_LUT:
+            raise self.n.fail(f"table {full!r} has {len(index)} inputs at pin A; up to {WIDEST_LUT} are read", offset)
+        rows = self.processes.constants(table[0], 1 << len(index), offset)
+        self.grown(len(rows) >> MAX_FAN_IN)
+        truth = sum(1 << m for m, bit in enumerate(rows) if bit)
+        value = terms.looked_up(self.n, truth, index, offset)
+        terms.drive(self.n, self._net(pins["Y"], "$lut", offset), value, offset)
 
 
 def _expression(pin: Node, offset: int) -> Node | None:

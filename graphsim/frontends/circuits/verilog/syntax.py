@@ -104,6 +104,7 @@ class Module:
         signals: all that is declared, by name.
         items: members that make something, in order.
         first: values that signals start with, or have if nothing drives them: name and expression.
+        attributes: values that they start with if a flip-flop drives them, by Yosys's attribute ``init``.
     """
 
     name: str
@@ -113,6 +114,7 @@ class Module:
     signals: dict[str, Signal] = field(default_factory=dict)
     items: list[Node] = field(default_factory=list)
     first: list[tuple[str, Node]] = field(default_factory=list)
+    attributes: list[tuple[str, Node]] = field(default_factory=list)
 
 
 class Text(NamedTuple):
@@ -251,6 +253,7 @@ class _Declarations:
                     data = header
                 self._port(port.declarator.name.valueText, port)
                 self._declare_port(direction, data, port.declarator)
+                self._attributes(port, [port.declarator])
         else:
             raise BehaviourError("a list of ports with a wildcard", offset_of(ports))
 
@@ -321,8 +324,16 @@ class _Declarations:
             raise self._fail(f"[{left}:{right}] are more than {WIDEST:,} bits", dimension)
         return left, right
 
+    def _attributes(self, node: Node, declarators: list[Node]) -> None:
+        for attribute in node.attributes:
+            for one in parts(attribute.specs):
+                if one.name.valueText == "init" and one.value is not None:
+                    self.module.attributes += [(each.name.valueText, one.value.expr) for each in declarators]
+
     def _member(self, member: Node) -> None:
         kind = member.kind
+        if kind in (SyntaxKind.PortDeclaration, SyntaxKind.NetDeclaration, SyntaxKind.DataDeclaration):
+            self._attributes(member, parts(member.declarators))
         if kind == SyntaxKind.PortDeclaration:
             for declarator in parts(member.declarators):
                 self._declare_port(member.header.direction.rawText, member.header, declarator)
