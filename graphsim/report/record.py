@@ -162,6 +162,7 @@ def bound_record(bound: Bound) -> dict[str, Any]:
 def schedule_record(graph: Graph, schedule: Schedule) -> dict[str, Any]:
     """The keys ``machine`` and ``schedule`` of a document."""
     from graphsim.report.binding import bindings
+    from graphsim.report.pipelining import pipelining
     from graphsim.report.utilisation import folding, utilisation
     from graphsim.schedule.schedule import latency
 
@@ -183,6 +184,7 @@ def schedule_record(graph: Graph, schedule: Schedule) -> dict[str, Any]:
             "bound": bound_record(schedule.bound),
             "placement_bound": bound_record(schedule.placement_bound),
             "latency_ticks": latency(graph, schedule),
+            "pipelining": pipelining(graph, schedule).record(),
             "remark": schedule.remark or None,
             "folding_factor": actors / nodes if nodes else 0.0,
             "nodes_used": len(np.unique(schedule.node)),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from graphsim.datasets import Dataset
     from graphsim.machine import Machine
     from graphsim.passes.logic import Step
+    from graphsim.report.pipelining import Pipelining
     from graphsim.report.result import Result
     from graphsim.schedule.schedule import Schedule
     from graphsim.schedule.verify import Verdict
@@ -168,6 +169,7 @@ def print_machine(console: Console, machine: Machine) -> None:
 def print_schedule(console: Console, graph: Graph, schedule: Schedule) -> None:
     """Period, bound, latency, what binds, and how full nodes, links and memories are."""
     from graphsim.report.binding import WORDS, bindings, hint, in_words, why_nothing
+    from graphsim.report.pipelining import pipelining
     from graphsim.report.utilisation import folding, utilisation
     from graphsim.schedule.schedule import latency
 
@@ -211,6 +213,18 @@ def print_schedule(console: Console, graph: Graph, schedule: Schedule) -> None:
         f"  memory     fullest {machine.nodes[fullest].name}: {load.node_bytes[fullest]:,} of "
         f"{machine.nodes[fullest].memory_bytes:,} bytes"
     )
+    print_pipelining(console, pipelining(graph, schedule), each)
+
+
+def print_pipelining(console: Console, found: Pipelining, each: str) -> None:
+    """Period and throughput with one sample in flight, with one in each layer, and as scheduled; ``each``: a sample."""
+    least = "" if found.exact else " (at most)"
+    numbers = (f"ticks per {each}{least}", f"{each}s/s", "gain")
+    table = new_table("pipelining", *numbers, "what", right=numbers)
+    for name, ticks, what in found.ways:
+        rate = f"{found.samples_per_second(ticks):,.0f}"
+        table.add_row(name, f"{ticks:,}", rate, f"{found.unpipelined / ticks:.2f}x", escape(what))
+    console.print(table)
 
 
 def print_verdict(console: Console, verdict: Verdict, *, full: bool = False) -> None:
