@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,11 @@ ALONG = ("softmax", "log_softmax", "glu", "sparsemax")
 SPARSEMAX_NOTE = (
     "as Martins and Astudillo (2016) define it; Keras up to 3.15.1 computes other values wherever more than one output"
     " is positive"
+)
+#: Keras 3 takes a sum for one with a bias, and guesses its axis; see :func:`note_column`.
+COLUMN_NOTE = (
+    "added along the axis that the model names; Keras 3 on TensorFlow adds numbers for channels that come first, or of"
+    " a constant column, along the last axis instead, where that is of the same size"
 )
 #: Names that TensorFlow's own functions leave in files of Keras 2.
 _ALIASES = {"softmax_v2": "softmax", "log_softmax_v2": "log_softmax"}
@@ -169,3 +175,12 @@ def along(to: Builder, x: Tensor, activation: Activation) -> Tensor:
             return glu(to, x, axes[0])
     to.notes["sparsemax"] = SPARSEMAX_NOTE
     return sparsemax(to, x, axes)
+
+
+def note_column(to: Builder, shape: Sequence[int], axis: int) -> None:
+    """Note where Keras 3 adds so many numbers along another axis than ``axis``, the first after the batch.
+
+    ``keras.src.backend.tensorflow.numpy.add`` hands sums to ``tf.nn.bias_add``, by the sizes of the operands only.
+    """
+    if axis == 0 and len(shape) > 1 and shape[0] == shape[-1] > 1:
+        to.notes["column"] = COLUMN_NOTE

@@ -11,6 +11,7 @@ from graphsim.frontends.keras.layers import (
     core,
     distributed,
     embedding,
+    functions,
     merge,
     norm,
     pool,
@@ -18,6 +19,7 @@ from graphsim.frontends.keras.layers import (
     rearranging,
     recurrent,
     shape,
+    sorting,
     tensorflow,
     whole,
 )
@@ -55,6 +57,7 @@ __all__ = [
     "core",
     "distributed",
     "embedding",
+    "functions",
     "lowers",
     "merge",
     "merges",
@@ -66,6 +69,7 @@ __all__ = [
     "reason_without_rule",
     "recurrent",
     "shape",
+    "sorting",
     "tensorflow",
     "whole",
 ]

@@ -89,6 +89,8 @@ class _Convolution:
             activation=self.activation if isinstance(self.activation, Unary) else LINEAR,
             observes="output" if is_unary else "pre",
         )
+        if bias is not None and self.semantics.major == 3:
+            activations.note_column(to, y.shape, self.channels(x))
         return activations.along(to, y, self.activation)
 
     def ended(

@@ -19,6 +19,7 @@ import numpy as np
 
 from graphsim.frontends.blocks.arith import (
     Equation,
+    Operand,
     Operation,
     Value,
     constant,
@@ -29,6 +30,7 @@ from graphsim.frontends.blocks.arith import (
     unary,
     weighted,
 )
+from graphsim.frontends.blocks.arith import matmul as product
 from graphsim.frontends.blocks.reduce import Over
 from graphsim.frontends.blocks.shape import moved
 from graphsim.frontends.builder import (
@@ -356,7 +358,6 @@ for _kind in activations.ALONG:
 # -- two tensors, or a tensor and a constant -------------------------------------------------------------------------
 
 _TWO: dict[str, Operation] = {
-    "Add": "sum",
     "Subtract": "subtract",
     "Multiply": "product",
     "Divide": "divide",
@@ -366,6 +367,18 @@ _TWO: dict[str, Operation] = {
 }
 for _name, _op in _TWO.items():
     operation(_name, takes="x1 x2")(lambda to, of, op=_op: elementwise(to, op, of.operands("x1", "x2")))  # type: ignore[misc]
+
+
+@operation("Add", takes="x1 x2")
+def add(to: Builder, of: Bound) -> Made:
+    """The sum."""
+    left, right = of.operands("x1", "x2")
+    if isinstance(left, Tensor) and not isinstance(right, Tensor):
+        wide = [i for i, n in enumerate(right.shape, len(left.shape) - right.ndim) if n > 1]
+        if wide == [0]:
+            activations.note_column(to, left.shape, 0)
+    return elementwise(to, "sum", [left, right])
+
 
 #: Comparisons: the row that says so of the difference, and whether of the second less the first.
 _COMPARISONS = {
@@ -429,9 +442,10 @@ def floor_divide(to: Builder, of: Bound) -> Made:
 @operation("DivideNoNan", takes="x1 x2")
 def divide_no_nan(to: Builder, of: Bound) -> Made:
     """The quotient; 0 where the divisor is."""
-    operands = of.operands("x1", "x2")
-    quotient = elementwise(to, "divide", operands, suffix="quotient", observes="")
-    return select(to, operands[1], quotient, np.zeros((), np.float32))
+    left, right = of.operands("x1", "x2")
+    divisor = select(to, right, right, np.ones((), np.float32), suffix="divisor", observes="")
+    quotient = elementwise(to, "divide", [left, divisor], suffix="quotient", observes="")
+    return select(to, right, quotient, np.zeros((), np.float32))
 
 
 @operation("Where", takes="condition x1 x2")
@@ -574,15 +588,16 @@ def cumsum(to: Builder, of: Bound) -> Made:
 # -- products of matrices -------------------------------------------------------------------------------------------
 
 
-@operation("Matmul", takes="x1 x2")
+@operation("Matmul", takes="x1 x2 turned_x1 turned_x2")
 def matmul(to: Builder, of: Bound) -> Made:
-    """Of the last two axes, all others broadcast; with a constant matrix: neurons."""
+    """Of the last two axes, all others broadcast; with a constant matrix: neurons. TensorFlow may transpose first."""
     left, right = of.get("x1"), of.get("x2")
     if isinstance(left, Tensor) and not isinstance(right, Tensor):
         matrix = of._operand(right, "x2")
         assert not isinstance(matrix, Tensor)
-        if matrix.ndim != 2 or not left.shape:
+        if matrix.ndim != 2 or not left.shape or of.flag("turned_x1"):
             raise RefusedError(f"it multiplies by a constant of shape {matrix.shape}; one of two axes is lowered")
+        matrix = np.ascontiguousarray(matrix.T) if of.flag("turned_x2") else matrix
         free = string.ascii_lowercase[: len(left.shape) - 1]
         return weighted(to, Equation(f"{free}X", "XY", f"{free}Y"), left, to.constant("matrix", matrix))
     first, second = of.tensor("x1"), of.tensor("x2")
@@ -592,8 +607,7 @@ def matmul(to: Builder, of: Bound) -> Made:
             f"it multiplies samples of shapes {first.shape} and {second.shape}; both need the same number of axes,"
             " two or more"
         )
-    free = string.ascii_lowercase[: rank - 2]
-    return contraction(to, Equation(f"{free}XY", f"{free}YZ", f"{free}XZ"), first, second)
+    return product(to, Operand(first, of.flag("turned_x1")), Operand(second, of.flag("turned_x2")))
 
 
 @operation("Dot", takes="x1 x2")

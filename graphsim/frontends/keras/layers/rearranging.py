@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from graphsim.frontends.blocks.arith import select
 from graphsim.frontends.blocks.shape import joined, moved, repeated, sliced, transposed, widened
 from graphsim.frontends.builder import Builder, RefusedError, Tensor, positive_axis
 from graphsim.frontends.keras.config import MAX_AXES
@@ -117,6 +118,28 @@ def concatenate(to: Builder, of: Bound) -> Made:
     return joined(to, xs, at)
 
 
+@operation("Append", takes="x1 x2 axis")
+def append(to: Builder, of: Bound) -> Made:
+    """The second behind the first."""
+    xs = [of.tensor(name) for name in ("x1", "x2")]
+    return joined(to, xs, of.axis(len(xs[0].shape)))
+
+
+def _stacked(axis: int) -> Callable[[Builder, Bound], Made]:
+    """One behind the other along an axis of the sample."""
+
+    def build(to: Builder, of: Bound) -> Made:
+        xs = _only_tensors(of)
+        shapes = [x.shape if len(x.shape) > axis else (*x.shape, 1) for x in xs]
+        return joined(to, [x.reshaped(shape) for x, shape in zip(xs, shapes, strict=True)], axis)
+
+    return build
+
+
+operation("Hstack", takes="xs")(_stacked(0))
+operation("Dstack", takes="xs")(_stacked(1))
+
+
 @operation("Stack", takes="x axis")
 def stack(to: Builder, of: Bound) -> Made:
     """Along a new axis."""
@@ -138,13 +161,28 @@ def _only_tensors(of: Bound, name: str = "xs") -> list[Tensor]:
 @operation("Split", takes="x indices_or_sections axis")
 def split(to: Builder, of: Bound) -> Made:
     """Parts of an axis."""
+    return _parts(to, of, of.axis(len(of.tensor().shape), default=0), even=True)
+
+
+@operation("ArraySplit", takes="x indices_or_sections axis")
+def array_split(to: Builder, of: Bound) -> Made:
+    """Parts of an axis, of which the first ones may have an element more."""
+    return _parts(to, of, of.axis(len(of.tensor().shape), default=0), even=False)
+
+
+operation("Hsplit", takes="x indices_or_sections")(lambda to, of: _parts(to, of, 0, even=True))
+operation("Dsplit", takes="x indices_or_sections")(lambda to, of: _parts(to, of, 1, even=True))
+
+
+def _parts(to: Builder, of: Bound, at: int, *, even: bool) -> Made:
     x = of.tensor()
-    at = of.axis(len(x.shape), default=0)
+    if at >= len(x.shape):
+        raise RefusedError(f"it splits axis {at + 1} of samples of shape {x.shape}")
     size, parts = x.shape[at], of.get("indices_or_sections")
     if isinstance(parts, int) and not isinstance(parts, bool):
-        if parts < 1 or size % parts:
+        if not 1 <= parts <= size or (even and size % parts):
             raise RefusedError(f"it splits an axis of {size} into {parts} parts")
-        cuts = [size // parts * i for i in range(1, parts)]
+        cuts = [size // parts * i + min(i, size % parts) for i in range(1, parts)]
     else:
         cuts = of.integers("indices_or_sections")
     ends = [0, *cuts, size]
@@ -230,6 +268,102 @@ def flip(to: Builder, of: Bound) -> Made:
     x = of.tensor()
     gone = of.axes(len(x.shape))
     return moved(to, x, [Axis(n, n, stride=-1, pad=1 - n) if i in gone else Axis(n, n) for i, n in enumerate(x.shape)])
+
+
+@operation("Fliplr")
+def fliplr(to: Builder, of: Bound) -> Made:
+    """The first axis of the sample backwards."""
+    x = of.tensor()
+    if not x.shape:
+        raise RefusedError("its input has no axis beside the batch")
+    return moved(to, x, [Axis(n, n) if i else Axis(n, n, stride=-1, pad=1 - n) for i, n in enumerate(x.shape)])
+
+
+@operation("Rot90", takes="array k axes")
+def rot90(to: Builder, of: Bound) -> Made:
+    """A quarter of a turn, so many times, in the plane of two axes."""
+    x = of.tensor("array")
+    if of.get("axes") is None or len(of.integers("axes")) != 2:
+        raise RefusedError("it turns the batch; name two axes of a sample")
+    one, other = (positive_axis(axis, len(x.shape)) for axis in of.integers("axes"))
+    if one == other:
+        raise RefusedError("it turns an axis into itself")
+    if of.integer("k", 1) % 4 == 2:
+        raise RefusedError("it makes half a turn, for which Keras on TensorFlow computes something else than NumPy")
+    return _from(to, x, np.rot90(np.arange(x.size).reshape(x.shape), of.integer("k", 1), (one, other)))
+
+
+def _triangle(lower: bool) -> Callable[[Builder, Bound], Made]:
+    """The elements on one side of a diagonal of the last two axes; the others 0."""
+
+    def build(to: Builder, of: Bound) -> Made:
+        x, k = of.tensor(), of.integer("k", 0)
+        if len(x.shape) < 2:
+            raise RefusedError(f"it takes triangles of samples of shape {x.shape}")
+        kept = np.tril(np.ones(x.shape[-2:], np.float32), k) if lower else np.triu(np.ones(x.shape[-2:], np.float32), k)
+        return select(to, np.broadcast_to(kept, x.shape), x, np.zeros((), np.float32))
+
+    return build
+
+
+operation("Tril", takes="x k")(_triangle(True))
+operation("Triu", takes="x k")(_triangle(False))
+
+
+def _diagonal(of: Bound) -> tuple[Tensor, npt.NDArray[np.intp]]:
+    """The tensor, and the numbers of its elements on a diagonal of two axes, along a last axis."""
+    x = of.tensor()
+    if of.get("axis1") is None or of.get("axis2") is None:
+        raise RefusedError("its diagonal is one of the batch; name two axes of a sample")
+    one, other = (of.axis(len(x.shape), name) for name in ("axis1", "axis2"))
+    if one == other:
+        raise RefusedError("it takes a diagonal of one axis")
+    where = np.diagonal(np.arange(x.size).reshape(x.shape), of.integer("offset", 0), one, other)
+    if not where.size:
+        raise RefusedError("it takes a diagonal that has no elements")
+    return x, where
+
+
+@operation("Diagonal", takes="x offset axis1 axis2")
+def diagonal(to: Builder, of: Bound) -> Made:
+    """The elements on a diagonal."""
+    return _from(to, *_diagonal(of))
+
+
+@operation("Trace", takes="x offset axis1 axis2")
+def trace(to: Builder, of: Bound) -> Made:
+    """Their sum."""
+    x, where = _diagonal(of)
+    y = to.group("sum", where.shape[:-1], observes="output")
+    to.table(x, y, where.shape[-1], lambda: where)
+    return y
+
+
+def _blocks(into_depth: bool) -> Callable[[Builder, Bound], Made]:
+    """Blocks of pixels, and channels of one: the order in a block, then that of the channels."""
+
+    def build(to: Builder, of: Bound) -> Made:
+        x, size = of.tensor(), of.integer("block_size")
+        first = of.get("data_format", "channels_last") == "channels_first"
+        if len(x.shape) != 3 or size < 1:
+            raise RefusedError(f"it takes blocks of {size} of samples of shape {x.shape}; images are lowered")
+        where = np.moveaxis(np.arange(x.size).reshape(x.shape), 0 if first else 2, 2)
+        h, w, depth = where.shape
+        if (into_depth and (h % size or w % size)) or (not into_depth and depth % size**2):
+            raise RefusedError(f"its blocks of {size} do not fit samples of shape {x.shape}")
+        if into_depth:
+            parts = where.reshape(h // size, size, w // size, size, depth).transpose(0, 2, 1, 3, 4)
+            where = parts.reshape(h // size, w // size, depth * size**2)
+        else:
+            parts = where.reshape(h, w, size, size, depth // size**2).transpose(0, 2, 1, 3, 4)
+            where = parts.reshape(h * size, w * size, depth // size**2)
+        return _from(to, x, np.moveaxis(where, 2, 0) if first else where)
+
+    return build
+
+
+operation("SpaceToDepth", takes="x block_size data_format")(_blocks(True))
+operation("DepthToSpace", takes="x block_size data_format")(_blocks(False))
 
 
 @operation("Roll", takes="x shift axis")

@@ -57,20 +57,30 @@ FUNCTIONS: dict[str, Function] = {
         name: Function(name.capitalize()) for name in ("sigmoid", "sign", "silu", "sin", "softplus", "softsign", "sqrt")
     },
     **{name: Function(name.capitalize()) for name in ("square", "tanh", "identity", "cast", "cumsum", "squeeze")},
+    **{name: Function(name.capitalize()) for name in ("cosh", "cumprod", "round", "sinh", "sort", "argsort", "tan")},
     "abs": Function("Absolute"),
     "add": _two("Add"),
+    "add_n": Function("AddN", "xs", {"inputs": "xs"}),
+    "argmax": Function("Argmax", "x", usual={"axis": 0}),
+    "argmin": Function("Argmin", "x", usual={"axis": 0}),
+    "bias_add": Function("Add", "x1", {"bias": "x2"}),
     "clip_by_value": Function("Clip", "x", _CLIP),
     "concat": Function("Concatenate", "xs"),
     "divide": _two("Divide"),
+    "divide_no_nan": _two("DivideNoNan"),
     "einsum": Function("Einsum", "subscripts", {"inputs": "operands"}),
     "elu": Function("Elu"),
     "equal": _two("Equal"),
     "expand_dims": Function("ExpandDims"),
+    "floor_div": _two("FloorDivide"),
+    "floordiv": _two("FloorDivide"),
+    "floormod": _two("Mod"),
     "gather": Function("Take", "x", usual={"axis": 0}),
     "gelu": Function("Gelu", usual={"approximate": False}),
     "getitem": Function("GetItem", "x", {"slice_spec": "key"}),
     "greater": _two("Greater"),
     "greater_equal": _two("GreaterEqual"),
+    "l2_normalize": Function("L2Normalize"),
     "leaky_relu": Function("LeakyRelu", "x", {"alpha": "negative_slope"}),
     "less": _two("Less"),
     "less_equal": _two("LessEqual"),
@@ -85,24 +95,39 @@ FUNCTIONS: dict[str, Function] = {
     "minimum": _two("Minimum"),
     "multiply": _two("Multiply"),
     "not_equal": _two("NotEqual"),
+    "norm": Function("Norm", "x", {"tensor": "x"}),
+    "one_hot": Function("OneHot", "x", {"depth": "num_classes"}),
+    "ones_like": Function("OnesLike"),
+    "pad": Function("Pad", "x", {"paddings": "pad_width"}),
     "pow": _two("Power"),
+    "reduce_all": Function("All", "x", _FOLDING),
+    "reduce_any": Function("Any", "x", _FOLDING),
+    "reduce_logsumexp": Function("Logsumexp", "x", _FOLDING),
     "reduce_max": Function("Max", "x", _FOLDING),
     "reduce_mean": Function("Mean", "x", _FOLDING),
     "reduce_min": Function("Min", "x", _FOLDING),
     "reduce_prod": Function("Prod", "x", _FOLDING),
     "reduce_sum": Function("Sum", "x", _FOLDING),
+    "reduce_std": Function("Std", "x", _FOLDING),
+    "reduce_variance": Function("Var", "x", _FOLDING),
     "repeat": Function("Repeat"),
     "reshape": Function("Reshape", "x", {"shape": "newshape"}),
     "reverse": Function("Flip"),
+    "roll": Function("Roll"),
     "softmax": Function("Softmax"),
     "softmax_v2": Function("Softmax"),
     "split": Function("Split", "x", {"num_or_size_splits": "indices_or_sections"}),
     "stack": Function("Stack"),
+    "squared_difference": _two("SquaredDifference"),
     "stop_gradient": Function("StopGradient"),
     "subtract": _two("Subtract"),
     "swish": Function("Silu"),
+    "tile": Function("Tile", "x", {"multiples": "repeats", "input": "x"}),
+    "top_k": Function("TopK", "x", {"input": "x"}, {"k": 1}),
     "transpose": Function("Transpose", "x", {"perm": "axes"}),
     "truediv": _two("TrueDivide"),
+    "unstack": Function("Unstack"),
+    "zeros_like": Function("ZerosLike"),
     "where": Function("Where", "condition", {"x": "x1", "y": "x2"}),
 }
 
@@ -151,9 +176,15 @@ def function(fields: Fields, semantics: Semantics) -> Calling:
 def _as_in_keras_3(operation: str, values: dict[str, Any]) -> dict[str, Any]:
     """Arguments that TensorFlow means otherwise."""
     if operation == "Matmul":
-        turned = [key for key in ("transpose_a", "transpose_b", "adjoint_a", "adjoint_b") if values.pop(key, False)]
-        if turned:
-            raise RefusedError(f"it multiplies with {', '.join(turned)}, which is not lowered; transpose first")
+        for side, operand in (("a", "x1"), ("b", "x2")):
+            if values.pop(f"transpose_{side}", False) | values.pop(f"adjoint_{side}", False):
+                values[f"turned_{operand}"] = True
+    if operation == "Norm" and values.get("ord") == "euclidean":
+        values["ord"] = None
+    if isinstance(values.get("mode"), str):
+        values["mode"] = values["mode"].lower()
+    if values.get("direction") == "ASCENDING":
+        del values["direction"]
     parts = values.get("indices_or_sections")
     if isinstance(parts, list) and all(isinstance(n, int) for n in parts):  # sizes, where Keras 3 has ends
         values["indices_or_sections"] = [sum(parts[: i + 1]) for i in range(len(parts) - 1)]
