@@ -71,6 +71,17 @@ ALLOWED = {
         "report",
         "pipeline",
     },
+    "view": {
+        "errors",
+        "graph",
+        "machine",
+        "passes",
+        "analysis",
+        "schedule",
+        "trace",
+        "report",
+        "explore",
+    },
 }
 FRONT_DOOR = {"api", "calculator", "life", "cli", "__main__", "__init__"}
 

@@ -40,6 +40,7 @@ COMMANDS = [
     "clocks",
     "sweep",
     "pareto",
+    "view",
     "fetch",
     "train",
     "alu",

@@ -86,7 +86,8 @@ def test_the_same_record_is_beside_it(report: Path) -> None:
 
 
 def test_no_half_page_is_left_in_the_folder(report: Path) -> None:
-    assert sorted(p.name for p in report.parent.iterdir()) == ["report.html", "report.json"]
+    names = ["graph.gsim", "pictures.json", "report.html", "report.json", "schedule.fold"]
+    assert sorted(p.name for p in report.parent.iterdir()) == names
 
 
 def test_intervals_that_touch_are_one_bar() -> None:

@@ -21,6 +21,7 @@ from graphsim.cli import (
     schedules,
     together,
     trace,
+    view,
 )
 
 app = typer.Typer(
@@ -67,6 +68,7 @@ for command in (
     clocks.clocks,
     explore.sweep,
     explore.pareto,
+    view.view,
     data.fetch,
     data.train,
     alu.alu,

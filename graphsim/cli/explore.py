@@ -68,7 +68,14 @@ def sweep(
     if not status:
         if left > max_points and not yes:
             _ask(left, max_points)
-        write_sweep(out, read.name, [one.text for one in read.constraints], [point.key for point in points])
+        write_sweep(
+            out,
+            read.name,
+            [one.text for one in read.constraints],
+            [point.key for point in points],
+            {point.model_sha256: point.path for point in points},
+            {point.machine: point.spec for point in points},
+        )
         if left:
             with cluster(scheduler, workers) as client, _progress(state) as told:
                 state = sweep_points(points, out, client, told)

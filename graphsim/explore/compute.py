@@ -86,16 +86,30 @@ def compute(point: Point) -> Outcome:
     return Outcome({**row, **found, **stages.seconds, "status": status, **wrong})
 
 
+def folded(point: Point) -> tuple[Graph, Schedule]:
+    """The graph of a point, and its schedule, without running anything.
+
+    Raises:
+        StudyError: the model is not the one that the study read. GraphsimError: it cannot be lowered or folded.
+    """
+    schedule = _folded(*_inputs(point))
+    return _lowered(point.path, point.model_sha256), schedule
+
+
+def _inputs(point: Point) -> tuple[str, str, str, Settings, str, str | None, str, int]:
+    """All that a schedule depends on."""
+    model, machine = (point.path, point.model_sha256), (point.spec, point.settings, point.machine_digest)
+    return *model, *machine, point.place, point.buffering, point.seed
+
+
 def _results(point: Point, row: Row, stages: _Stages) -> tuple[Row, str | None]:
     """What came out, and what a check found wrong, if one did. What is known only now goes to ``row`` at once."""
     graph = stages.run("lower", lambda: _lowered(point.path, point.model_sha256))
     row["actors"], row["graph_digest"] = graph.actor_count, _digest(point.path, point.model_sha256)
-    folded = (point.path, point.model_sha256, point.spec, point.settings, point.machine_digest)
-    how = (point.place, point.buffering, point.seed)
-    schedule = stages.run("fold", lambda: _folded(*folded, *how))
+    schedule = stages.run("fold", lambda: _folded(*_inputs(point)))
     machine = schedule.machine
     row["nodes"], row["links"] = len(machine.compute_nodes), len(machine.links)
-    verdict = stages.run("verify", lambda: _verified(*folded, *how))
+    verdict = stages.run("verify", lambda: _verified(*_inputs(point)))
     if not verdict.ok:
         first = verdict.violations[0].message
         return {}, f"the schedule breaks {verdict.violation_count:,} rules; the first: {first}"[:_REASON]
@@ -180,6 +194,8 @@ def _lowered(path: str, sha256: str) -> Graph:
     Raises:
         StudyError: it is not. GraphsimError: it cannot be lowered.
     """
+    if not Path(path).is_file():
+        raise StudyError(f"{path}: is not there; bring the model back, or run the sweep again")
     with Path(path).open("rb") as stream:
         if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
             raise StudyError(f"{path}: has changed since the sweep began; run it again")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
 from math import prod
 from pathlib import Path
@@ -95,6 +95,18 @@ class Point:
             "compare": self.compare,
             "version": self.version,
         }
+
+
+def point_of(row: Mapping[str, Any], path: str, spec: str) -> Point:
+    """The point that a row is of.
+
+    Args:
+        row: one of :data:`graphsim.explore.rows.SCHEMA`.
+        path: where the model is. spec: what the machine was made of, its settings left out.
+    """
+    known = {one.name: row[one.name] for one in fields(Point) if one.name in row}
+    settings = tuple((key, row[key]) for key in VARIED if row[key] is not None)
+    return Point(**known, path=path, spec=spec, settings=settings)
 
 
 def points_of(study: Study) -> list[Point]:

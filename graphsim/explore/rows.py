@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,13 +122,31 @@ def read_rows(folder: Path, keys: Iterable[str] | None = None) -> list[Row]:
     return [by_key[key] for key in wanted]
 
 
-def write_sweep(folder: Path, study: str, constraints: Iterable[str], keys: Iterable[str]) -> None:
-    """Write ``sweep.json``: the study's name, its constraints, and the keys of its points.
+def write_sweep(
+    folder: Path,
+    study: str,
+    constraints: Iterable[str],
+    keys: Iterable[str],
+    models: Mapping[str, str] | None = None,
+    machines: Mapping[str, str] | None = None,
+) -> None:
+    """Write ``sweep.json``: the study's name, its constraints, the keys of its points, and where things came from.
+
+    Args:
+        models: where each model is, by the SHA-256 (hex) of its bytes.
+        machines: what each machine was made of (a file, or a built-in by name), by the name that rows have.
 
     Raises:
         UsageError: the folder cannot be written.
     """
-    document = {"schema_version": 1, "study": study, "constraints": list(constraints), "points": list(keys)}
+    document = {
+        "schema_version": 1,
+        "study": study,
+        "constraints": list(constraints),
+        "points": list(keys),
+        "models": dict(sorted((models or {}).items())),
+        "machines": dict(sorted((machines or {}).items())),
+    }
     write_text(folder / "sweep.json", json.dumps(document, indent=1) + "\n")
 
 
@@ -138,15 +156,32 @@ def read_sweep(folder: Path) -> tuple[list[str], list[str]]:
     Raises:
         StudyError: it is not the folder of a sweep.
     """
+    document = _sweep_document(folder)
+    return document["constraints"], document["points"]
+
+
+def read_origins(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Where the models of a folder's last study are, by the SHA-256 of their bytes; what each machine was made of.
+
+    Raises:
+        StudyError: it is not the folder of a sweep.
+    """
+    document = _sweep_document(folder)
+    return document["models"], document["machines"]
+
+
+def _sweep_document(folder: Path) -> dict[str, Any]:
     file = folder / "sweep.json"
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
-        constraints, points = document["constraints"], document["points"]
-        if not all(isinstance(text, str) for text in (*constraints, *points)):
+        document = {"models": {}, "machines": {}, **document}
+        texts = (*document["constraints"], *document["points"])
+        pairs = (*document["models"].items(), *document["machines"].items())
+        if not all(isinstance(text, str) for text in (*texts, *(one for pair in pairs for one in pair))):
             raise TypeError
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not what graphsim sweep writes"
         raise StudyError(
             f"{file}: cannot be read ({reason}); give the folder that graphsim sweep --out wrote"
         ) from None
-    return constraints, points
+    return document

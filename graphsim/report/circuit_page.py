@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from graphsim.graph.circuit import ports
 from graphsim.report import plots
 from graphsim.report.circuits import CircuitResult
-from graphsim.report.html import binding, page, shown, write_folder
+from graphsim.report.html import Pictures, binding, keep_run, page, shown, write_folder
 
 #: Cycles and ports that are drawn, and ports that are listed.
 CYCLES, PORTS, LISTED = 64, 48, 256
@@ -27,7 +27,7 @@ IntArray = npt.NDArray[np.int64]
 
 
 def write_circuit_report(folder: Path, result: CircuitResult, record: Mapping[str, Any]) -> Path:
-    """Write report.json and report.html into ``folder``, each atomically, and return the page's path.
+    """Write the folder of a circuit's run, as :func:`graphsim.report.html.write_report` does; the page's path.
 
     Args:
         folder: made if it is not there.
@@ -36,11 +36,6 @@ def write_circuit_report(folder: Path, result: CircuitResult, record: Mapping[st
     Raises:
         UsageError: the folder cannot be made or written.
     """
-    return write_folder(folder, record, render(result, record))
-
-
-def render(result: CircuitResult, record: Mapping[str, Any]) -> str:
-    """The page as text."""
     graph, schedule, begin = result.graph, result.schedule, _begin(result)
     count = min(CYCLES, result.stimulus.cycles - begin)
     waves, total = _waves(result, begin, count)
@@ -51,12 +46,13 @@ def render(result: CircuitResult, record: Mapping[str, Any]) -> str:
             "nodes": plots.node_gantt(graph, schedule),
             "links": plots.link_gantt(graph, schedule),
         }
-    return page(
+    pictures = Pictures(figures, _tiles(record))
+    text = page(
         "circuit.html",
         figures,
         record=record,
         circuit=result.circuit,
-        tiles=_tiles(record),
+        tiles=pictures.tiles,
         verdicts=_verdicts(result),
         firsts=[str(found.first) for found in (result.judgement, result.expected) if found is not None and found.first],
         remark=result.stimulus.remark,
@@ -70,6 +66,9 @@ def render(result: CircuitResult, record: Mapping[str, Any]) -> str:
         binding=None if schedule is None else binding(schedule, graph),
         shown=None if schedule is None else shown(schedule),
     )
+    path = write_folder(folder, record, text)
+    keep_run(folder, pictures, graph, schedule)
+    return path
 
 
 def _begin(result: CircuitResult) -> int:

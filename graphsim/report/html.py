@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,10 @@ LINES = 24
 
 
 def write_report(folder: Path, result: Result, record: Mapping[str, Any]) -> Path:
-    """Write report.json and report.html into ``folder``, each atomically, and return the page's path.
+    """Write a run's folder, each file atomically, and return the page's path.
+
+    The folder holds report.json, the record; report.html, the page; and, for ``graphsim view``, graph.gsim,
+    schedule.fold and pictures.json.
 
     Args:
         folder: made if it is not there.
@@ -40,7 +44,25 @@ def write_report(folder: Path, result: Result, record: Mapping[str, Any]) -> Pat
     Raises:
         UsageError: the folder cannot be made or written.
     """
-    return write_folder(folder, record, render(result, record))
+    pictures = Pictures(_figures(result), _tiles(record), _wrong(result))
+    path = write_folder(folder, record, _render(result, record, pictures))
+    keep_run(folder, pictures, result.graph, result.schedule)
+    return path
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What a page shows of a run.
+
+    Attributes:
+        figures: Plotly figures by name; None where there is nothing to draw.
+        tiles: the numbers on top: name, value, note, and what kind of number it is.
+        wrong: samples whose class is not their label; of images, with their pixels.
+    """
+
+    figures: Mapping[str, Any]
+    tiles: Sequence[Mapping[str, str]]
+    wrong: Sequence[Mapping[str, Any]] = ()
 
 
 def write_folder(folder: Path, record: Mapping[str, Any], text: str) -> Path:
@@ -57,23 +79,44 @@ def write_folder(folder: Path, record: Mapping[str, Any], text: str) -> Path:
     return path
 
 
-def render(result: Result, record: Mapping[str, Any]) -> str:
-    """The page as text."""
+def keep_run(folder: Path, pictures: Pictures, graph: Graph, schedule: Schedule | None) -> None:
+    """Write beside a report what ``graphsim view`` looks around in; what an earlier run left goes.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
+    from graphsim.graph.store import save as save_graph
+    from graphsim.schedule.store import save as save_schedule
+
+    document = {
+        "schema_version": 1,
+        "figures": {name: json.loads(f.to_json()) for name, f in pictures.figures.items() if f is not None},
+        "tiles": list(pictures.tiles),
+        "wrong": list(pictures.wrong[:WRONG]),
+    }
+    write_text(folder / "pictures.json", json.dumps(document, separators=(",", ":")) + "\n")
+    save_graph(graph, folder / "graph.gsim")
+    if schedule is None:
+        (folder / "schedule.fold").unlink(missing_ok=True)
+    else:
+        save_schedule(schedule, folder / "schedule.fold")
+
+
+def _render(result: Result, record: Mapping[str, Any], pictures: Pictures) -> str:
     comparison = result.comparison
-    wrong = _wrong(result)
     divergence = None if comparison is None else comparison.first_divergence
     return page(
         "report.html",
-        _figures(result),
+        pictures.figures,
         record=record,
         ok=comparison is None or comparison.ok,
-        tiles=_tiles(record),
+        tiles=pictures.tiles,
         each="sample",
         binding=binding(result.schedule, result.graph),
         divergence=str(divergence) if divergence is not None else "",
         shown=shown(result.schedule),
-        wrong=wrong[:WRONG],
-        wrong_total=len(wrong),
+        wrong=pictures.wrong[:WRONG],
+        wrong_total=len(pictures.wrong),
         faults=result.faults,
         fault_rows=[] if result.faults is None else faults.rows(result.faults),
         fault_firsts=[] if result.faults is None else _firsts(result.faults),
@@ -118,14 +161,21 @@ def _script(value: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
 
 
-def _figures(result: Result) -> dict[str, Any]:
-    graph, schedule, comparison = result.graph, result.schedule, result.comparison
-    figures: dict[str, Any] = {
+def schedule_figures(graph: Graph, schedule: Schedule) -> dict[str, Any]:
+    """What can be drawn before anything runs."""
+    return {
         "graph": plots.group_graph(graph),
         "loads": plots.loads(graph, schedule),
         "nodes": plots.node_gantt(graph, schedule),
         "links": plots.link_gantt(graph, schedule),
         "pipelining": plots.pipelining(graph, schedule),
+    }
+
+
+def _figures(result: Result) -> dict[str, Any]:
+    graph, schedule, comparison = result.graph, result.schedule, result.comparison
+    figures: dict[str, Any] = {
+        **schedule_figures(graph, schedule),
         "agreement": None if comparison is None else plots.agreement(comparison),
         "ulps": None if comparison is None else plots.ulps(comparison),
         "confusion": None,

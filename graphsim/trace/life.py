@@ -141,8 +141,8 @@ def _uses(line: Timeline, token: int, iteration: int) -> list[Use]:
     made = flat.actor(token)
     uses = []
     for c in flat.channels_from(made.group_number):
-        edges = c.expand(made.group.size, flat.groups[c.dst].size, flat.params)
-        for reader in np.unique(edges.dst[edges.src == made.local]).tolist():
+        readers = c.consumers(made.local, made.group.size, flat.groups[c.dst].size, flat.params)
+        for reader in np.unique(readers).tolist():
             a, n = int(flat.first[c.dst]) + reader, iteration + c.initial_tokens
             start, end = int(line.start[a]) + n * s.period, int(line.end[a]) + n * s.period
             uses.append(Use(flat.actor(a).name, int(s.node[a]), n, start, end))
@@ -160,9 +160,9 @@ def _operands(line: Timeline, token: int, iteration: int) -> list[Operand]:
     reader = flat.actor(token)
     found = []
     for c in flat.channels_into(reader.group_number):
-        edges = c.expand(flat.groups[c.src].size, reader.group.size, flat.params)
+        edges = c.inputs(reader.local, flat.groups[c.src].size, reader.group.size, flat.params)
         n = iteration - c.initial_tokens
-        for producer in edges.src[edges.dst == reader.local].tolist():
+        for producer in edges.src.tolist():
             made = int(flat.first[c.src]) + producer
             if flat.groups[c.src].op == "source":
                 made = flat.actor_count + int(np.searchsorted(line.inputs, token))
