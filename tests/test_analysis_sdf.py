@@ -48,6 +48,20 @@ def test_a_deadlock_names_the_actors_that_wait() -> None:
     assert "initial tokens" in str(caught.value)
 
 
+def test_a_deadlock_names_channels_and_the_tick() -> None:
+    flows = [Flow("s", "a"), Flow("a", "b", 1, 2), Flow("b", "c"), Flow("c", "a", 2, 1, tokens=1, name="back")]
+    with pytest.raises(DeadlockError) as caught:
+        throughput(timed_graph("g", {"s": 1, "a": 5, "b": 1, "c": 1}, flows))
+    assert str(caught.value).splitlines() == [
+        "g: deadlock: a waits for c waits for b waits for a",
+        # a's only firing begins when s has ended.
+        "  since tick 6: a waits with firing 1 for channel back (c -> a), which holds 0 of 1 tokens",
+        "  since tick 6: c waits with firing 0 for channel b->c (b -> c), which holds 0 of 1 tokens",
+        "  since tick 6: b waits with firing 0 for channel a->b (a -> b), which holds 1 of 2 tokens",
+        "one of these channels needs more initial tokens",
+    ]
+
+
 @given(consistent(tied=True))
 @settings(max_examples=300, deadline=None)
 def test_throughput_is_that_of_the_simulation(graph: TimedGraph) -> None:

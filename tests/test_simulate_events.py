@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from graphs import mlp
+from graphs import mlp, rnn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutations import CASES, valid
 from schedules import simple_schedule
 from strategies import graphs, samples
 
-from graphsim.errors import ScheduleError, TokenError
+from graphsim.errors import GraphError, ScheduleError, SimulationError, TokenError
 from graphsim.graph import Graph
 from graphsim.machine import load_machine
 from graphsim.schedule.fold import fold
 from graphsim.schedule.schedule import Schedule
 from graphsim.simulate.engine import FloatArray, Run, Timing
 from graphsim.simulate.events import EventsEngine
+from graphsim.simulate.frames import FramesEngine
 from graphsim.simulate.machine import MachineEngine
 from graphsim.simulate.reference import ReferenceEngine
 
@@ -126,11 +128,81 @@ def test_a_corrupted_schedule_never_gives_wrong_values(name: str) -> None:
     assert_same_values(run, ReferenceEngine(graph).run(inputs))
 
 
-def test_a_lost_token_is_waited_for_forever_and_named() -> None:
+def starved() -> tuple[Graph, Schedule, str]:
+    """A schedule without one of its hops, and the input actor whose element that brings."""
     graph, schedule = valid()
-    broken = CASES["hop_left_out"].mutate(graph, schedule)
-    with pytest.raises(TokenError, match=r"node \w+: .* fires and reads the .* waits forever"):
+    return graph, CASES["hop_left_out"].mutate(graph, schedule), "pixels[3]"
+
+
+def test_starvation_ends_a_self_timed_run_and_all_who_wait_are_named() -> None:
+    graph, broken, actor = starved()
+    with pytest.raises(TokenError) as caught:
         EventsEngine(graph, broken, mode="self_timed").run(np.ones((3, 12), np.float32))
+    first, *waits = str(caught.value).splitlines()
+    assert first.startswith("tick 20: nothing can happen any more, and 3 of 3 samples have not come out; starvation:")
+    assert f"  since tick 0, node n1: {actor} waits for iteration 0 of the sample's element for {actor}" in waits
+    made = [i for i in range(12) if broken.node[graph.actor(f"pixels[{i}]").id] == broken.node[graph.actor(actor).id]]
+    late = [f"iteration 0 of the token of pixels[{i}]" for i in made if i >= 3]
+    (node,) = (wait for wait in waits if ": dense[0] waits" in wait)
+    assert node.startswith("  since tick 20, node n1: ")
+    assert all(token in node for token in late)
+    assert any(wait.startswith("  since tick 8, node s0: link s0->n2 waits for iteration 0") for wait in waits)
+
+
+def test_a_calendar_does_not_wait_beyond_its_tick() -> None:
+    """The first tick in which a token is missing is the last one, whatever could still happen elsewhere."""
+    graph, broken, actor = starved()
+    tick = broken.start[graph.actor(actor).id]
+    with pytest.raises(TokenError) as caught:
+        EventsEngine(graph, broken).run(np.ones((3, 12), np.float32))
+    assert str(caught.value).startswith(
+        f"tick {tick}, node n1: {actor} fires and reads the sample's element for {actor} of iteration 0, which is late "
+        f"or lost: it is not there"
+    )
+    with pytest.raises(TokenError, match=f"tick {tick}, node n1: {re.escape(actor)} "):
+        MachineEngine(graph, broken).run(np.ones((3, 12), np.float32))
+    with pytest.raises(TokenError, match=f"tick {tick}, node n1: {re.escape(actor)} "):
+        FramesEngine(graph, broken).run(np.ones((3, 12), np.float32))
+
+
+def test_a_deadlock_names_the_circle() -> None:
+    """A sum before its terms, on one node: the node waits for what comes later on it."""
+    graph = mlp(6, 4, 3)
+    schedule = simple_schedule(graph, load_machine("line:2"))
+    one, other = (graph.actor(f"dense_1.{name}[0]").id for name in ("sum", "max"))
+    assert schedule.node[one] == schedule.node[other]
+    start = schedule.start.copy()
+    start[[one, other]] = start[[other, one]]
+    broken = replace(schedule, start=start)
+    with pytest.raises(TokenError) as caught:
+        EventsEngine(graph, broken, mode="self_timed").run(np.ones((3, 6), np.float32))
+    first, wait, *_ = str(caught.value).splitlines()
+    assert first.endswith("deadlock: dense_1.sum[0] waits for dense_1.sum[0]")
+    assert wait.startswith(
+        "  since tick 44, node n1: dense_1.sum[0] waits for iteration 0 of the token of dense_1.exp[0] (made after "
+        "dense_1.sum[0])"
+    )
+    for engine in (MachineEngine(graph, broken), FramesEngine(graph, broken)):
+        with pytest.raises(TokenError) as caught:
+            engine.run(np.ones((3, 6), np.float32))
+        for i in range(3):
+            assert f"the token of dense_1.exp[{i}]" in str(caught.value)
+
+
+def test_queues_of_tokens_that_can_never_be_full_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Graphs that the rules refuse, run all the same."""
+    graph = rnn(steps=3)
+    channels = [replace(c, initial_tokens=0) if c.src == c.dst else c for c in graph.channels]
+    dead = Graph("dead", graph.groups, channels, graph.params)
+    with pytest.raises(GraphError):
+        ReferenceEngine(dead)
+    monkeypatch.setattr("graphsim.simulate.reference.check_runnable", lambda *_: None)
+    monkeypatch.setattr("graphsim.simulate.reference._is_own", lambda _: False)
+    with pytest.raises(SimulationError) as caught:
+        ReferenceEngine(dead).run(np.ones((2, *graph.groups[1].shape), np.float32))
+    first, ring, *_ = str(caught.value).splitlines()
+    assert first == "reference: this iteration cannot be completed; deadlock: rnn waits for rnn"
+    assert ring == "  rnn waits with firing 0 for channel rnn -> rnn (port 1) (holds 0 of 1 tokens)"
 
 
 def test_a_schedule_for_another_graph_is_refused() -> None:

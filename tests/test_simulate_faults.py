@@ -133,6 +133,18 @@ def test_nothing_stops_a_run(data: st.DataObject, graph: Graph, name: str, seed:
     assert found.frames.hit == found.frames.sent - found.frames.lost or "late_link" in text
 
 
+def test_bits_of_what_is_no_number_are_all_alike_on_links(tmp_path: Path) -> None:
+    """A flip in the exponent makes a number of it again, in which all its other bits show."""
+    graph, schedule = relay(tmp_path)
+    words = np.array([0x7FC00000, 0x7F800001, 0xFFC12345, 0x7FFFFFFF, 0xFF800777, 0x7FA00000, 0xFFFFFFFF, 0x7FC0DE00])
+    inputs = np.tile(words.astype(np.uint32).view(np.float32), (40, 1))
+    plan = plan_faults(faults_from_toml("[corruption]\nrates = [0.5]"), graph, schedule)
+    machine = FaultyMachine(graph, schedule, plan).run_with(inputs, rate=0.5, checksum="none")
+    assert_same(machine, FaultyEvents(graph, schedule, plan).run_with(inputs, rate=0.5, checksum="none"))
+    one_flip = {0x7FC00000 ^ 1 << bit for bit in range(23, 31)}
+    assert one_flip & set(machine.values["copy"].view(np.uint32).ravel().tolist())
+
+
 def test_streams_are_splitmix64() -> None:
     """The numbers that the authors' C code gives for seed 1234567."""
     expected = [

@@ -228,7 +228,8 @@ def test_a_late_token_is_named_with_tick_node_and_actor() -> None:
     place = f"tick {broken.start[actor]}, node {schedule.machine.nodes[int(schedule.node[actor])].name}"
     assert str(caught.value) == (
         f"{place}: dense_1[2] fires and reads iteration 0 of the token of dense[0], "
-        "which is late or lost: nothing is in its slot"
+        "which is late or lost: nothing is in its slot; also missing: the token of dense[1], the token of dense[2], "
+        "the token of dense[3], the token of dense[4] and 1 more"
     )
 
 

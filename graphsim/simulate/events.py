@@ -19,12 +19,13 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import simpy
 
-from graphsim.analysis.tokens import input_actors, token_bits, tokens_before
+from graphsim.analysis.tokens import input_actors, token_bits, token_makers, tokens_before
+from graphsim.analysis.waiting import Wait, listed, told
 from graphsim.errors import ScheduleError, TokenError
 from graphsim.graph import Graph
 from graphsim.graph.firing import Prepared, fire, prepare
@@ -121,6 +122,17 @@ class _Hop:
     frames: int
     cycles: int
     tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Stuck:
+    """What a process waits with: since when, for iteration n of which token, or of room for it, or for its link."""
+
+    since: int
+    item: _Firing | _Hop
+    n: int
+    token: int
+    wants: Literal["token", "room", "link"]
 
 
 class EventsEngine:
@@ -234,8 +246,8 @@ class _World:
             simpy.Resource(self.env, (1 + link.latency) * link.frames_per_tick) for link in self.machine.links
         ]
         self.flights = [simpy.Store(self.env) for _ in self.machine.links]
-        #: What each process waits for: its calendar tick, the firing or hop, the token, and whether to write it.
-        self.waiting: dict[str, tuple[int, _Firing | _Hop, int, bool]] = {}
+        #: What each process waits for.
+        self.waiting: dict[str, _Stuck] = {}
 
     def run(self) -> None:
         """Start all processes and let them run until nothing happens any more."""
@@ -252,10 +264,11 @@ class _World:
                 env.process(self._sender(link, hops, [int(s.hop_start[h.number]) for h in hops]))
                 env.process(self._receiver(link))
         env.run()
-        if any(self.sinks_left):
-            tick, item, token, writes = min(self.waiting.values(), key=lambda w: w[0])
-            what = self._describe(item, token, writes)
-            raise TokenError(f"tick {tick}, {what}, and waits forever: a token is lost, or there is never room")
+        if missing := sum(map(bool, self.sinks_left)):
+            raise TokenError(
+                f"tick {env.now}: nothing can happen any more, and {missing} of {self.samples} samples have not come "
+                f"out; {told([self._wait(who, stuck) for who, stuck in self.waiting.items()])}"
+            )
 
     def _calendar(self, items: list[Any], starts: list[int]) -> Iterable[tuple[Any, int, int]]:
         """Items in calendar order over all iterations: (item, iteration, tick); older iterations first in a tick."""
@@ -286,12 +299,13 @@ class _World:
     ) -> Process:
         """Wait until iteration n is in a slot, or there is room to write it; beyond the tick, that is an error."""
         while not (slot.has_room(n) if writes else slot.has(n)):
-            self.waiting[who] = (tick, item, token, writes)
-            yield slot.change()
+            self.waiting[who] = _Stuck(int(self.env.now), item, n, token, "room" if writes else "token")
+            late = self.env.timeout(max(0, tick + 1 - self.env.now)) if self.paced else None
+            yield slot.change() if late is None else slot.change() | late
             if self.paced and self.env.now > tick:
-                why = "would overwrite what is in use" if writes else "is late: it is not there"
+                why = "would overwrite what is in use" if writes else "is late or lost: it is not there"
                 what = self._describe(item, token, writes)
-                raise TokenError(f"tick {tick}, {what} of iteration {n}, which {why} until tick {self.env.now}")
+                raise TokenError(f"tick {tick}, {what} of iteration {n}, which {why}{self._others()}")
         self.waiting.pop(who, None)
 
     def _node(self, who: str, firings: list[_Firing], starts: list[int]) -> Process:
@@ -369,7 +383,7 @@ class _World:
                 if not slot.has(n):
                     yield from self._await(who, slot, n, tick, hop, token, False)
             wire = self.wires[link].request()
-            self.waiting[who] = (tick, hop, hop.tokens[0], False)
+            self.waiting[who] = _Stuck(int(self.env.now), hop, n, hop.tokens[0], "link")
             yield wire
             del self.waiting[who]
             free = last if used + min(hop.frames, rate) <= rate else last + stride
@@ -414,13 +428,75 @@ class _World:
                 if slot is not None:
                     slot.put(n, value)
 
+    def _others(self) -> str:
+        """All who wait, if that is not one alone, for a message about one of them."""
+        waits = [self._wait(*one) for one in self.waiting.items()]
+        return f"; {told(waits)}" if len(waits) > 1 else ""
+
+    def _wait(self, who: str, stuck: _Stuck) -> Wait:
+        """Of a process that waits: for all that it lacks, and behind whom."""
+        item, n = stuck.item, stuck.n
+        behind: list[str] = []
+        if stuck.wants == "link":
+            why, behind = f"has no room on the link for iteration {n}", [f"receiver {cast(_Hop, item).link}"]
+            node = cast(_Hop, item).src
+        elif stuck.wants == "room":
+            node = item.node if isinstance(item, _Firing) else item.dst
+            why = f"has no room for iteration {n} of {self._token_name(stuck.token)}"
+            behind = self._users(node, stuck.token)
+        else:
+            node = item.node if isinstance(item, _Firing) else item.src
+            late = item.late if isinstance(item, _Firing) else (0,) * len(item.tokens)
+            slots = [(t, n - back) for t, back in zip(item.tokens, late, strict=True)]
+            lacking = [(t, m) for t, m in slots if (node, t) not in self.slots or not self.slots[node, t].has(m)]
+            names = [f"iteration {m} of {self._token_name(t)}{self._ahead(node, t)}" for t, m in lacking]
+            why = f"waits for {listed(names)}"
+            behind = list(dict.fromkeys(process for t, _ in lacking for process in self._makers(node, t)))
+        return Wait(self._who(who), why, tuple(map(self._who, behind)), self.machine.nodes[node].name, stuck.since)
+
+    def _who(self, process: str) -> str:
+        """Who a process is, in a message: the actor or link that it is at."""
+        kind, _, number = process.partition(" ")
+        if process in self.waiting and kind in ("node", "dma"):
+            return self.graph.actor(cast(_Firing, self.waiting[process].item).actor).name
+        if kind in ("sender", "receiver"):
+            return f"{'the end of ' * (kind == 'receiver')}link {self.machine.link_name(int(number))}"
+        return process
+
+    def _ahead(self, node: int, token: int) -> str:
+        """Whom the firing that makes a token on a node comes after, where that one waits."""
+        maker = int(token_makers(self.graph)[token])
+        stuck = self.waiting.get(self._process(self.engine.firings[maker]))
+        if self.engine.firings[maker].node != node or stuck is None or cast(_Firing, stuck.item).actor == maker:
+            return ""
+        return f" (made after {self.graph.actor(cast(_Firing, stuck.item).actor).name})"
+
+    def _process(self, firing: _Firing) -> str:
+        return f"{'node' if firing.ticks else 'dma'} {firing.node}"
+
+    def _makers(self, node: int, token: int) -> list[str]:
+        """Processes that bring a token to a node."""
+        maker = self.engine.firings[int(token_makers(self.graph)[token])]
+        if maker.node == node:
+            return [self._process(maker)]
+        links = {hop.link for hop in self.engine.hops if hop.dst == node and token in hop.tokens}
+        return [f"{end} {link}" for link in sorted(links) for end in ("receiver", "sender")]
+
+    def _users(self, node: int, token: int) -> list[str]:
+        """Processes that need a token on a node."""
+        readers = {self._process(f) for f in self.engine.firings if f.node == node and token in f.tokens}
+        links = {hop.link for hop in self.engine.hops if hop.src == node and token in hop.tokens}
+        return [*sorted(readers), *(f"sender {link}" for link in sorted(links))]
+
+    def _token_name(self, token: int) -> str:
+        if token < self.graph.actor_count:
+            return f"the token of {self.graph.actor(token).name}"
+        reader = int(input_actors(self.graph)[token - self.graph.actor_count])
+        return f"the sample's element for {self.graph.actor(reader).name}"
+
     def _describe(self, item: _Firing | _Hop, token: int, writes: bool) -> str:
         """Node, and what a firing or a hop does there with a token; for messages."""
-        if token < self.graph.actor_count:
-            name = f"the token of {self.graph.actor(token).name}"
-        else:
-            reader = int(input_actors(self.graph)[token - self.graph.actor_count])
-            name = f"the sample's element for {self.graph.actor(reader).name}"
+        name = self._token_name(token)
         if isinstance(item, _Firing):
             node, what = item.node, f"{self.graph.actor(item.actor).name} {'writes' if writes else 'fires and reads'}"
         else:

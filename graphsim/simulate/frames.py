@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.analysis.tokens import input_actors, token_bits, token_makers, tokens_before
+from graphsim.analysis.waiting import listed
 from graphsim.calendars import IDLE, Calendars, Table, check, compile_calendars
 from graphsim.errors import SimulationError, TokenError
 from graphsim.graph import Graph
@@ -274,20 +275,29 @@ class _Hardware:
             self.timing.fired[at] = min(int(self.timing.fired[at]), tick)
             sample: FloatArray = self.given[source][n]
             return sample
-        values = np.array([self._read(actor, *operand, n, tick) for operand in actor.operands], np.float32)
-        return fire(actor.prepared, actor.prepared.weights * values)
+        values = [self._read(place, n - late) for _, place, late in actor.operands]
+        if None in values:
+            raise TokenError(self._lacking(actor, values, n, tick))
+        return fire(actor.prepared, actor.prepared.weights * np.array(values, np.float32))
 
-    def _read(self, actor: _Actor, token: int, place: _Place | None, late: int, n: int, tick: int) -> np.float32:
-        bits = None if place is None else self.memories[place.memory][place.bits(n - late)]
-        if bits is None or (bits == UNKNOWN).any():
-            why = "has no place there" if bits is None else "has bits that nothing has been written to"
-            node = self.calendars.machine.nodes[int(self.calendars.node[actor.id])].name
-            maker = self.graph.actor(int(token_makers(self.graph)[token])).name
-            raise TokenError(
-                f"tick {tick}, node {node}: {self.graph.actor(actor.id).name} fires and reads iteration {n - late} of "
-                f"the token of {maker}, which {why}"
-            )
-        return _unpacked(bits)
+    def _read(self, place: _Place | None, n: int) -> np.float32 | None:
+        """A token in the copy of iteration n; None where it has no place, or bits that nothing has been written to."""
+        if place is None:
+            return None
+        bits = self.memories[place.memory][place.bits(n)]
+        return None if (bits == UNKNOWN).any() else _unpacked(bits)
+
+    def _lacking(self, actor: _Actor, values: list[np.float32 | None], n: int, tick: int) -> str:
+        """What a firing does not find, for a message."""
+        makers = token_makers(self.graph)
+        wrong = [
+            f"iteration {n - late} of the token of {self.graph.actor(int(makers[token])).name}, which "
+            f"{'has no place there' if place is None else 'has bits that nothing has been written to'}"
+            for (token, place, late), value in zip(actor.operands, values, strict=True)
+            if value is None
+        ]
+        node = self.calendars.machine.nodes[int(self.calendars.node[actor.id])].name
+        return f"tick {tick}, node {node}: {self.graph.actor(actor.id).name} fires and reads {listed(wrong)}"
 
     def _effect(self, actor: _Actor, n: int, tick: int, result: FloatArray) -> None:
         """A firing's end: its token gets into memory, and to the outputs."""

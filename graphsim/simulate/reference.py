@@ -15,10 +15,12 @@ from collections import deque
 import numpy as np
 import numpy.typing as npt
 
+from graphsim.analysis.waiting import Wait, listed, told
 from graphsim.errors import SimulationError
 from graphsim.graph import Channel, Graph
 from graphsim.graph.channels import per_actor
 from graphsim.graph.firing import Prepared, fire, prepare
+from graphsim.graph.rates import channel_name
 from graphsim.simulate.engine import (
     FloatArray,
     Keep,
@@ -155,9 +157,18 @@ class ReferenceEngine:
                     fired[group.number] += 1
             waiting = [group for group in waiting if fired[group.number] < group.group.firings]
             if waiting and sum(fired.values()) == before:
-                names = ", ".join(group.group.name for group in waiting)
-                raise SimulationError(f"reference: {names} wait for each other's tokens; a cycle needs initial tokens")
+                stuck = [self._wait(group, fired[group.number], queues) for group in waiting]
+                raise SimulationError(f"reference: this iteration cannot be completed; {told(stuck)}")
         return made
+
+    def _wait(self, group: _Group, fired: int, queues: _Queues) -> Wait:
+        """Of a group that cannot fire: for the tokens that it lacks."""
+        lacking = [c for c in group.into if not _is_own(c) and len(queues[c.dst, c.port]) < c.consume]
+        holds = [
+            f"{channel_name(self.graph, c)} (holds {len(queues[c.dst, c.port])} of {c.consume} tokens)" for c in lacking
+        ]
+        behind = tuple(self.graph.groups[c.src].name for c in lacking)
+        return Wait(group.group.name, f"waits with firing {fired} for {listed(holds)}", behind)
 
 
 def initial_tokens(graph: Graph, channel: Channel) -> list[FloatArray]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from fractions import Fraction
+from itertools import islice
 from math import lcm
 
 import numpy as np
 
+from graphsim.analysis.waiting import Wait, told
 from graphsim.errors import DeadlockError, GraphError, InconsistentError
 from graphsim.graph.sdf import IntArray, TimedGraph
 
 #: Firings of an iteration, at most, for what follows them one by one.
 MOST_FIRINGS = 20_000_000
+#: Firings that are followed to learn in which tick a deadlock is there.
+MOST_FOLLOWED = 1_000_000
 #: Firings of an iteration, of all actors together, stay below this, so that 64 bits count them.
 _COUNTED = 1 << 62
 
@@ -126,6 +131,13 @@ def check_alive(graph: TimedGraph, repetition: IntArray) -> None:
     stuck = next((a for a, many in enumerate(left) if many), None)
     if stuck is None:
         return
+    raise _deadlock(graph, fired, stuck, lacking, tokens)
+
+
+def _deadlock(
+    graph: TimedGraph, fired: list[int], stuck: int, lacking: Callable[[int], int | None], tokens: list[int]
+) -> DeadlockError:
+    """Of a graph in which nobody can fire that must: the circle of those who wait, from one of them back."""
     at: dict[int, int] = {}
     path: list[int] = []
     while stuck not in at:
@@ -133,13 +145,35 @@ def check_alive(graph: TimedGraph, repetition: IntArray) -> None:
         path.append(stuck)
         channel = lacking(stuck)
         assert channel is not None  # whatever can fire has fired
-        stuck = src[channel]
-    cycle = tuple(graph.actor_name(a) for a in path[at[stuck] :])
-    channel = lacking(path[at[stuck]])
-    assert channel is not None
-    need = taken[channel][fired[dst[channel]] % len(taken[channel])]
-    raise DeadlockError(
-        f"{graph.name}: deadlock: {' waits for '.join((*cycle, cycle[0]))}; channel {graph.channel_name(channel)} "
-        f"holds {tokens[channel]} of {need} tokens; it needs more initial tokens",
-        cycle,
+        stuck = int(graph.src[channel])
+    ring = path[at[stuck] :]
+    since = _last_end(graph, fired, set(ring))
+    waits = []
+    for actor in ring:
+        channel = lacking(actor)
+        assert channel is not None
+        rates = graph.consumed(channel)
+        why = (
+            f"waits with firing {fired[actor]} for channel {graph.channel_name(channel)}, which holds "
+            f"{tokens[channel]} of {rates[fired[actor] % len(rates)]} tokens"
+        )
+        waits.append(Wait(graph.actor_name(actor), why, (graph.actor_name(int(graph.src[channel])),), tick=since))
+    return DeadlockError(
+        f"{graph.name}: {told(waits)}\none of these channels needs more initial tokens",
+        tuple(graph.actor_name(a) for a in ring),
     )
+
+
+def _last_end(graph: TimedGraph, fired: list[int], ring: set[int]) -> int | None:
+    """The tick in which the last firing of actors that then wait for each other ends, all firing as soon as they can;
+    None where that takes too long to find out.
+    """
+    from graphsim.analysis.sdf.selftimed import SelfTimed  # which uses this module
+
+    left, last = sum(fired[a] for a in ring), 0
+    for firing in islice(SelfTimed(graph).firings(), MOST_FOLLOWED):
+        if not left:
+            break
+        if firing.actor in ring:
+            left, last = left - 1, max(last, firing.end)
+    return None if left else last

@@ -18,7 +18,7 @@ from graphsim.simulate.engine import FloatArray, Keep, Outputs, Progress, as_inp
 from graphsim.simulate.events import EventsEngine, _Firing, _Hop, _Slot, _World
 from graphsim.simulate.faults.draws import hit_bits, hop_key, is_hit, threshold
 from graphsim.simulate.faults.file import Checksum
-from graphsim.simulate.faults.plan import POLYNOMIALS, Parcels, Plan, flight
+from graphsim.simulate.faults.plan import NAN_BITS, POLYNOMIALS, Parcels, Plan, flight
 from graphsim.simulate.faults.run import FaultyRun, Frames
 
 #: A token is a float32, or None where it is missing.
@@ -211,7 +211,7 @@ def _bits(token: np.float32, width: int) -> Bits:
     """A token's bits, as :class:`~graphsim.simulate.faults.plan.Parcels` has them."""
     if width == 1:
         return [int(token != 0)]
-    word = int(np.float32(token).view(np.uint32))
+    word = NAN_BITS if np.isnan(token) else int(np.float32(token).view(np.uint32))
     return [word >> k & 1 for k in range(max(0, 32 - width), 32)] + [0] * (width - 32)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from graphsim.native import entry, jit_call
 from graphsim.simulate.faults.draws import GOLDEN, MIX_1, MIX_2
+from graphsim.simulate.faults.plan import NAN_BITS
 from graphsim.simulate.machine.interpreter import _LINEAR, _MEAN, _SUM, _activate, _fire, _gather
 from graphsim.simulate.machine.memory import CELL, COUNT, EMPTY, RING, SIZE, STEP, TOKEN
 from graphsim.simulate.machine.program import (
@@ -59,6 +60,8 @@ SENT, HIT, NOTICED, HARMLESS, LOST, MISPLACED, WITHHELD, COUNTS = range(8)
 _EMPTY, _VALUE_BITS, _HALF = np.uint64(EMPTY), np.uint64(2**32 - 1), np.uint64(32)
 _NEXT_TAG, _FLOAT_ONE = np.uint64(2**32), np.uint64(0x3F800000)
 _ONE, _TWO = np.uint64(1), np.uint64(2)
+#: Hardware and libraries differ in the bits of what is no number; on links all are alike, so that the same flips show.
+_MAGNITUDE, _INFINITY, _NAN = np.uint64(0x7FFFFFFF), np.uint64(0x7F800000), np.uint64(NAN_BITS)
 _VALUE = np.uint64(0 if sys.byteorder == "little" else 1)
 _GOLDEN, _MIX_1, _MIX_2 = np.uint64(GOLDEN), np.uint64(MIX_1), np.uint64(MIX_2)
 _S30, _S27, _S31, _S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
@@ -368,6 +371,8 @@ def advance(
                         found = _EMPTY
                     elif hop < 0 and found == _EMPTY:
                         noticed[node[who]] = min(noticed[node[who]], tick)
+                    elif hop >= 0 and found != _EMPTY and found & _MAGNITUDE > _INFINITY:
+                        found = _NAN
                     if is_late:
                         history[base + np.int64(i)] = found
                     else:

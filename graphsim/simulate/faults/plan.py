@@ -21,6 +21,8 @@ Int64Array = npt.NDArray[np.int64]
 
 #: A tick that never comes.
 NEVER = 2**62
+#: The float32 that stands on a link for all that are no numbers.
+NAN_BITS = 0x7FC00000
 #: The generator polynomial of each checksum without its highest term, and its degree. The CRC of eight bits is that of
 #: ATM's header (ITU-T I.432): x^8 + x^2 + x + 1; the parity bit is the CRC by x + 1.
 POLYNOMIALS: dict[Checksum, tuple[int, int]] = {"none": (0, 0), "parity": (1, 1), "crc8": (0x07, 8)}
@@ -245,7 +247,7 @@ class Parcels:
     which bit b is bit ``b mod frame_bits`` of frame ``b // frame_bits``. What follows the last token is padding. Bit k
     of a token of 32 bits or more is bit k of its float32, from the lowest; those above the 32nd are padding. Of fewer,
     it holds the upper ones of the float32: its bit k is bit ``32 - width + k``; a token of one bit is whether the
-    value is zero.
+    value is zero. What is no number has the bits ``NAN_BITS``, whichever it had: engines differ in them.
 
     Attributes:
         offset, width: int64, one per entry of ``parcel_token``. bits: of each parcel, int64 (parcels,).

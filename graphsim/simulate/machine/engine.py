@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.analysis.tokens import input_actors, token_makers
+from graphsim.analysis.waiting import listed
 from graphsim.calendars import Calendars, check, compile_calendars
 from graphsim.errors import SimulationError, TokenError
 from graphsim.graph import Graph
@@ -21,8 +22,16 @@ from graphsim.simulate.engine import (
     as_inputs,
     input_groups,
 )
-from graphsim.simulate.machine.memory import EMPTY, NO_SLOT, ON_PARAMETERS
-from graphsim.simulate.machine.program import READ, Program, compile_program, output_columns
+from graphsim.simulate.machine.memory import CELL, COUNT, EMPTY, NO_SLOT, ON_PARAMETERS, RING, SIZE, STEP, TOKEN
+from graphsim.simulate.machine.program import (
+    FIRE,
+    READ,
+    SEGMENT,
+    SEGMENT_END,
+    Program,
+    compile_program,
+    output_columns,
+)
 
 #: Periods that are executed between two calls of ``progress``.
 CHUNK = 256
@@ -110,7 +119,8 @@ class MachineEngine:
                 rows, outputs.memory, self._form.column, timing.fired, timing.ended, status,
             )  # fmt: skip
             if failed:
-                raise TokenError(_message(graph, self.calendars, p, status))
+                others = _others(graph, p, status, words, rings)
+                raise TokenError(_message(graph, self.calendars, p, status) + others)
             if progress is not None:
                 progress(min(max(0, end - p.stages + 1), n))
         wall = time.perf_counter() - began
@@ -158,6 +168,31 @@ def _message(graph: Graph, calendars: Calendars, p: Program, status: npt.NDArray
         why = f"is overwritten: in its slot is iteration {nearest // p.tokens} already"
     place = f"tick {tick}, node {machine.nodes[node].name}"
     return f"{place}: {what} iteration {wanted} of {_token(graph, token)}, which {why}"
+
+
+def _others(
+    graph: Graph,
+    p: Program,
+    status: npt.NDArray[np.int64],
+    words: npt.NDArray[np.uint64],
+    rings: npt.NDArray[np.uint64],
+) -> str:
+    """What else the firing that failed does not find, for its message."""
+    event, period, expected = (int(v) for v in status[:3])
+    kind, stage, who = (int(v) for v in p.events[event, :3])
+    if kind != FIRE:  # a hop reads one token after the other
+        return ""
+    iteration, row = period - stage, (period - stage) % p.stages * len(p.depths)
+    lacking: list[str] = []
+    for first, end, _ in p.segments[p.actors[who, SEGMENT] : p.actors[who, SEGMENT_END]].tolist():
+        for run in p.runs[first:end].tolist():
+            cell = run[CELL] + int(rings[row + run[RING]]) * run[STEP]
+            for i in range(run[COUNT]):
+                tag = (iteration * p.tokens + run[TOKEN] + i) % 2**32
+                found = words[cell + i * run[SIZE] : cell + (i + 1) * run[SIZE]] >> np.uint64(32)
+                if (found != tag).any() and tag != expected:
+                    lacking.append(_token(graph, ((tag - iteration * p.tokens + 2**31) % 2**32 - 2**31) % p.tokens))
+    return f"; also missing: {listed(lacking)}" if lacking else ""
 
 
 def _read_tick(calendars: Calendars, p: Program, last: int, token: int) -> int:
