@@ -24,6 +24,7 @@ Replace = Callable[[str, Any], Any]
 #: What the functions of a cell are called for, in order: activation, recurrent activation.
 _CALLS: dict[str, tuple[tuple[Observed, ...], tuple[Observed, ...]]] = {
     "SimpleRNNCell": ((), ()),
+    "ArithmeticCell": ((), ()),
     "LSTMCell": (("step.c", "step.squash"), ("step.i", "step.f", "step.o")),
     "ConvLSTMCell": (("step.c", "step.squash"), ("step.i", "step.f", "step.o")),
     "GRUCell": (("step.h",), ("step.z", "step.r")),

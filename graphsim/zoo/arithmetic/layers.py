@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from graphsim.zoo.arithmetic.modules import MODULES, Module, discretized, keras, penalty, tf
+from graphsim.zoo.arithmetic.modules import MODULES, Module, discretized, keras, module_named, penalty, tf
 
 _Layer: Any = keras.layers.Layer
 _Constraint: Any = keras.constraints.Constraint
@@ -25,6 +25,26 @@ class Within(_Constraint):  # type: ignore[misc]
     def get_config(self) -> dict[str, Any]:
         """What makes the constraint again."""
         return {"low": self.low, "high": self.high}
+
+
+def _held(layer: Any, module: Module, inputs: int) -> dict[str, Any]:
+    """The weights of a module on so many inputs, made in a layer that has ``units`` and a ``seed``; by name."""
+    held = {}
+    for number, (name, weight) in enumerate(module.weights.items()):
+        low, high = weight.numbers(inputs, layer.units)
+        seed = layer.seed * len(module.weights) + number
+        start = (
+            keras.initializers.RandomUniform(low, high, seed)
+            if weight.start == "uniform"
+            else keras.initializers.RandomNormal(low, high, seed)
+        )
+        held[name] = layer.add_weight(
+            name=name,
+            shape=weight.shape(inputs, layer.units),
+            initializer=start,
+            constraint=None if weight.clip is None else Within(*weight.clip),
+        )
+    return held
 
 
 class Arithmetic(_Layer):  # type: ignore[misc]
@@ -47,22 +67,7 @@ class Arithmetic(_Layer):  # type: ignore[misc]
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Make the weights."""
-        inputs = int(input_shape[-1] or 0)
-        self.held: dict[str, Any] = {}
-        for number, (name, weight) in enumerate(self.module.weights.items()):
-            low, high = weight.numbers(inputs, self.units)
-            seed = self.seed * len(self.module.weights) + number
-            start = (
-                keras.initializers.RandomUniform(low, high, seed)
-                if weight.start == "uniform"
-                else keras.initializers.RandomNormal(low, high, seed)
-            )
-            self.held[name] = self.add_weight(
-                name=name,
-                shape=weight.shape(inputs, self.units),
-                initializer=start,
-                constraint=None if weight.clip is None else Within(*weight.clip),
-            )
+        self.held = _held(self, self.module, int(input_shape[-1] or 0))
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """See the class."""
@@ -90,6 +95,39 @@ class Arithmetic(_Layer):  # type: ignore[misc]
         """What makes the layer again; a penalty that varies is not kept."""
         kept = self.sparsity if isinstance(self.sparsity, float) else 0.0
         return {**super().get_config(), "units": self.units, "seed": self.seed, "sparsity": kept}
+
+
+@keras.saving.register_keras_serializable(package="graphsim")
+class ArithmeticCell(_Layer):  # type: ignore[misc]
+    """A recurrent cell of one arithmetic module: h(t) = module([x(t); h(t-1)]), for ``keras.layers.RNN``.
+
+    Args:
+        module: name of the module.
+        units: O, the number of states.
+        seed: of its weights.
+
+    Input (batch, I), states and output (batch, O), float32. A module that draws noise in training has none here.
+    """
+
+    def __init__(self, module: str, units: int, seed: int = 0, **options: Any) -> None:
+        super().__init__(**options)
+        self.module = module_named(module)
+        self.units, self.seed = int(units), int(seed)
+        self.state_size = self.output_size = self.units
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Make the weights."""
+        self.held = _held(self, self.module, int(input_shape[-1] or 0) + self.units)
+
+    def call(self, inputs: Any, states: Sequence[Any], training: bool | None = None) -> tuple[Any, list[Any]]:
+        """See the class."""
+        joined = tf.concat([inputs, states[0]], axis=-1)
+        new = self.module.forward(self.held, joined, False)
+        return new, [new]
+
+    def get_config(self) -> dict[str, Any]:
+        """What makes the cell again."""
+        return {**super().get_config(), "module": self.module.name, "units": self.units, "seed": self.seed}
 
 
 def _layer(module: Module) -> Any:

@@ -29,16 +29,20 @@ from graphsim.frontends.blocks.recurrent import (
     Masked,
     SimpleCell,
     StackedCell,
+    State,
+    Step,
     in_rows,
     recur,
 )
 from graphsim.frontends.builder import Builder, FloatArray, RefusedError, Stored, Tensor, Unary, Weight
 from graphsim.frontends.keras import activations
 from graphsim.frontends.keras.fields import Fields, shown
-from graphsim.frontends.keras.layers.registry import Calling, Given, calls
+from graphsim.frontends.keras.layers import arithmetic
+from graphsim.frontends.keras.layers.registry import Calling, Given, Lowering, calls
 from graphsim.frontends.keras.semantics import Semantics
 from graphsim.frontends.keras.weights import snake_case
-from graphsim.graph import Axis, Ref
+from graphsim.graph import Axis, Ref, Window
+from graphsim.graph.graph import Observed
 
 #: Makes a cell for steps of so many features, with its weights in a part of the layer.
 CellRule = Callable[[Builder, int, str], Cell]
@@ -347,6 +351,48 @@ def _cell(described: Fields, semantics: Semantics) -> CellRule:
     return make
 
 
+@dataclass(frozen=True)
+class _ArithmeticCell:
+    """h(t) = module([x(t); h(t-1)]): the layer of an arithmetic module on a step and the state before it, joined."""
+
+    lowering: Lowering
+    units: int
+    part: str
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        return ((self.units,),)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return ("",)
+
+    def step(self, to: Builder, x: Tensor, before: Sequence[State], observes: Observed, mark: str) -> Step:
+        if len(x.shape) != 1:
+            raise RefusedError("its cell is of an arithmetic module, and a layer around it repeats it")
+        joined = to.group("sum", [x.size + self.units], suffix="joined")
+        to.window(x, joined, [Axis(x.size, joined.size)], 0)
+        state = Window(src=joined.group, dst=joined.group, port=1, axes=(Axis(self.units, joined.size, pad=x.size),))
+        before[0].read(state)
+        with to.within(holder=self.part):
+            y = self.lowering(to, joined)
+        group = to.groups[y.group]
+        to.groups[y.group] = replace(group, observes=observes, layer="/".join((to.layer, *to.parts)), call=to.call)
+        return Step((y,))
+
+
+def _arithmetic(fields: Fields, semantics: Semantics) -> CellRule:
+    module = fields.text("module")
+    if module not in arithmetic.RULES:
+        raise RefusedError(f"its cell is of an arithmetic module {shown(module)}, which there is not")
+    lowering, units = arithmetic.RULES[module](fields, semantics), fields.size("units")
+
+    def make(to: Builder, width: int, part: str) -> Cell:
+        return _ArithmeticCell(lowering, units, part)
+
+    return make
+
+
 def _output_size(cell: Cell) -> int:
     return _output_size(cell.cells[-1]) if isinstance(cell, StackedCell) else cell.shapes[0][0]
 
@@ -355,6 +401,7 @@ _CELLS: dict[str, Callable[[Fields, Semantics], CellRule]] = {
     "SimpleRNNCell": _simple,
     "LSTMCell": _lstm,
     "GRUCell": _gru,
+    "ArithmeticCell": _arithmetic,
 }
 _LAYERS: dict[str, Callable[[Fields, Semantics], CellRule]] = {
     "SimpleRNN": _simple,
