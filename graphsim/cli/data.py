@@ -22,6 +22,7 @@ from graphsim.cli.common import (
     write_json,
 )
 from graphsim.errors import UsageError
+from graphsim.zoo.nalu.tasks import TASKS as NALU_TASKS
 
 
 def fetch(
@@ -59,7 +60,7 @@ def train(
         str,
         typer.Argument(
             help="mnist, mnist-cnn, mnist-gates, digits, life, checkerboard, alu8, alu15; or alu or arithmetic with "
-            "options as below."
+            f"options as below; or a task of the NALU's: {', '.join(f'nalu-{name}' for name in NALU_TASKS)}."
         ),
     ],
     output: Annotated[
@@ -98,7 +99,7 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
     full: Annotated[
-        bool, typer.Option("--full", help="mnist-gates: the large net, which takes longer and errs less.")
+        bool, typer.Option("--full", help="mnist-gates, nalu-TASK: the large one, which takes longer and errs less.")
     ] = False,
     module: Annotated[
         str | None,
@@ -115,11 +116,20 @@ def train(
         typer.Option("--range", metavar="[A,B]", help="arithmetic: one training range. (default: the nine published)"),
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option("--seeds", metavar="N", help="arithmetic: models per range. (default: 25)")
+        int | None,
+        typer.Option(
+            "--seeds", metavar="N", help="arithmetic, nalu-TASK: models per range, or in all. (default: 25, the task's)"
+        ),
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option("--steps", metavar="N", min=1, max=10**8, help="arithmetic: steps. (default: as published)"),
+        typer.Option(
+            "--steps",
+            metavar="N",
+            min=1,
+            max=10**8,
+            help="arithmetic, nalu-TASK: steps. (default: as published, the task's)",
+        ),
     ] = None,
     json: JsonOption = None,
 ) -> None:
@@ -135,6 +145,8 @@ def train(
         graphsim train alu --bits 8 --variant residual --ops '+,-' --minutes 5
 
         graphsim train arithmetic --module NMRU --op div --out study
+
+        graphsim train nalu-static --resume
     """
     from graphsim.zoo.recipes import RECIPES, Recipe, alu_recipe
     from graphsim.zoo.train import Epoch
@@ -143,16 +155,23 @@ def train(
     console = console_for(json)
     check_outputs(json, export_weights)
     of_arithmetic = {"module": module, "op": op, "inputs": inputs, "range": in_range, "seeds": seeds, "steps": steps}
+    others: dict[str, object] = {
+        "bits": bits,
+        "variant": variant,
+        "units": units,
+        "depth": depth,
+        "ops": ops,
+        "tuning": tuning,
+    }
+    others |= {"epochs": epochs, "minutes": minutes, "weights": weights, "export-weights": export_weights}
+    if recipe.startswith("nalu-"):
+        others |= {"log-dir": log_dir, "module": module, "op": op, "inputs": inputs, "range": in_range}
+        refuse_options(f"other recipes; `graphsim train {recipe}` has none of them", others)
+        from graphsim.cli.nalu import train_nalu
+
+        train_nalu(console, recipe, output, seed=seed, seeds=seeds, steps=steps, full=full, resume=resume, json=json)
+        return
     if recipe == "arithmetic":
-        others: dict[str, object] = {
-            "bits": bits,
-            "variant": variant,
-            "units": units,
-            "depth": depth,
-            "ops": ops,
-            "tuning": tuning,
-        }
-        others |= {"epochs": epochs, "minutes": minutes, "weights": weights, "export-weights": export_weights}
         refuse_options("other recipes; `graphsim train arithmetic` has none of them", others)
         from graphsim.cli.arithmetic import train_arithmetic
 

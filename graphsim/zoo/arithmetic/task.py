@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from graphsim.datasets.operations import OPERATIONS, RANGES, SOLVED, Range, operation_named
 from graphsim.errors import UsageError
+from graphsim.zoo import adam
 from graphsim.zoo.arithmetic.modules import Module, penalty, sparsity_error, tf
 
 FloatArray = npt.NDArray[np.float64]
@@ -249,9 +250,7 @@ def _train(
     told: Callable[[int], None],
 ) -> Learnt:
     count = len(seeds)
-    weights = {k: tf.constant(v) for k, v in _start(module, settings, len(ranges), seeds).items()}
-    zeros = {k: tf.zeros_like(v) for k, v in weights.items()}
-    state = (weights, zeros, dict(zeros))
+    state = adam.start(_start(module, settings, len(ranges), seeds))
     key = int(np.random.SeedSequence(list(seeds)).generate_state(1)[0] >> 1)
 
     def loss(w: Mapping[str, Any], x: Any, noise: Any, step: Any) -> Any:
@@ -262,7 +261,7 @@ def _train(
         return total
 
     def advance(step: Any, state: Any) -> Any:
-        w, mean, square = state
+        w = state.weights
         unit = _units((count, settings.batch, settings.inputs), key, step)
         x = _drawn(unit, [one.train for one in ranges])
         noise = None
@@ -274,12 +273,8 @@ def _train(
             tape.watch(w)
             total = loss(w, x, noise, step)
         gradients = _clipped(module, tape.gradient(total, w))
-        t = tf.cast(step + 1, tf.float32)
-        rate = settings.rate * tf.sqrt(1 - tf.pow(0.999, t)) / (1 - tf.pow(0.9, t))
-        mean = {k: 0.9 * mean[k] + 0.1 * g for k, g in gradients.items()}
-        square = {k: 0.999 * square[k] + 0.001 * g * g for k, g in gradients.items()}
-        moved = {k: w[k] - rate * mean[k] / (tf.sqrt(square[k]) + 1e-7) for k in w}
-        return {k: _held(module, k, v) for k, v in moved.items()}, mean, square
+        moved = adam.step(state, gradients, step, settings.rate)
+        return moved._replace(weights={k: _held(module, k, v) for k, v in moved.weights.items()})
 
     def steps_plain(first: Any, last: Any, state: Any) -> Any:
         return tf.while_loop(
@@ -308,8 +303,8 @@ def _train(
     for first in range(0, settings.steps, LOGGED):
         last = min(first + LOGGED, settings.steps)
         state = steps(tf.constant(first), tf.constant(last), state)
-        looked = [np.asarray(part, np.float64) for part in look(state[0])]
-        held = {k: v.numpy() for k, v in state[0].items()}
+        looked = [np.asarray(part, np.float64) for part in look(state.weights)]
+        held = {k: v.numpy() for k, v in state.weights.items()}
         better = looked[0] < least
         for k, v in held.items():
             if k not in best:
@@ -320,7 +315,7 @@ def _train(
         looks.append(looked)
         told(last)
     validation, test, sparsity = (np.stack(part) for part in zip(*looks, strict=True))
-    final = {k: v.numpy() for k, v in state[0].items()}
+    final = {k: v.numpy() for k, v in state.weights.items()}
     return Learnt(
         module.name, operation, settings, ranges, seeds, np.array(logged), validation, test, sparsity, best, final
     )

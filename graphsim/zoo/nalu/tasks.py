@@ -1,0 +1,232 @@
+"""The tasks, one row each: what is trained, how it is judged, what was published, and what should come of it.
+
+The only source of what the command line, the documents and the tests say of them. Imports no TensorFlow.
+
+Published numbers are those of the tables of Trask et al., *Neural Arithmetic Logic Units* (NeurIPS 2018). Where the
+paper has a picture and no number, or another model, nothing is stated here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from graphsim.errors import UsageError
+
+#: Scores by model and name.
+Scores = Mapping[str, Mapping[str, float]]
+
+SOURCE = "Trask et al. 2018"
+
+#: Seeds that are trained side by side at most; each takes memory and time.
+MOST_SEEDS = 1000
+
+
+class Size(NamedTuple):
+    """How much is trained: each model from so many seeds, of which the one with the least loss on unseen samples of the
+    training range is kept; so many steps of so many fresh samples; the learning rate at the first step.
+    """
+
+    seeds: int
+    steps: int
+    batch: int
+    rate: float
+
+
+class Claim(NamedTuple):
+    """Something that should come of a task, and whether scores say that it did."""
+
+    text: str
+    holds: Callable[[Scores], bool]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A row of the table.
+
+    Attributes:
+        name: ``graphsim train nalu-NAME``.
+        about: what is learnt, in a sentence.
+        family: the module of :mod:`graphsim.zoo.nalu` that trains it.
+        models: what is trained, in order.
+        scores: name to meaning, in the order shown.
+        size, full: by default, and with --full.
+        claims: what the paper shows and this should.
+        differs: how this is not what the paper did.
+        published: (model, score) to the number of the paper's table.
+        beside: what the paper's numbers are, where that is not what the scores are.
+    """
+
+    name: str
+    about: str
+    family: str
+    models: tuple[str, ...]
+    scores: Mapping[str, str]
+    size: Size
+    full: Size
+    claims: tuple[Claim, ...]
+    differs: tuple[str, ...]
+    published: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    beside: str = ""
+
+
+#: Those that learn the identity: every one of Keras, but for the one with a weight of its own.
+ACTIVATIONS = (
+    "hard_tanh",
+    "sigmoid",
+    "relu6",
+    "tanh",
+    "tanh_shrink",
+    "hard_shrink",
+    "leaky_relu",
+    "soft_shrink",
+    "softsign",
+    "relu",
+    "prelu",
+    "softplus",
+    "elu",
+    "selu",
+    "linear",
+)
+_BOUNDED = ("hard_tanh", "sigmoid", "relu6", "tanh", "softsign")
+
+_IDENTITY = Task(
+    name="identity",
+    about="Autoencoders of one number, 1-8-8-8-1, learn x = x on [-5, 5] with 15 activations.",
+    family="scalars",
+    models=ACTIVATIONS,
+    scores={
+        "inside": "mean absolute error on [-5, 5]",
+        "outside": "mean absolute error on the rest of [-20, 20]",
+        "worst": "greatest error on [-20, 20]",
+    },
+    size=Size(seeds=10, steps=4000, batch=64, rate=0.01),
+    full=Size(seeds=100, steps=10_000, batch=64, rate=0.01),
+    claims=(
+        Claim(
+            "every activation learns the identity where it is trained: the mean error there is below 0.1",
+            lambda scores: all(one["inside"] < 0.1 for one in scores.values()),
+        ),
+        Claim(
+            "bounded activations fail outside: the mean error there is above 1",
+            lambda scores: all(scores[name]["outside"] > 1 for name in _BOUNDED),
+        ),
+        Claim(
+            "without an activation it holds outside: the mean error there is below 0.01",
+            lambda scores: scores["linear"]["outside"] < 0.01,
+        ),
+    ),
+    differs=("scores are means over the seeds; the paper has a picture of them, and no numbers",),
+)
+
+#: Operations of the static task: on a and b, sums of four of ten inputs each.
+STATIC = ("add", "sub", "mul", "div", "sqrt")
+_SIGNS = {"add": "a+b", "sub": "a-b", "mul": "a*b", "div": "a/b", "square": "a^2", "sqrt": "sqrt(a)"}
+_STATIC_KINDS = ("ReLU6", "None", "NAC", "NALU")
+
+
+def _by_kind(kinds: tuple[str, ...], ops: tuple[str, ...], score: str, rows: str) -> dict[tuple[str, str], float]:
+    """Published numbers from lines of text: a line per operation, a number per kind of network."""
+    numbers = [[float(n) for n in row.split()] for row in rows.strip().splitlines()]
+    return {(f"{kind} {_SIGNS[op]}", score): numbers[i][j] for i, op in enumerate(ops) for j, kind in enumerate(kinds)}
+
+
+_STATIC = Task(
+    name="static",
+    about="Two stacked layers learn an operation on two sums, of four of ten numbers from [0, 10) each.",
+    family="scalars",
+    models=tuple(f"{kind} {_SIGNS[op]}" for op in STATIC for kind in _STATIC_KINDS),
+    scores={
+        "inside": "error on [0, 10), in percent of an untrained network's",
+        "outside": "error on [0, 100), in percent of an untrained network's",
+        "test_loss": "mean squared error on [0, 100)",
+    },
+    size=Size(seeds=10, steps=15_000, batch=128, rate=0.05),
+    full=Size(seeds=50, steps=100_000, batch=128, rate=0.05),
+    claims=(
+        *(
+            Claim(
+                f"{kind} learns {_SIGNS[op]}: the test loss is below 0.001",
+                lambda scores, kind=kind, op=op: scores[f"{kind} {_SIGNS[op]}"]["test_loss"] < 1e-3,  # type: ignore[misc]
+            )
+            for kind, ops in (("NAC", ("add", "sub")), ("NALU", STATIC))
+            for op in ops
+        ),
+        Claim(
+            "NALU holds beyond its range: at most 1 % of an untrained network's error, whatever the operation",
+            lambda scores: all(scores[f"NALU {_SIGNS[op]}"]["outside"] <= 1 for op in STATIC),
+        ),
+        Claim(
+            "ReLU6 fails beyond its range: more than 10 % of an untrained network's error, whatever the operation",
+            lambda scores: all(scores[f"ReLU6 {_SIGNS[op]}"]["outside"] > 10 for op in STATIC),
+        ),
+    ),
+    differs=("ten inputs, of which a and b are four each; the paper has a hundred, and sums of random stretches",),
+    published=_by_kind(
+        _STATIC_KINDS,
+        STATIC,
+        "outside",
+        """
+        42.6 0.0 0.0 0.0
+        29.0 0.0 0.0 0.0
+        10.1 29.5 33.3 0.0
+        37.2 52.3 61.3 0.7
+        10.3 20.0 16.4 0.0
+        """,
+    ),
+    beside="percent of an untrained network's error, on a larger range than trained on",
+)
+
+#: Kinds of networks of the recurrent task that the paper has too.
+_RECURRENT_KINDS = ("LSTM", "ReLU", "NAC")
+
+_RECURRENT = Task(
+    name="recurrent",
+    about="A recurrent layer learns a + b and a - b, where a and b are sums along 10 steps, and is tested at 1,000.",
+    family="sequences",
+    models=tuple(f"{kind} {sign}" for sign in ("a+b", "a-b") for kind in (*_RECURRENT_KINDS, "NAU")),
+    scores={
+        "short": "error at 10 steps, in percent of an untrained network's",
+        "short_error": "mean absolute error at 10 steps",
+        "long": "error at 1,000 steps, in percent of an untrained network's",
+        "long_error": "mean absolute error at 1,000 steps",
+    },
+    size=Size(seeds=5, steps=5000, batch=64, rate=0.05),
+    full=Size(seeds=25, steps=50_000, batch=128, rate=0.05),
+    claims=(
+        *(
+            Claim(
+                f"{kind} is exact on {sign} at 1,000 steps: below 0.01 % of an untrained network's error",
+                lambda scores, model=f"{kind} {sign}": scores[model]["long"] < 0.01,  # type: ignore[misc]
+            )
+            for kind in ("NAC", "NAU")
+            for sign in ("a+b", "a-b")
+        ),
+        Claim(
+            "LSTM and ReLU are not: more than 1 % of an untrained network's error at 1,000 steps",
+            lambda scores: all(scores[f"{k} {s}"]["long"] > 1 for k in ("LSTM", "ReLU") for s in ("a+b", "a-b")),
+        ),
+    ),
+    differs=(
+        "two numbers a step and two operations; the paper has more of both, and finds that the NALU learns those that"
+        " multiply, but not to divide",
+    ),
+    published=_by_kind(_RECURRENT_KINDS, ("add", "sub"), "long", "96.1 85.5 0.0\n97.0 70.9 0.0"),
+    beside="percent of an untrained network's error, on sequences of 1,000 steps",
+)
+
+TASKS: dict[str, Task] = {task.name: task for task in (_IDENTITY, _STATIC, _RECURRENT)}
+"""Every task, by name."""
+
+
+def task_named(name: str) -> Task:
+    """The task of a recipe's name, ``nalu-NAME``, or of a name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    wanted = name.removeprefix("nalu-")
+    if wanted not in TASKS:
+        raise UsageError(f"there is no NALU task {wanted[:40]!r}; there are {', '.join(TASKS)}")
+    return TASKS[wanted]

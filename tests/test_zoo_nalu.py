@@ -1,0 +1,168 @@
+"""The NALU tasks: their samples against brute force, resuming, and each kind of model compared within its bounds."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from graphsim.cli import main
+from graphsim.cli.nalu import compared
+from graphsim.errors import DatasetError, UsageError
+from graphsim.zoo.nalu.run import run_task
+from graphsim.zoo.nalu.tasks import TASKS, Size, Task, task_named
+
+TINY = Size(seeds=1, steps=3, batch=4, rate=0.01)
+
+#: One model of each kind that a task trains.
+KINDS = {
+    "identity": ("tanh_shrink", "prelu"),
+    "static": ("NALU a/b", "ReLU6 a+b"),
+    "recurrent": ("ReLU a+b", "NAC a-b"),
+}
+
+
+def tiny(task: str, *models: str) -> Task:
+    """A task of some of its models."""
+    return replace(TASKS[task], models=models, claims=())
+
+
+def ran(task: Task, folder: Path, **options: Any) -> dict[str, Any]:
+    return run_task(task, folder, TINY, 1, lambda path, samples: compared(task.name, path, samples), **options)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_what_a_task_trains_is_lowered_and_every_neuron_is_within_its_bound(task: str, tmp_path: Path) -> None:
+    results = ran(tiny(task, *KINDS[task]), tmp_path)
+    assert [row["model"] for row in results["rows"]] == list(KINDS[task])
+    for row in results["rows"]:
+        assert row["check"]["outside"] == 0
+        assert row["check"]["values"] > row["check"]["samples"] > 0
+        assert row["scores"].keys() == TASKS[task].scores.keys()
+        assert all((tmp_path / file).is_file() for file in row["files"])
+    assert json.loads((tmp_path / "results.json").read_text()) == results
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
+def test_a_row_of_the_table_fits_itself(task: Task) -> None:
+    assert all(model in task.models and score in task.scores for model, score in task.published)
+    assert set(KINDS[task.name]) <= set(task.models)
+    perfect = {model: dict.fromkeys(task.scores, 0.0) for model in task.models}
+    unknown = {model: dict.fromkeys(task.scores, math.nan) for model in task.models}
+    for claim in task.claims:
+        assert isinstance(claim.holds(perfect), bool)
+        assert not claim.holds(unknown), "what is not a number shows nothing"
+
+
+def test_a_run_goes_on_with_what_is_missing(tmp_path: Path) -> None:
+    task, known = tiny("identity", "linear"), []
+    first = ran(task, tmp_path)
+    more = ran(
+        replace(task, models=("linear", "relu")),
+        tmp_path,
+        resume=True,
+        done=lambda row, there: known.append((row["model"], there)),
+    )
+    assert known == [("linear", True), ("relu", False)]
+    assert more["rows"][0] == first["rows"][0]
+
+
+def test_a_run_of_other_settings_is_not_gone_on_with(tmp_path: Path) -> None:
+    task = tiny("identity", "linear")
+    ran(task, tmp_path)
+    with pytest.raises(DatasetError, match="other settings"):
+        run_task(task, tmp_path, TINY._replace(steps=4), 1, lambda *_: {}, resume=True)
+    (tmp_path / "results.json").write_text("{")
+    with pytest.raises(DatasetError, match="cannot be read as results"):
+        ran(task, tmp_path, resume=True)
+
+
+def test_the_same_seed_gives_the_same_scores_and_weights(tmp_path: Path) -> None:
+    one, other = (ran(tiny("static", "NAC a+b"), tmp_path / name)["rows"][0] for name in "ab")
+    assert one["scores"] == other["scores"]
+    assert one["more"] == other["more"]
+
+
+def test_there_is_no_other_task() -> None:
+    assert task_named("nalu-static") is TASKS["static"]
+    with pytest.raises(UsageError, match="there are identity, "):
+        task_named("nalu-other")
+
+
+@pytest.mark.parametrize(
+    ("sign", "of"),
+    [
+        ("a+b", lambda a, b: a + b),
+        ("a-b", lambda a, b: a - b),
+        ("a*b", lambda a, b: a * b),
+        ("a/b", lambda a, b: a / b),
+        ("sqrt(a)", lambda a, b: math.sqrt(a)),
+    ],
+)
+def test_targets_of_the_static_task(sign: str, of: Callable[[float, float], float]) -> None:
+    from graphsim.zoo.nalu.scalars import target
+
+    x = np.random.default_rng(3).uniform(1, 10, (5, 10))
+    expected = [[of(sum(row[:4]), sum(row[3:7]))] for row in x.tolist()]
+    np.testing.assert_allclose(target(x, sign), expected, rtol=1e-12)
+
+
+def test_training_side_by_side_is_adam_on_each_model_by_itself() -> None:
+    """Against Keras's own Adam, with its own way to clip, on one model at a time."""
+    from graphsim.zoo.arithmetic.modules import keras, tf
+    from graphsim.zoo.nalu.scalars import autoencoder, squared
+    from graphsim.zoo.nalu.side_by_side import NORM, train
+
+    x = np.linspace(-1, 4, 8, dtype=np.float32)[:, np.newaxis]
+    size = Size(seeds=2, steps=5, batch=8, rate=0.02)
+    build = lambda seed: autoencoder("tanh", seed)  # noqa: E731
+    learnt = train(build, lambda key, step: (tf.constant(x), tf.constant(2 * x)), squared, size, 4, lambda steps: None)
+    for number in range(2):
+        model = build(4 + number)
+        optimizer = keras.optimizers.Adam(size.rate, epsilon=1e-7, global_clipnorm=NORM)
+        for step in range(size.steps):
+            optimizer.learning_rate = size.rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / size.steps)))
+            with tf.GradientTape() as tape:
+                loss = squared(2 * x, model(x))
+            optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+        for mine, theirs in zip(learnt.weights, model.get_weights(), strict=True):
+            np.testing.assert_allclose(mine[number], theirs, rtol=2e-4, atol=2e-6)
+
+
+@pytest.mark.parametrize(("sign", "of"), [("a+b", 1), ("a-b", -1)])
+def test_targets_of_the_recurrent_task(sign: str, of: int) -> None:
+    from graphsim.zoo.nalu.sequences import total
+
+    x = np.random.default_rng(3).random((4, 7, 2))
+    expected = [[sum(step[0] for step in one) + of * sum(step[1] for step in one)] for one in x.tolist()]
+    np.testing.assert_allclose(total(x, sign), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["nalu-nothing"], "there is no NALU task"),
+        (["nalu-static", "--seeds", "0"], "--seeds"),
+        (["nalu-static", "--seeds", "100000"], "from 1 to 1,000"),
+        (["nalu-static", "--seed", str(2**31)], "--seed"),
+        (["nalu-static", "--module", "NAC"], "--module: only for other recipes"),
+        (["nalu-static", "--epochs", "3"], "--epochs: only for other recipes"),
+    ],
+)
+def test_what_the_command_line_refuses(options: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", *options]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_page_names_every_task_and_its_models() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "nalu.md").read_text(encoding="utf-8")
+    for task in TASKS.values():
+        assert f"graphsim train nalu-{task.name}" in page
+        assert task.about in page
+        assert all(difference in page for difference in task.differs)
