@@ -13,10 +13,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from graphsim.cli.common import JsonOption, check_outputs, console_for, say_place, write_json
+from graphsim.cli.common import JsonOption, check_outputs, console_for, progress_bar, say_place, write_json
 from graphsim.errors import StudyError, UsageError
 
 if TYPE_CHECKING:
+    from graphsim.explore.relax import Relaxed
     from graphsim.explore.sweep import Tally
 
 
@@ -147,6 +148,9 @@ def pareto(
     report: Annotated[
         Path | None, typer.Option("--report", metavar="DIR", help="Write pareto.html, a page with a picture, there.")
     ] = None,
+    relax: Annotated[
+        bool, typer.Option("--relax", help="Also say what more links, wider frames, ... would buy each of the front.")
+    ] = False,
     json: JsonOption = None,
 ) -> None:
     """The points of a sweep that no other beats, and what binds each of them.
@@ -158,6 +162,8 @@ def pareto(
         graphsim pareto study --over nodes,period --where "latency < 5000"
 
         graphsim pareto study --x memory --y latency --report out
+
+        graphsim pareto study --relax
     """
     from graphsim.explore.conditions import condition
     from graphsim.explore.pareto import measure, weigh
@@ -174,7 +180,14 @@ def pareto(
     if not found.rows:
         why = f"of {len(rows):,} results, {found.failed:,} failed and {found.unmet:,} do not meet the constraints"
         raise StudyError(f"{folder}: nothing to weigh; {why}")
-    print_front(console, found.front, found.objectives)
+    bought: dict[str, list[Relaxed]] = {}
+    if relax:
+        from graphsim.explore.relax import relax_points
+
+        with progress_bar("relaxing the machines of the front", len(found.front)) as done:
+            bought = relax_points(folder, found.front, done)
+    said = {key: [str(one) for one in some] for key, some in bought.items()}
+    print_front(console, found.front, found.objectives, said)
     parts = [f"{len(found.front):,} of {len(found.rows):,} points are on the front"]
     if found.unmet:
         parts.append(f"{found.unmet:,} more do not meet {' and '.join(one.text for one in conditions)}")
@@ -185,7 +198,7 @@ def pareto(
     console.print(escape("; ".join(parts)))
     if report is not None:
         remark = "".join(f"{part}. " for part in parts[1:]).strip()
-        write_page(report / "pareto.html", found.rows, found.best, found.objectives, x, y, remark)
+        write_page(report / "pareto.html", found.rows, found.best, found.objectives, x, y, remark, said)
         say_place(console, "report:", report / "pareto.html")
     document = {
         "schema_version": 1,
@@ -196,6 +209,7 @@ def pareto(
         "failed": found.failed,
         "unmet": found.unmet,
         "front": found.front,
+        "relaxed": {key: [one.record() for one in some] for key, some in bought.items()},
         "dominated": [row["key"] for row, best in zip(found.rows, found.best, strict=True) if not best],
     }
     write_json(json, document)

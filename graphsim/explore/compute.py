@@ -187,6 +187,25 @@ def _simulated(
     )
 
 
+def folded_as(
+    path: str,
+    sha256: str,
+    spec: str,
+    settings: Settings,
+    digest: str,
+    place: str | None,
+    buffering: str,
+    seed: int,
+) -> tuple[Graph, Schedule]:
+    """The graph and the schedule of a point, by what :class:`~graphsim.explore.points.Point` says of it.
+
+    Raises:
+        StudyError: its model has changed. GraphsimError: it cannot be lowered or folded.
+    """
+    schedule = _folded(path, sha256, spec, settings, digest, place, buffering, seed)
+    return _lowered(path, sha256), schedule
+
+
 @lru_cache(maxsize=4)
 def _lowered(path: str, sha256: str) -> Graph:
     """The graph of a model file, if it still is the one that the study read.

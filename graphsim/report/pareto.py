@@ -32,14 +32,21 @@ UNITS = {
 SHOWN, DRAWN = 200, 20_000
 
 
-def print_front(console: Console, front: Sequence[Row], objectives: Sequence[str]) -> None:
-    """A row per point of the front, with what binds it."""
+def print_front(
+    console: Console, front: Sequence[Row], objectives: Sequence[str], relaxed: Mapping[str, Sequence[str]]
+) -> None:
+    """A row per point of the front, with what binds it; ``relaxed``: by key, what changes of its machine would buy."""
     titles = [UNITS[name] for name in objectives]
     table = new_table("model", "machine", "placement", *titles, "bottleneck", right=titles)
     for row in front[:SHOWN]:
         numbers = [said(name, row[name]) for name in objectives]
         table.add_row(escape(row["model"]), escape(row["machine"]), placement(row), *numbers, escape(bottleneck(row)))
     console.print(table)
+    for row in front[:SHOWN]:
+        if row["key"] in relaxed:
+            console.print(f"[bold]{escape(row['machine'])}[/], {escape(bottleneck(row))}", soft_wrap=True)
+        for line in relaxed.get(row["key"], ()):
+            console.print(f"  {escape(line)}", soft_wrap=True)
     if len(front) > SHOWN:
         console.print(f"and {len(front) - SHOWN:,} more; --json has all of them")
 
@@ -61,7 +68,14 @@ def bottleneck(row: Row) -> str:
 
 
 def write_page(
-    path: Path, rows: Sequence[Row], best: Sequence[bool], objectives: Sequence[str], x: str, y: str, remark: str
+    path: Path,
+    rows: Sequence[Row],
+    best: Sequence[bool],
+    objectives: Sequence[str],
+    x: str,
+    y: str,
+    remark: str,
+    relaxed: Mapping[str, Sequence[str]],
 ) -> None:
     """Write a page that opens offline: all points by two measures, dominated ones grey, and the front as a table."""
     front = [row for row, on in zip(rows, best, strict=True) if on]
@@ -72,6 +86,7 @@ def write_page(
             "placement": placement(row),
             "numbers": [said(name, row[name]) for name in objectives],
             "bottleneck": bottleneck(row),
+            "relaxed": list(relaxed.get(row["key"], ())),
         }
         for row in front[:SHOWN]
     ]
@@ -80,6 +95,7 @@ def write_page(
         {"front": _points(rows, best, objectives, x, y)},
         titles=[UNITS[name] for name in objectives],
         listed=listed,
+        with_relaxed=bool(relaxed),
         more=max(0, len(front) - SHOWN),
         on_front=len(front),
         dominated=len(rows) - len(front),
