@@ -15,6 +15,8 @@ from graphsim.machine import Machine
 
 #: Nodes up to which distances in the machine decide where they are drawn; beyond, they stand in rows.
 _SPRINGS = 80
+#: Room between columns of groups, between groups of a column, and between lines of columns; a single actor is 2 wide.
+_GAP, _APART, _LINE = 5, 3, 4
 _GRID = re.compile(r"n(\d+)_(\d+)(?:_(\d+))?")
 
 
@@ -44,7 +46,7 @@ class Block:
 
 
 def blocks(graph: Graph) -> list[Block]:
-    """A block per group: columns of groups from left to right by the longest way from a source.
+    """A block per group: columns of groups from left to right by the longest way from a source, in lines like text.
 
     A block's side grows with the logarithm of its actors, so that a layer of ten is seen beside one of a million.
     """
@@ -62,19 +64,40 @@ def blocks(graph: Graph) -> list[Block]:
         cell = (1 + math.log2(1 + group.size)) / max(columns, rows)
         sizes.append((columns, rows, cell))
         width[depth[number]] = max(width.get(depth[number], 0), columns * cell)
-        below[depth[number]] = below.get(depth[number], 0) + rows * cell + 3
-    left, x = {}, 0.0
-    for column in range(max(depth, default=0) + 1):
-        left[column] = x
-        x += width.get(column, 0) + 5
-    middle = max(below.values(), default=0) / 2
-    at = {column: middle - height / 2 for column, height in below.items()}
+        below[depth[number]] = below.get(depth[number], 0) + rows * cell + _APART
+    left, middle = _lines(width, below)
+    at = {column: middle[column] - height / 2 for column, height in below.items()}
     found = []
     for number, (columns, rows, cell) in enumerate(sizes):
         column = depth[number]
         found.append(Block(left[column] + (width[column] - columns * cell) / 2, at[column], cell, columns, rows))
-        at[column] += rows * cell + 3
+        at[column] += rows * cell + _APART
     return found
+
+
+def _lines(width: dict[int, float], height: dict[int, float]) -> tuple[dict[int, float], dict[int, float]]:
+    """Columns of groups in lines below each other, as text is: the left edge of each column, and its middle.
+
+    So many lines that the page is about half as wide again as it is high.
+    """
+    total, tallest = sum(one + _GAP for one in width.values()), max(height.values(), default=0) + _LINE
+    longest = total / max(1, round(math.sqrt(total / (1.5 * tallest))))
+    left, lines, x = {}, [[0]], 0.0
+    for column in sorted(width):
+        if x and x + width[column] / 2 > longest:
+            x = 0.0
+            lines.append([])
+        if column:
+            lines[-1].append(column)
+        left[column] = x
+        x += width[column] + _GAP
+    middle: dict[int, float] = {}
+    y = 0.0
+    for line in lines:
+        high = max(height[column] for column in line)
+        middle |= dict.fromkeys(line, y + high / 2)
+        y += high + _LINE
+    return left, middle
 
 
 def _columns(shape: tuple[int, ...], size: int) -> int:

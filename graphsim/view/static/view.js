@@ -115,11 +115,18 @@ async function graphPage(run, asked, main) {
   const cells = await Promise.all(graph.groups.map((g, i) => tileOf(i, 0, g.rows, 0, g.columns)));
   const values = cells.flatMap(cell => cell.values.flat()).filter(value => value !== null);
   const range = { zmin: values.reduce((a, b) => Math.min(a, b), Infinity), zmax: values.reduce((a, b) => Math.max(a, b), -Infinity) };
+  /* Pixels that a unit of the picture takes: cells have gaps where they are wide enough, names as many letters as fit. */
+  let scale = 1;
+  const gap = (g, cell) => { const wide = g.cell * cell.step * scale > 5 ? 1 : 0; return { xgap: wide, ygap: wide }; };
+  const labels = () => graph.groups.map((g, i) => {
+    const letters = Math.floor((g.cell * g.columns + 4) * scale / 6), text = `${g.name} (${number(g.size)})`;
+    return { x: middle(g)[0], y: g.y - 0.2, text: letters < 3 ? "" : plain(text.length > letters ? `${text.slice(0, letters - 1)}…` : text), showarrow: false, yanchor: "bottom", font: { size: 11 } };
+  });
   const trace = (g, cell) => ({
     type: "heatmap", z: cell.values, ...range, showscale: false, colorscale: shade === "node" ? "Portland" : "Viridis", hoverongaps: false,
     x0: g.x + (cell.column + cell.step / 2) * g.cell, dx: g.cell * cell.step, y0: g.y + (cell.row + cell.step / 2) * g.cell, dy: g.cell * cell.step,
     text: cell.values.map((line, r) => line.map((_, c) => plain(nameOf(g, (cell.row + r * cell.step) * g.columns + cell.column + c * cell.step)) + (cell.step > 1 ? " ..." : ""))),
-    hovertemplate: `%{text}<br>${shades[shade]} %{z}<extra></extra>`, xgap: 1, ygap: 1,
+    hovertemplate: `%{text}<br>${shades[shade]} %{z}<extra></extra>`, ...gap(g, cell),
   });
   const middle = g => [g.x + g.cell * g.columns / 2, g.y + g.cell * g.rows / 2];
   const lines = { type: "scatter", mode: "lines", hoverinfo: "skip", line: { color: "rgba(128,128,128,0.45)", width: 2 }, x: [], y: [] };
@@ -134,8 +141,9 @@ async function graphPage(run, asked, main) {
     { type: "scatter", mode: "markers", x: [chosen.x], y: [chosen.y], hoverinfo: "skip", marker: { size: 13, color: "rgba(0,0,0,0)", line: { width: 3, color: "#e11" } } }] : [];
   const layout = {
     ...BARE, dragmode: "pan", xaxis: { visible: false, range: whole["xaxis.range"] }, yaxis: { visible: false, range: whole["yaxis.range"], scaleanchor: "x" },
-    annotations: graph.groups.map((g, i) => ({ x: middle(g)[0], y: i % 2 ? g.y + g.cell * g.rows + 0.3 : g.y - 0.3, text: `${plain(g.name)} (${number(g.size)})`, showarrow: false, yanchor: i % 2 ? "top" : "bottom", font: { size: 11 } })),
   };
+  scale = Math.min(element.clientWidth / (right + 2), element.clientHeight / (high - low));
+  layout.annotations = labels();
   await draw(element, { data: [lines, ...cells.map((cell, i) => trace(graph.groups[i], cell)), ...marked], layout }, { scrollZoom: true });
   keyed(element, true);
   element.on("plotly_click", event => {
@@ -145,8 +153,12 @@ async function graphPage(run, asked, main) {
     if (local < g.size) go("graph", { ...asked, actor: nameOf(g, local) });
   });
   /* Blocks of which cells are drawn together are drawn finer where one comes near. */
-  const finer = later(150, async () => {
+  const finer = later(150, async changed => {
+    if (!Object.keys(changed).some(key => key.includes("axis"))) return;
     const [left, right] = element._fullLayout.xaxis.range, [bottom, top] = element._fullLayout.yaxis.range;
+    scale = element._fullLayout.xaxis._length / (right - left);
+    await Plotly.relayout(element, { annotations: labels() });
+    await Plotly.restyle(element, { xgap: cells.map((cell, i) => gap(graph.groups[i], cell).xgap), ygap: cells.map((cell, i) => gap(graph.groups[i], cell).ygap) }, cells.map((_, i) => i + 1));
     for (const [i, g] of graph.groups.entries()) {
       if (cells[i].step === 1 && cells[i].values.length === g.rows) continue;
       const part = [Math.floor((top - g.y) / g.cell), Math.ceil((bottom - g.y) / g.cell), Math.floor((left - g.x) / g.cell), Math.ceil((right - g.x) / g.cell)];
@@ -154,7 +166,7 @@ async function graphPage(run, asked, main) {
       if (r0 >= r1 || c0 >= c1) continue;
       cells[i] = await tileOf(i, r0, r1, c0, c1);
       const drawn = trace(g, cells[i]);
-      await Plotly.restyle(element, { z: [drawn.z], text: [drawn.text], x0: drawn.x0, dx: drawn.dx, y0: drawn.y0, dy: drawn.dy }, [i + 1]);
+      await Plotly.restyle(element, { z: [drawn.z], text: [drawn.text], x0: drawn.x0, dx: drawn.dx, y0: drawn.y0, dy: drawn.dy, xgap: drawn.xgap, ygap: drawn.ygap }, [i + 1]);
     }
     element.dataset.finer = String(Number(element.dataset.finer ?? 0) + 1);
   });
