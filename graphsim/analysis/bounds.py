@@ -47,6 +47,7 @@ from graphsim.analysis.loops import Crowd, crowd, tour_bound
 from graphsim.analysis.recurrence import slowest_recurrence, slowest_state
 from graphsim.graph import Channel, Dense, Graph, OneToOne, Window
 from graphsim.graph.ops import SINKS
+from graphsim.graph.words import in_ticks
 from graphsim.passes import unroll
 
 IntArray = npt.NDArray[np.int64]
@@ -98,7 +99,7 @@ def rounded(bound: Bound, grain: int, what: str) -> Bound:
     ticks = -(-bound.ticks // grain) * grain
     if ticks == bound.ticks:
         return bound
-    return replace(bound, ticks=ticks, reason=f"{bound.reason}; a period is a multiple of {grain:,} ticks, {what}")
+    return replace(bound, ticks=ticks, reason=f"{bound.reason}; a period is a multiple of {in_ticks(grain)}, {what}")
 
 
 def recurrence_bound(costs: Costs) -> Bound | None:
@@ -128,18 +129,18 @@ def _tour_bound(costs: Costs, cycle: Cycle, plain: Bound) -> Bound:
 def _crowd_bound(graph: Graph, found: Crowd) -> Bound:
     """What actors of a loop prove that are too many for the nodes near to each other."""
     where = _listed([graph.actor(a).name for a in found.actors])
-    many = f"{len(found.actors):,} firings of one loop, of {found.ticks:,} ticks in all,"
+    many = f"{len(found.actors):,} firings of one loop, of {in_ticks(found.ticks)} in all,"
     shorter = f"in a period of {found.period - 1:,}"
     if found.around is None:
         reason = (
-            f"{many} must be on one node {shorter}, as circles through them leave less than the {found.span:,} ticks to"
-            f" another node and back: {where}"
+            f"{many} must be on one node {shorter}, as circles through them leave less than the {in_ticks(found.span)}"
+            f" to another node and back: {where}"
         )
     else:
         near = graph.actor(found.around).name
         reason = (
-            f"{many} are within {found.span:,} ticks around {near} {shorter}; nodes that can be reached and left in"
-            f" these have {found.room:,} ticks for them: {where}"
+            f"{many} are within {in_ticks(found.span)} around {near} {shorter}; nodes that can be reached and left in"
+            f" these have {in_ticks(found.room)} for them: {where}"
         )
     return Bound(found.period, "recurrence", where, reason)
 
@@ -155,7 +156,8 @@ def circle_bound(graph: Graph, actors: Sequence[int], cycle: Cycle, besides: str
     where = _listed(names)
     few = "firing" if len(names) == 1 else "firings"
     held = "1 iteration" if cycle.tokens == 1 else f"{cycle.tokens:,} iterations"
-    reason = f"{len(names):,} {few} around a circle{besides} take {cycle.ticks:,} ticks in {held}: {where}"
+    take = "takes" if len(names) == 1 and not besides else "take"
+    reason = f"{len(names):,} {few} around a circle{besides} {take} {in_ticks(cycle.ticks)} in {held}: {where}"
     return Bound(-(-cycle.ticks // cycle.tokens), "recurrence", where, reason)
 
 
@@ -214,7 +216,7 @@ def _work(costs: Costs) -> Bound:
     total = int((price[host] * count).sum()) + fixed
     several = "1 node" if len(machine.compute_nodes) == 1 else f"{len(machine.compute_nodes):,} nodes"
     reason = (
-        f"{total:,} ticks of firings on {several}"
+        f"{in_ticks(total)} of firings on {several}"
         if costs.kinds == 1
         else f"all firings, each where it is cheapest for what it takes from {several} of {costs.kinds} kinds"
     )
@@ -229,7 +231,7 @@ def _largest(costs: Costs) -> Bound:
         ticks = int((prices[costs.kind[costs.machine.sink_host]] if pinned else prices.min(axis=0)).max())
         if ticks > best.ticks:
             name = graph.groups[group].name
-            best = Bound(ticks, "compute", f"a firing of {name}", f"one firing of {name} takes {ticks:,} ticks")
+            best = Bound(ticks, "compute", f"a firing of {name}", f"one firing of {name} takes {in_ticks(ticks)}")
     return best
 
 
@@ -238,7 +240,7 @@ def _pigeonhole(costs: Costs, ticks: IntArray, many: IntArray) -> Bound:
     level, k = _crowded(ticks, many, nodes)
     reason = (
         f"of the {k * nodes + 1:,} largest firings some {k + 1:,} must share one of {nodes:,} nodes; "
-        f"the {k + 1:,} smallest of them take {level:,} ticks"
+        f"the {k + 1:,} smallest of them take {in_ticks(level)}"
     )
     return Bound(level, "compute", "all nodes", reason)
 
@@ -271,7 +273,7 @@ def _host(costs: Costs) -> Bound:
     graph, machine = costs.graph, costs.machine
     load = sum(int(costs.ticks(g, machine.sink_host).sum()) for g in graph.sinks)
     name = machine.nodes[machine.sink_host].name
-    return Bound(max(1, load), "compute", f"node {name}", f"the sinks take {load:,} ticks on the host {name}")
+    return Bound(max(1, load), "compute", f"node {name}", f"the sinks take {in_ticks(load)} on the host {name}")
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from graphsim.cli.common import (
     write_json,
 )
 from graphsim.errors import CheckFailed, InfeasibleError, PlacementError
+from graphsim.graph.words import in_ticks
 from graphsim.pipeline import Hardware, buffering_named, existing, load_graph, machine_for
 
 MachineOption = Annotated[
@@ -176,7 +177,7 @@ def fold(
     if proved:
         whether = "the optimum" if proved["period_bound"] == schedule.period else "perhaps not the optimum"
         console.print(
-            f"{whether}: no period is below {proved['period_bound']:,} ticks, this one's is {schedule.period:,}; "
+            f"{whether}: no period is below {in_ticks(proved['period_bound'])}, this one's is {schedule.period:,}; "
             f"no latency at it below {proved['latency_bound']:,}, this one's is {latency(loaded, schedule):,}"
         )
     say_place(console, "wrote", target, f" ({target.stat().st_size:,} bytes); 'graphsim verify' checks it")

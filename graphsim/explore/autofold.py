@@ -18,6 +18,7 @@ from graphsim.analysis.bounds import Bound, fewest_latency, lower_bound
 from graphsim.analysis.costs import Costs
 from graphsim.errors import InfeasibleError, PlacementError, UsageError
 from graphsim.graph import Graph
+from graphsim.graph.words import in_ticks
 from graphsim.machine import Machine
 from graphsim.schedule import Buffering, Schedule, fold, latency
 
@@ -221,7 +222,9 @@ def _try(
     except InfeasibleError as error:
         return Tried(*about, "cannot be folded", None, None, None, None, str(error)), None
     if bound.ticks > needed:
-        why = f"{bound.ticks:,} ticks are proved to be needed, {needed:,} are wanted; {bound.resource}: {bound.reason}"
+        why = (
+            f"{in_ticks(bound.ticks)} are proved to be needed, {needed:,} are wanted; {bound.resource}: {bound.reason}"
+        )
         return Tried(*about, "impossible", None, None, None, bound, why), None
     try:
         schedule = fold(graph, machine, strategy=strategy, buffering=buffering, seed=seed)
@@ -242,5 +245,5 @@ def _folded(
         return Tried(*about, "reaches", *found, ""), schedule
     binding = bindings(schedule, load)
     what = f"binds {in_words(binding)}" if binding else why_nothing(schedule, load)
-    why = f"a period of {schedule.period:,} ticks was found, {needed:,} are wanted; {what}"
+    why = f"a period of {in_ticks(schedule.period)} was found, {needed:,} are wanted; {what}"
     return Tried(*about, "misses", *found, why), None

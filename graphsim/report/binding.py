@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from graphsim.graph import Graph
+from graphsim.graph.words import in_ticks
 from graphsim.report.utilisation import Utilisation
 from graphsim.schedule.schedule import Schedule
 
@@ -73,8 +74,8 @@ def why_nothing(schedule: Schedule, load: Utilisation) -> str:
     percent = math.floor(1000 * busiest[name]) / 10  # never rounded up to all of it
     return (
         f"no node or link is busy all the time (the busiest is {name}, {percent:.1f}%), and no recurrence is known"
-        f" to take as long: {schedule.period:,} ticks are the shortest period found, perhaps not the shortest there is;"
-        f" less than {max(schedule.bound.ticks, 1):,} are proved to be impossible on this machine"
+        f" to take as long: {in_ticks(schedule.period)} are the shortest period found, perhaps not the shortest there"
+        f" is; less than {max(schedule.bound.ticks, 1):,} are proved to be impossible on this machine"
     )
 
 

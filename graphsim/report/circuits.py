@@ -16,6 +16,7 @@ from rich.table import Table
 from graphsim.graph import Graph
 from graphsim.graph.circuit import Circuit, of_graph, ports
 from graphsim.graph.gates import kinds
+from graphsim.graph.words import in_ticks
 
 if TYPE_CHECKING:
     from graphsim.compare.logic import Judgement
@@ -127,7 +128,7 @@ def print_circuit_run(console: Console, result: CircuitResult) -> None:
     console.print(f"engine     {run.engine}, {run.wall_seconds:.3f} s (measured){note}")
     if run.timing is not None and run.timing.period is not None:
         console.print(
-            f"period     {float(run.timing.period):,.4g} ticks per cycle, latency {run.timing.latency:,} ticks"
+            f"period     {float(run.timing.period):,.4g} ticks per cycle, latency {in_ticks(run.timing.latency)}"
         )
     if result.judgement is not None:
         _print_judgement(console, "evaluated", result.judgement, "values, by an independent evaluation")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
+from graphsim.graph.words import in_ticks
+
 if TYPE_CHECKING:
     from graphsim.compare.result import Comparison
     from graphsim.graph import Graph
@@ -52,9 +54,9 @@ def schedule_html(schedule: Schedule) -> str:
     machine, bound = schedule.machine, schedule.bound
     gap = schedule.period / bound.ticks - 1 if bound.ticks else 0.0
     placed = np.bincount(schedule.node, minlength=len(machine.nodes))
-    title = f"schedule on {machine.name}: a period of {schedule.period:,} ticks"
+    title = f"schedule on {machine.name}: a period of {in_ticks(schedule.period)}"
     rows = ((machine.nodes[v].name, f"{placed[v]:,}") for v in np.flatnonzero(placed)[:SHOWN].tolist())
-    below = f"proved lower bound {bound.ticks:,} ticks ({bound.reason}), gap {gap:.2%}; placed {schedule.strategy}"
+    below = f"proved lower bound {in_ticks(bound.ticks)} ({bound.reason}), gap {gap:.2%}; placed {schedule.strategy}"
     return _table(title, ("node", "firings per period"), rows, int((placed > 0).sum()), below)
 
 
@@ -65,7 +67,7 @@ def run_html(run: Run) -> str:
     timing = run.timing
     below = ""
     if timing is not None and timing.period is not None:
-        below = f"measured period {float(timing.period):,.10g} ticks per sample, latency {timing.latency:,} ticks"
+        below = f"measured period {float(timing.period):,.10g} ticks per sample, latency {in_ticks(timing.latency)}"
     return _table(title, ("group", "values"), rows, len(run.values), below)
 
 

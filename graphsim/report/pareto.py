@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from graphsim.files import write_text
+from graphsim.graph.words import in_ticks
 from graphsim.report.html import page
 from graphsim.report.plots import COLOURS, picture
 from graphsim.report.terminal import new_table
@@ -64,7 +65,7 @@ def placement(row: Row) -> str:
 
 def bottleneck(row: Row) -> str:
     """What takes the whole period."""
-    return row["binding"] or f"nothing known; {row['bound']:,} ticks are proved to be needed"
+    return row["binding"] or f"nothing known; {in_ticks(row['bound'])} are proved to be needed"
 
 
 def write_page(

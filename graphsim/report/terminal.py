@@ -14,6 +14,7 @@ from rich.table import Table
 from graphsim.graph import Actor, Channel, Graph
 from graphsim.graph.circuit import is_circuit
 from graphsim.graph.ops import ACTIVATIONS, OPS
+from graphsim.graph.words import in_ticks
 from graphsim.report.circuits import print_circuit
 
 if TYPE_CHECKING:
@@ -243,11 +244,6 @@ def print_verdict(console: Console, verdict: Verdict, *, full: bool = False) -> 
         console.print(f"    {violation.kind}: {escape(violation.message)}", soft_wrap=True)
 
 
-def in_ticks(count: int) -> str:
-    """``1 tick``, ``12 ticks``."""
-    return "1 tick" if count == 1 else f"{count:,} ticks"
-
-
 def print_run(console: Console, result: Result) -> None:
     """The run: throughput, values, agreement, accuracy."""
     run, machine = result.run, result.schedule.machine
@@ -256,7 +252,7 @@ def print_run(console: Console, result: Result) -> None:
     console.print(f"[bold]{run.engine}[/] engine: {run.samples:,} samples of {escape(result.dataset.name)}")
     print_inputs(console, result.graph, result.dataset)
     console.print(f"  period     {period:,.10g} ticks per sample, {how}")
-    console.print(f"  latency    {result.latency_ticks:,} ticks")
+    console.print(f"  latency    {in_ticks(result.latency_ticks)}")
     console.print(
         f"  throughput {result.samples_per_second:,.0f} samples/s (simulated, at {machine.clock_mhz:g} MHz); "
         f"pipelining gives {result.latency_ticks / period:.2f}x over one sample at a time",

@@ -12,10 +12,11 @@ from rich.markup import escape
 
 from graphsim.graph import Graph
 from graphsim.graph.union import Union
+from graphsim.graph.words import in_ticks
 from graphsim.report.binding import bindings, in_words, why_nothing
 from graphsim.report.isolation import Isolation
 from graphsim.report.record import clean, graph_record, schedule_record, ticks, verdict_record
-from graphsim.report.terminal import in_ticks, new_table, print_schedule, print_verdict, seconds
+from graphsim.report.terminal import new_table, print_schedule, print_verdict, seconds
 from graphsim.report.utilisation import utilisation
 from graphsim.schedule.schedule import Schedule, latency
 from graphsim.schedule.verify import Verdict

@@ -14,6 +14,7 @@ from graphsim.analysis.costs import LAST_TICK, Costs
 from graphsim.analysis.tokens import Readers, readers
 from graphsim.analysis.waves import waves
 from graphsim.errors import InfeasibleError
+from graphsim.graph.words import in_ticks
 from graphsim.machine import Machine
 from graphsim.machine.topologies import is_made
 from graphsim.passes import Unrolled
@@ -343,11 +344,14 @@ def _busiest(machine: Machine, node: Placement, ticks: IntArray, routes: Routes)
             "link",
             f"link {machine.link_name(link)}",
             f"link {machine.link_name(link)} carries {frames[link]:,} frames per period, {rate[link]:,} "
-            + ("per tick" if stride[link] == 1 else f"in {stride[link]:,} ticks"),
+            + ("per tick" if stride[link] == 1 else f"in {in_ticks(int(stride[link]))}"),
         )
     name, count = machine.nodes[v].name, int(np.count_nonzero((node == v) & (ticks > 0)))
     return Bound(
-        max(1, int(busy[v])), "compute", f"node {name}", f"node {name} fires {count:,} actors for {busy[v]:,} ticks"
+        max(1, int(busy[v])),
+        "compute",
+        f"node {name}",
+        f"node {name} fires {count:,} actors for {in_ticks(int(busy[v]))}",
     )
 
 
