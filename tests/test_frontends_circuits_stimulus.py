@@ -142,6 +142,23 @@ def test_what_is_written_is_read_again(
     assert back.known.all()
 
 
+@pytest.mark.parametrize("edge", ["rising", "falling"])
+def test_registers_of_a_dump_change_with_the_edge_at_which_they_store(tmp_path: Path, edge: str) -> None:
+    netlist = Netlist("toggle", "toggle")
+    netlist.output("q", netlist.net("q"))
+    netlist.register(netlist.net("q"), netlist.gate(netlist.new(), (netlist.net("q"),), 0b01), False)
+    toggle = replace(netlist.circuit(), notes={"clock": f"registers store at the {edge} edge of clk"})
+    path, states = tmp_path / "out.vcd", np.array([[0], [1], [0]], np.uint8)
+    write_outputs(path, toggle, random_stimulus(toggle, 3, 0), states, states)
+    code = {
+        line.split()[4]: line.split()[3] for line in path.read_text(encoding="utf-8").splitlines() if "$var" in line
+    }
+    text = path.read_text(encoding="utf-8").partition("$dumpvars")[2]
+    high, low = ("1", "0") if edge == "rising" else ("0", "1")
+    assert f"#5\n{high}{code['clk']}\n1{code['q']}\n#10\n{low}{code['clk']}\n#15\n" in text
+    assert read_stimulus(path, toggle).expected.tolist() == states.tolist()
+
+
 @pytest.mark.parametrize("suffix", [".json", ".csv"])
 def test_values_with_too_many_digits_for_a_number_are_hexadecimal(tmp_path: Path, suffix: str) -> None:
     bits = 16_000  # 4,817 digits, of which Python writes and reads 4,300

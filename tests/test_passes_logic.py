@@ -102,6 +102,15 @@ def test_the_default_passes_never_make_more(circuit: Circuit) -> None:
     assert after.depth <= before.depth + 1  # an inverter may be left at an output
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=50)
+@given(circuits(gates=25))
+def test_the_search_never_makes_more_two_input_gates(circuit: Circuit) -> None:
+    after = counts(QUICK["strong"].rewrite(circuit))
+    assert after.gates == after.two_input
+    assert after.gates <= min(counts(PASSES[name].rewrite(circuit)).gates for name in ("two", "lut2"))
+    assert after.gates <= circuit.gate_count or int(circuit.fan_in.max()) > 2
+
+
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(circuits(gates=25, registers=0))
 def test_the_default_passes_find_nothing_when_run_again(circuit: Circuit) -> None:
@@ -224,8 +233,8 @@ def test_lower_prints_and_checks_and_records(tmp_path: Path, capsys: pytest.Capt
     assert main([*line, "--json", "-"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert [step["pass"] for step in record["passes"]] == list(DEFAULT)
-    assert record["passes"][0]["before"] == {"gates": 4, "registers": 0, "depth": 3, "literals": 5}
-    assert record["passes"][-1]["after"] == {"gates": 1, "registers": 0, "depth": 1, "literals": 2}
+    assert record["passes"][0]["before"] == {"gates": 4, "two_input": 4, "registers": 0, "depth": 3, "literals": 5}
+    assert record["passes"][-1]["after"] == {"gates": 1, "two_input": 1, "registers": 0, "depth": 1, "literals": 2}
     assert record["check"]["verdict"] == "equal"
     assert shown(of_graph(store.load(tmp_path / "d.gsim"))) == ([((0, 1), OR)], [2])
 

@@ -60,8 +60,9 @@ def print_graph(console: Console, graph: Graph) -> None:
 
 def print_steps(console: Console, steps: Sequence[Step]) -> None:
     """Passes over a circuit, with counts after each; the first line is what they began with."""
-    numbers = ("gates", "registers", "depth", "literals")
-    table = new_table("pass", *numbers, "ms", right=(*numbers, "ms"))
+    numbers = ("gates", "two_input", "registers", "depth", "literals")
+    titles = [number.replace("_", "-") for number in numbers]
+    table = new_table("pass", *titles, "ms", right=(*titles, "ms"))
     for at, step in enumerate(steps):
         if at == 0:
             table.add_row("-", *(f"{getattr(step.before, number):,}" for number in numbers), "")

@@ -1,10 +1,11 @@
 """Stimulus in, and what came out as, value change dumps (VCD, IEEE 1364), by the package pyvcd.
 
-Written: one clock cycle is ten nanoseconds. Signals change at its beginning, when the clock falls, and the clock rises
-in the middle. Read: values are those just before each edge at which registers store, rising if the circuit says nothing
-else, of a signal of one bit that is called like a clock (``clk``, ``clock``, ``ck``, ...) and is no input. Without such
-a signal, every time at which signals change is a cycle. Inputs that are neither 0 nor 1 are 0, with a remark; outputs
-that are neither are not compared.
+Written: one clock cycle is ten nanoseconds, and ends with the edge at which registers store, rising if the circuit says
+nothing else. Everything changes at these edges, as in a synchronous design; the first one is at five nanoseconds. A
+cycle's values are those just before the edge that ends it. Read: values are those just before each such edge of a
+signal of one bit that is called like a clock (``clk``, ``clock``, ``ck``, ...) and is no input. Without such a signal,
+every time at which signals change is a cycle. Inputs that are neither 0 nor 1 are 0, with a remark; outputs that are
+neither are not compared.
 """
 
 from __future__ import annotations
@@ -39,21 +40,23 @@ def write_vcd(path: Path, circuit: Circuit, inputs: BitArray, registers: BitArra
             label = distinct([name], shown)[0]
             shown[label], widths[label] = values, len(ports(circuit.output_names)[name])
     labels = spelt([*shown, "clk"], "!-~")
+    idle = int(_is_falling(circuit))
     file = io.StringIO()
     with VCDWriter(file, timescale="1 ns", date="", version="graphsim") as writer:
         scope = spelt([circuit.name], "A-Za-z0-9_")[0]
-        clock = writer.register_var(scope, labels[-1], "wire", size=1, init=0)
+        clock = writer.register_var(scope, labels[-1], "wire", size=1, init=idle)
         variables = []
         for name, label in zip(shown, labels, strict=False):
             first = shown[name][0] if shown[name] else 0
             variables.append((writer.register_var(scope, label, "wire", size=widths[name], init=first), shown[name]))
         for t in range(len(outputs)):
+            edge = _PERIOD * t + _PERIOD // 2
             if t:
-                writer.change(clock, _PERIOD * t, 0)
-                for variable, values in variables:
-                    if values[t] != values[t - 1]:
-                        writer.change(variable, _PERIOD * t, values[t])
-            writer.change(clock, _PERIOD * t + _PERIOD // 2, 1)
+                writer.change(clock, _PERIOD * t, idle)
+            writer.change(clock, edge, 1 - idle)
+            for variable, values in variables if t + 1 < len(outputs) else ():
+                if values[t + 1] != values[t]:
+                    writer.change(variable, edge, values[t + 1])
         writer.close(_PERIOD * len(outputs))
     write_text(path, file.getvalue())
 
@@ -92,7 +95,7 @@ class _Reader:
         self._places: dict[str, list[int | None]] = {}
         self._found: set[int] = set()
         self._clock = ""
-        self._falling = "falling edge" in circuit.notes.get("clock", "")
+        self._falling = _is_falling(circuit)
 
     def rows(self) -> Iterator[bytes]:
         """The state in every cycle."""
@@ -164,6 +167,11 @@ class _Reader:
         for i, bit in enumerate(reversed(value.rjust(len(places), fill))):
             if i < len(places) and (place := places[i]) is not None:
                 self.state[place] = _bit(bit)
+
+
+def _is_falling(circuit: Circuit) -> bool:
+    """Whether registers store at the falling edge."""
+    return "falling edge" in circuit.notes.get("clock", "")
 
 
 def _bit(value: str) -> int:

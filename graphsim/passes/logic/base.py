@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from graphsim.errors import GraphError
 from graphsim.graph import Graph
 from graphsim.graph.circuit import Circuit, is_circuit, of_graph, to_graph
@@ -48,9 +50,14 @@ class LogicPass(Pass):
 
 @dataclass(frozen=True)
 class Counts:
-    """How big a circuit is: gates, registers, gates on the longest path, and inputs of gates in all."""
+    """How big a circuit is: gates, registers, gates on the longest path, and inputs of gates in all.
+
+    ``two_input``: how many gates of two inputs it takes at least, k - 1 for one of k inputs: what circuits of gates of
+    different sizes can be compared by.
+    """
 
     gates: int
+    two_input: int
     registers: int
     depth: int
     literals: int
@@ -58,7 +65,8 @@ class Counts:
 
 def counts(circuit: Circuit) -> Counts:
     """The counts of a circuit."""
-    return Counts(circuit.gate_count, circuit.register_count, circuit.depth, len(circuit.index))
+    two_input = int(np.maximum(circuit.fan_in - 1, 1).sum())
+    return Counts(circuit.gate_count, two_input, circuit.register_count, circuit.depth, len(circuit.index))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from graphsim.graph.circuit import VARIABLES, Circuit, Words, pack
 from graphsim.passes.logic.base import LogicPass
 from graphsim.passes.logic.sweep import EVERYTHING, swept
 from graphsim.passes.logic.tables import Tables
-from graphsim.passes.logic.two import Builder
+from graphsim.passes.logic.two import Builder, Two
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +57,8 @@ class _Two:
 
 @dataclass(frozen=True)
 class Strong(LogicPass):
-    """As few two-input gates as a seeded search finds; minutes for thousands of gates.
+    """As few two-input gates as a seeded search finds, never more than there were, or than taking wider gates apart
+    makes; minutes for thousands of gates.
 
     Attributes:
         seed: of the search.
@@ -69,7 +70,7 @@ class Strong(LogicPass):
     effort: float = 1.0
 
     def rewrite(self, circuit: Circuit) -> Circuit:
-        circuit = Tables(2).rewrite(circuit)
+        circuit = min((Tables(2).rewrite(circuit), Two().rewrite(circuit)), key=lambda one: one.gate_count)
         if circuit.gate_count == 0 or circuit.first_gate == 0:
             return circuit
         few = circuit.first_gate <= _WHOLE
