@@ -1,8 +1,9 @@
 """Every engine gives the same values, and every timing the same ticks, whatever the hardware and its clocks.
 
 Random graphs on every topology, nodes and links of two frequencies each, links of any latency and frames of any width,
-one actor per node or many: the functional reference, the machine and the events engine agree in every value of every
-iteration; analysis, machine and events agree in every tick at which samples go in and answers come out.
+one actor per node or many: the functional reference, the machine, the events engine and the bits of the frames engine
+agree in every value of every iteration; analysis and all that have a clock agree in every tick at which samples go in
+and answers come out.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from graphsim.schedule import fold, latency
 from graphsim.schedule.verify import verify
 from graphsim.simulate.engine import FloatArray
 from graphsim.simulate.events import EventsEngine
+from graphsim.simulate.frames import FramesEngine
 from graphsim.simulate.machine import MachineEngine
 from graphsim.simulate.reference import ReferenceEngine
 
@@ -75,7 +77,7 @@ def check(graph: Graph, machine: Machine, strategy: str, inputs: tuple[FloatArra
     expected = ReferenceEngine(graph).run(inputs)
     first = min(int(schedule.start[graph.first[g] : graph.first[g + 1]].min()) for g in graph.sources)
     entered = first + schedule.period * np.arange(len(inputs[0]))
-    for engine in (MachineEngine(graph, schedule), EventsEngine(graph, schedule)):
+    for engine in (MachineEngine(graph, schedule), EventsEngine(graph, schedule), FramesEngine(graph, schedule)):
         run = engine.run(inputs)
         assert run.values.keys() == expected.values.keys()
         for name, values in expected.values.items():

@@ -213,7 +213,12 @@ class _Hardware:
         self.fifos: list[deque[_Frames]] = [
             deque([[None] * link.frames_per_tick for _ in range(1 + link.latency)]) for link in c.machine.links
         ]
-        self.strides: list[int] = c.link_stride.tolist()
+        #: Links by stride; what no calendar sends over carries nothing but invalid frames, and is left out.
+        self.by_stride: dict[int, list[int]] = {}
+        for link in sorted(
+            {link for table in (c.gather, c.scatter) for link in table.owner[table.what != IDLE].tolist()}
+        ):
+            self.by_stride.setdefault(int(c.link_stride[link]), []).append(link)
         self.working: dict[tuple[int, int], FloatArray] = {}
         self.timing, self.column = engine.form.ticks(self.samples), engine.form.column.tolist()
         self.sinks_left = [sum(self.graph.groups[i].size for i in self.graph.sinks)] * self.samples
@@ -236,10 +241,10 @@ class _Hardware:
                 progress(done)
 
     def _tick(self, k: int, tick: int, events: list[tuple[int, ...]]) -> None:
-        links = self.calendars.machine.links
-        acting = [i for i, stride in enumerate(self.strides) if tick % stride == 0]
+        specs = self.calendars.machine.links
+        acting = [i for stride, links in self.by_stride.items() if tick % stride == 0 for i in links]
         arriving = {i: self.fifos[i].popleft() for i in acting}
-        leaving: dict[int, _Frames] = {i: [None] * links[i].frames_per_tick for i in acting}
+        leaving: dict[int, _Frames] = {i: [None] * specs[i].frames_per_tick for i in acting}
         for stage, kind, who, lane, ring, frame in events:
             n = k - stage
             if not 0 <= n < self.samples:
