@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from test_frontends_onnx import model, node, saved, weights
+from test_frontends_onnx import CASES, model, node, saved, weights
 
 from graphsim.compare.compare import compare_with_reference
 from graphsim.errors import ReferenceUnavailableError
@@ -85,3 +85,18 @@ def test_a_fresh_process_runs_and_compares_a_file(command: str, tmp_path: Path) 
     assert found["agreement"]["neurons_checked"] == 3 * (10 + 10)
     assert found["agreement"]["neurons_outside_bound"] == 0
     assert found["agreement"]["reference_noise_floor"] is None
+
+
+@pytest.mark.slow
+def test_every_operator_is_within_its_bounds(tmp_path: Path) -> None:
+    """All cases of the tests of lowering; inputs of their own."""
+    wrong = {}
+    for label, (proto, shape) in CASES.items():
+        path = saved(proto, tmp_path)
+        graph = lower(path)
+        x = np.random.default_rng(4).normal(size=(3, *shape)).astype(np.float32)
+        data = SimpleNamespace(inputs=x, labels=None)
+        found = compare_with_reference(graph, path, None, data, ReferenceEngine(graph).run(x))
+        if not found.ok:
+            wrong[label] = found.first_divergence
+    assert wrong == {}

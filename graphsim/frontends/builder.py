@@ -409,13 +409,28 @@ class Builder:
         )
 
     def table(
-        self, src: Tensor, dst: Tensor, fan_in: int, index: Callable[[], npt.NDArray[np.intp]], port: int = 0
+        self,
+        src: Tensor,
+        dst: Tensor,
+        fan_in: int,
+        index: Callable[[], npt.NDArray[np.intp]],
+        port: int = 0,
+        *,
+        weights: Callable[[], FloatArray] | None = None,
     ) -> None:
-        """To each element of ``dst`` the ``fan_in`` elements of ``src`` that ``index()`` lists, (dst.size, fan_in)."""
+        """To each element of ``dst`` the ``fan_in`` elements of ``src`` that ``index()`` lists, (dst.size, fan_in).
+
+        Weights, if any, are of the same shape.
+        """
         self._count_edges(dst.size * fan_in)
         name = f"{self.groups[dst.group].name}/index{port}"
         self.derived[name] = (self.layer, lambda _: index().reshape(dst.size, fan_in).astype(np.int32))
-        self.join(Table(src=src.group, dst=dst.group, port=port, index=name))
+        weight = None
+        if weights is not None:
+            listed = weights
+            weight = Ref(f"{self.groups[dst.group].name}/weight{port}")
+            self.derived[weight.name] = (self.layer, lambda _: listed().astype(np.float32).reshape(dst.size, fan_in))
+        self.join(Table(src=src.group, dst=dst.group, port=port, index=name, weight=weight))
 
     def chosen(
         self,

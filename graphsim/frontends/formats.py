@@ -57,6 +57,7 @@ def operators() -> list[Row]:
     constant = tuple(sorted(set(OPERATORS) - set(RULES)))
     return [
         Row("ONNX", "operators that become actors, or none", tuple(sorted(RULES))),
+        Row("ONNX graphs", "operators with graphs inside, where a constant says which and how often", ("If", "Loop")),
         Row("ONNX constants", "further operators, on what is known while lowering", constant),
     ]
 

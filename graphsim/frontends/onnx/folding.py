@@ -20,7 +20,11 @@ Array = npt.NDArray[np.generic]
 #: Elements of an array that folding makes, beyond those of its largest operand.
 MAX_ELEMENTS = 1 << 22
 
-_DTYPES = {
+#: Among the attributes of a node that is folded: how many outputs it has.
+OUTPUTS = "number of outputs"
+
+#: Kinds of numbers, by ONNX's number of them.
+NUMBERS = {
     1: np.float32,
     2: np.uint8,
     3: np.int8,
@@ -45,10 +49,10 @@ def fold(node: Node, arrays: Sequence[Array | None]) -> list[Array] | None:
         return None
     try:
         with np.errstate(all="ignore"):
-            made = rule(node.attributes, arrays)
+            made = rule({OUTPUTS: len(node.outputs)} | dict(node.attributes), arrays)
     except (ValueError, IndexError, TypeError, KeyError, OverflowError, ZeroDivisionError) as error:
         raise RefusedError(f"its constant operands do not fit ({error})") from None
-    return made if isinstance(made, list) else [made]
+    return [np.asarray(array) for array in (made if isinstance(made, list) else [made])]
 
 
 def bounded(shape: Sequence[int], *given: Array | None) -> tuple[int, ...]:
@@ -83,6 +87,17 @@ def integers(array: Array | None) -> list[int]:
     if array is None or array.dtype.kind not in "iu":
         raise RefusedError(f"it takes integers; it gets {'none' if array is None else array.dtype}")
     return [int(n) for n in array.reshape(-1)]
+
+
+def single(value: Any) -> list[Any]:
+    """The one element of a constant.
+
+    Raises:
+        RefusedError: it is none: how often a loop runs depends on the sample.
+    """
+    if not isinstance(value, np.ndarray) or value.size != 1 or value.dtype.kind not in "fiub":
+        raise RefusedError("how often it runs depends on the sample")
+    return [value.reshape(-1)[0]]
 
 
 def axes_of(attributes: Mapping[str, Any], arrays: Sequence[Array | None], place: int = 1) -> list[int] | None:
@@ -146,7 +161,7 @@ def _constant_of_shape(attributes: Mapping[str, Any], arrays: Sequence[Array | N
 
 
 def _cast(attributes: Mapping[str, Any], arrays: Sequence[Array | None]) -> Array:
-    return np.asarray(arrays[0]).astype(_DTYPES[int(attributes["to"])])
+    return np.asarray(arrays[0]).astype(NUMBERS[int(attributes["to"])])
 
 
 def _expand(_: Mapping[str, Any], arrays: Sequence[Array | None]) -> Array:
@@ -203,6 +218,24 @@ def _reduce(function: Callable[..., Any]) -> Callable[[Mapping[str, Any], Sequen
     return rule
 
 
+def _matmul(_: Mapping[str, Any], arrays: Sequence[Array | None]) -> Array:
+    left, right = (np.asarray(array) for array in arrays)
+    bounded([*left.shape[:-1], *right.shape[-1:]], left, right)
+    return np.matmul(left, right)  # type: ignore[no-any-return]
+
+
+def _split(attributes: Mapping[str, Any], arrays: Sequence[Array | None]) -> list[Array]:
+    x, at = np.asarray(arrays[0]), int(attributes.get("axis", 0))
+    sizes = attributes.get("split") or (integers(arrays[1]) if len(arrays) > 1 else None)
+    if sizes is None:
+        count = int(attributes[OUTPUTS])
+        each = -(-x.shape[at] // count)
+        sizes = [each] * (count - 1) + [x.shape[at] - each * (count - 1)]
+    if sum(sizes) != x.shape[at] or min(sizes) < 0 or len(sizes) > MAX_ELEMENTS:
+        raise ValueError(f"parts of {sizes} elements")
+    return np.split(x, np.cumsum(sizes)[:-1], axis=at)
+
+
 OPERATORS: dict[str, Callable[[Mapping[str, Any], Sequence[Array | None]], Array | list[Array]]] = {
     "Constant": _constant,
     "ConstantOfShape": _constant_of_shape,
@@ -233,13 +266,26 @@ OPERATORS: dict[str, Callable[[Mapping[str, Any], Sequence[Array | None]], Array
     "Div": _binary(_divide),
     "Max": _binary(np.maximum),
     "Min": _binary(np.minimum),
+    "Pow": _binary(np.power),
+    "Mod": lambda attributes, arrays: _binary(np.fmod if attributes.get("fmod", 0) else np.mod)(attributes, arrays),
+    "MatMul": _matmul,
+    "Split": _split,
     "Equal": _binary(np.equal),
     "Less": _binary(np.less),
+    "LessOrEqual": _binary(np.less_equal),
     "Greater": _binary(np.greater),
+    "GreaterOrEqual": _binary(np.greater_equal),
     "And": _binary(np.logical_and),
     "Or": _binary(np.logical_or),
+    "Xor": _binary(np.logical_xor),
     "Not": lambda attributes, arrays: np.logical_not(np.asarray(arrays[0])),
     "Neg": lambda attributes, arrays: np.negative(np.asarray(arrays[0])),
+    "Abs": lambda attributes, arrays: np.abs(np.asarray(arrays[0])),
+    "Ceil": lambda attributes, arrays: np.ceil(np.asarray(arrays[0])),
+    "Floor": lambda attributes, arrays: np.floor(np.asarray(arrays[0])),
+    "Reciprocal": lambda attributes, arrays: np.reciprocal(np.asarray(arrays[0])),
+    "Relu": lambda attributes, arrays: np.maximum(np.asarray(arrays[0]), 0),
+    "Size": lambda attributes, arrays: np.array(np.asarray(arrays[0]).size, np.int64),
     "Sqrt": lambda attributes, arrays: np.sqrt(np.asarray(arrays[0])),
     "Where": lambda attributes, arrays: np.where(*(np.asarray(array) for array in arrays)),
     "ReduceProd": _reduce(np.prod),

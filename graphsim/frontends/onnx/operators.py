@@ -17,7 +17,7 @@ import numpy.typing as npt
 from graphsim.frontends.blocks import arith
 from graphsim.frontends.blocks import shape as moving
 from graphsim.frontends.blocks import softmax as along_axes
-from graphsim.frontends.blocks.arith import Operation
+from graphsim.frontends.blocks.arith import Operand
 from graphsim.frontends.blocks.conv import Kernel, convolution
 from graphsim.frontends.blocks.norm import Statistics, by_statistics, standardised
 from graphsim.frontends.blocks.pool import pooling, whole
@@ -33,11 +33,12 @@ Value = Tensor | Array
 
 @dataclass(frozen=True)
 class Call:
-    """A node with the values of its inputs; None for one that is left out."""
+    """A node with the values of its inputs; None for one that is left out. ``whole``: those are integers, or truths."""
 
     node: Node
     values: Sequence[Value | None]
     opset: int
+    whole: bool = False
 
     def given(self, number: int) -> bool:
         """Whether an input is there."""
@@ -182,7 +183,9 @@ _UNARY: dict[str, str] = {
     "Floor": "floor",
     "Neg": "negative",
     "Round": "round",
+    "Reciprocal": "reciprocal",
     "Sign": "sign",
+    "Sqrt": "sqrt",
 }
 for _name, _row in _UNARY.items():
     operator(_name)(lambda to, call, row=_row: [_applied(to, call.tensor(0), Unary(row))])  # type: ignore[misc]
@@ -252,46 +255,18 @@ def identity(to: Builder, call: Call) -> Sequence[Value]:
 
 @operator("Cast")
 def cast(to: Builder, call: Call) -> Sequence[Value]:
-    """Between kinds of floats: graphs compute in float32."""
-    if call.integer("to", 1) not in (1, 11):
-        raise RefusedError("it makes other numbers than floats")
-    return [call.tensor(0)]
+    """Between kinds of numbers: fractions are cut off, truths are 1 and 0."""
+    kind, x = call.integer("to", 1), call.tensor(0)
+    if kind == 9:
+        return [_applied(to, x, Unary("nonzero"))]
+    if kind not in folding.NUMBERS:
+        raise RefusedError("it makes other numbers than float32 and integers")
+    if folding.NUMBERS[kind] in (np.float32, np.float64) or call.whole:
+        return [x]
+    return [_applied(to, x, Unary("trunc"))]
 
 
-# -- arithmetic -------------------------------------------------------------------------------------------------------
-
-
-@operator("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mean")
-def arithmetic(to: Builder, call: Call) -> Sequence[Value]:
-    """Element by element, operands broadcast; a constant operand becomes a param."""
-    op: Operation = _OPS[call.node.op]  # type: ignore[assignment]
-    values = [value for value in call.values if value is not None]
-    xs = [value for value in values if isinstance(value, Tensor)]
-    if len(xs) == len(values):
-        return [_in_full(arith.elementwise(to, op, [_whole(x, xs) for x in xs]), xs)]
-    if len(values) != 2 or op == "mean":
-        raise RefusedError("it takes constants among more than two operands")
-    first = isinstance(values[0], Tensor)
-    constant = call.floats(1 if first else 0)
-    if constant.ndim > len(xs[0].shape):
-        raise RefusedError(f"its constant of shape {constant.shape} has more axes than its input")
-    if constant.ndim == len(xs[0].shape) and xs[0].shape[0] == 1 and constant.ndim > 1:
-        if len(constant) != 1:
-            raise RefusedError(f"its constant of shape {constant.shape} has a batch axis")
-        constant = constant[0]
-    return [_in_full(arith.with_constant(to, op, _whole(xs[0], xs), constant, first=first), xs)]
-
-
-_OPS = {
-    "Add": "sum",
-    "Sum": "sum",
-    "Sub": "subtract",
-    "Mul": "product",
-    "Div": "divide",
-    "Max": "max",
-    "Min": "min",
-    "Mean": "mean",
-}
+# -- products of matrices ---------------------------------------------------------------------------------------------
 
 
 def _has_batch(xs: Sequence[Tensor]) -> bool:
@@ -299,17 +274,11 @@ def _has_batch(xs: Sequence[Tensor]) -> bool:
     return len({len(x.shape) for x in xs}) == 1 and all(len(x.shape) > 1 and x.shape[0] == 1 for x in xs)
 
 
-def _whole(x: Tensor, xs: Sequence[Tensor]) -> Tensor:
-    return sample(x) if _has_batch(xs) else x
-
-
-def _in_full(y: Tensor, xs: Sequence[Tensor]) -> Tensor:
-    return batched(y) if _has_batch(xs) else y
-
-
 @operator("MatMul", "Gemm")
 def matrix_product(to: Builder, call: Call) -> Sequence[Value]:
     """With a constant matrix: neurons."""
+    if call.node.op == "MatMul" and not (isinstance(call.values[0], Tensor) and _is_matrix(call.values[1])):
+        return _product(to, call)
     x, weights = call.tensor(0), call.floats(1)
     if call.node.op == "Gemm":
         if call.integer("transA", 0):
@@ -328,6 +297,33 @@ def matrix_product(to: Builder, call: Call) -> Sequence[Value]:
     y = _group(to, "linear", (*x.shape[:-1], weights.shape[1]), params=params)
     to.dense(x, y, weight=to.constant("kernel", np.ascontiguousarray(weights)), blocks=math.prod(x.shape[:-1]))
     return [y]
+
+
+def as_tensor(to: Builder, call: Call, number: int) -> Tensor:
+    """An input; a constant as actors.
+
+    Raises:
+        RefusedError: it is missing.
+    """
+    value = call.values[number] if number < len(call.values) else None
+    if isinstance(value, Tensor):
+        return value
+    array = call.floats(number)
+    return arith.constant(to, array, array.shape, suffix=f"constant{number}")
+
+
+def _product(to: Builder, call: Call) -> Sequence[Value]:
+    """MatMul of two tensors, or of a constant and a tensor: an actor of op ``dot`` per element."""
+    left, right = (as_tensor(to, call, i) for i in (0, 1))
+    if min(len(left.shape), len(right.shape)) < 2:
+        raise RefusedError(f"it multiplies shapes {left.shape} and {right.shape}; matrices are lowered")
+    if len(left.shape) == len(right.shape) > 2 and left.shape[0] == right.shape[0] == 1:
+        return [batched(arith.matmul(to, Operand(sample(left)), Operand(sample(right))))]
+    return [arith.matmul(to, Operand(left), Operand(right))]
+
+
+def _is_matrix(value: Value | None) -> bool:
+    return isinstance(value, np.ndarray) and value.ndim == 2
 
 
 # -- windows ----------------------------------------------------------------------------------------------------------
@@ -557,11 +553,11 @@ def slice_(to: Builder, call: Call) -> Sequence[Value]:
     """Every so manieth element of some axes."""
     x = call.tensor(0)
     arrays = [value if isinstance(value, np.ndarray) else None for value in call.values]
-    taken = folding.slices(call.node.attributes, arrays, len(x.shape))
-    return [_taken(to, x, [range(*part.indices(size)) for part, size in zip(taken, x.shape, strict=True)])]
+    parts = folding.slices(call.node.attributes, arrays, len(x.shape))
+    return [taken(to, x, [range(*part.indices(size)) for part, size in zip(parts, x.shape, strict=True)])]
 
 
-def _taken(to: Builder, x: Tensor, ranges: Sequence[range]) -> Tensor:
+def taken(to: Builder, x: Tensor, ranges: Sequence[range]) -> Tensor:
     """The elements of ``x`` in a range of every axis."""
     if _has_batch([x]) and ranges[0] == range(1):
         return batched(moving.taken(to, sample(x), ranges[1:]))
@@ -584,23 +580,9 @@ def split(to: Builder, call: Call) -> Sequence[Value]:
     parts, start = [], 0
     for size in sizes:
         ranges = [range(start, start + size) if i == axis else range(n) for i, n in enumerate(x.shape)]
-        parts.append(_taken(to, x, ranges))
+        parts.append(taken(to, x, ranges))
         start += size
     return parts
-
-
-@operator("Gather")
-def gather(to: Builder, call: Call) -> Sequence[Value]:
-    """One element, or some at even distances, of an axis."""
-    x, index = call.tensor(0), call.constant(1)
-    axis = call.axis("axis", 0, len(x.shape))
-    wanted = [folding.axis(i, x.shape[axis], "index") for i in folding.integers(index)]
-    step = wanted[1] - wanted[0] if len(wanted) > 1 else 1
-    if index.ndim > 1 or not wanted or wanted != [wanted[0] + i * step for i in range(len(wanted))] or step == 0:
-        raise RefusedError("its indices are not at even distances")
-    stop = wanted[0] + step * len(wanted)
-    y = _taken(to, x, [range(wanted[0], stop, step) if i == axis else range(n) for i, n in enumerate(x.shape)])
-    return [y if index.ndim else y.reshaped([n for i, n in enumerate(y.shape) if i != axis])]
 
 
 @operator("Expand")
@@ -617,34 +599,3 @@ def expand(to: Builder, call: Call) -> Sequence[Value]:
     y = _group(to, "sum", shape)
     to.elements(x, y)
     return [y]
-
-
-@operator("Pad")
-def pad(to: Builder, call: Call) -> Sequence[Value]:
-    """Zeros around, or less than all."""
-    x = call.tensor(0)
-    pads = call.integers("pads", []) or folding.integers(call.constant(1))
-    value = float(call.fitting(2, [1])[0]) if call.given(2) else call.number("value", 0.0)
-    if call.node.attributes.get("mode", "constant") != "constant" or value != 0 or call.given(3):
-        raise RefusedError("it pads with something else than zeros, or not every axis")
-    rank = len(x.shape)
-    if len(pads) != 2 * rank:
-        raise RefusedError(f"its pads are {pads}")
-    axes = [moving.widened(n, pads[i], pads[i + rank]) for i, n in enumerate(x.shape)]
-    shape = tuple(axis.consumers for axis in axes)
-    return [replace(moving.moved(to, x, axes, shape=sample_shape(shape)), shape=shape)]
-
-
-@operator("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin")
-def reduce(to: Builder, call: Call) -> Sequence[Value]:
-    """Over axes."""
-    x = call.tensor(0)
-    arrays = [value if isinstance(value, np.ndarray) else None for value in call.values]
-    axes = folding.axes_of(call.node.attributes, arrays)
-    if not axes and call.integer("noop_with_empty_axes", 0):
-        return [x]
-    reduced = {folding.axis(a, len(x.shape)) for a in axes} if axes else set(range(len(x.shape)))
-    shape = [1 if i in reduced else n for i, n in enumerate(x.shape)]
-    ops: dict[str, Operation] = {"Mean": "mean", "Sum": "sum", "Max": "max", "Min": "min"}
-    y = arith.folded(to, ops[call.node.op.removeprefix("Reduce")], x, sorted(reduced))
-    return [y.reshaped(shape if call.integer("keepdims", 1) else [n for i, n in enumerate(shape) if i not in reduced])]

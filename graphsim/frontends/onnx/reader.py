@@ -6,8 +6,8 @@ shape in the file follows from that. Weights that lie in other files are refused
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ Array = npt.NDArray[np.generic]
 
 #: Larger files are refused by protobuf itself.
 MAX_BYTES = (1 << 31) - 1
+#: Levels of graphs inside graphs that are read.
+MAX_LEVELS = 8
 #: Types of inputs that a float32 graph can stand for.
 _KINDS = ("float32", "float64", "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 #: Names of operator sets whose operators are known; "" and "ai.onnx" are the standard one.
@@ -44,7 +46,9 @@ class Node:
         name: the node's, or where it has none, that of its first output.
         inputs, outputs: names of tensors; "" for one that is left out.
         attributes: by name: int, float, str, or lists of them, or an array.
-        refused: why it cannot be lowered, known from its form: it is of another domain, or has graphs inside.
+        refused: why it cannot be lowered, known from its form: it is of another domain, or has graphs inside that are
+            not looked into.
+        bodies: the graphs inside a Loop (``body``) or an If, by the name of the attribute.
     """
 
     op: str
@@ -53,6 +57,20 @@ class Node:
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any]
     refused: str = ""
+    bodies: Mapping[str, Body] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Body:
+    """A graph inside a node: names of its inputs and outputs, its nodes in order, its constants by name.
+
+    What it takes and neither has nor makes is of the graph around it.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    nodes: tuple[Node, ...]
+    constants: Mapping[str, Array]
 
 
 @dataclass(frozen=True)
@@ -99,8 +117,7 @@ def read(path: Path) -> OnnxModel:
         raise ModelError(f"{file}: is not an ONNX file ({_first_line(error)})") from error
     if not proto.graph.node or not proto.opset_import:
         raise ModelError(f"{file}: holds no model: no nodes, or no operator set")
-    elsewhere = [tensor.name for tensor in proto.graph.initializer if _is_elsewhere(tensor)]
-    elsewhere += [node.output[0] for node in proto.graph.node if any(_is_elsewhere(a.t) for a in node.attribute)]
+    elsewhere = [name for graph in _graphs(file, proto.graph) for name in _elsewhere(graph)]
     if elsewhere:
         raise ModelError(
             f"{file}: {len(elsewhere)} weights lie in other files ({', '.join(map(_text, elsewhere[:3]))}); save the"
@@ -111,6 +128,28 @@ def read(path: Path) -> OnnxModel:
     except Exception as error:  # the checker raises ValidationError, and other things for files made to be wrong
         raise ModelError(f"{file}: is not a valid ONNX model: {_first_line(error)}") from error
     return _model(file, proto)
+
+
+def _graphs(file: str, graph: Any, depth: int = 0) -> Iterator[Any]:
+    """A graph, and those inside its nodes.
+
+    Raises:
+        ModelError: they are too many levels deep.
+    """
+    if depth > MAX_LEVELS:
+        raise ModelError(f"{file}: has graphs inside graphs, more than {MAX_LEVELS} levels; that many are read")
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from _graphs(file, inner, depth + 1)
+
+
+def _elsewhere(graph: Any) -> list[Any]:
+    """Names of tensors of a graph whose elements lie in other files."""
+    found = [tensor.name for tensor in graph.initializer if _is_elsewhere(tensor)]
+    found += [node.output[0] for node in graph.node if node.output and any(_is_elsewhere(a.t) for a in node.attribute)]
+    return found
 
 
 def _is_elsewhere(tensor: Any) -> bool:
@@ -125,14 +164,32 @@ def _first_line(error: BaseException) -> str:
 
 def _model(file: str, proto: Any) -> OnnxModel:
     opset = max((entry.version for entry in proto.opset_import if entry.domain in DOMAINS), default=0)
-    constants = {_text(tensor.name): _array(file, _text(tensor.name), tensor) for tensor in proto.graph.initializer}
-    if proto.graph.sparse_initializer:
-        raise ModelError(f"{file}: has sparse weights, which are not read; save the model with dense ones")
     own = {(_text(function.domain), _text(function.name)) for function in proto.functions}
+    constants = _constants(file, proto.graph)
+    nodes = _nodes(file, proto.graph, own)
+    inputs = tuple(_input(file, value) for value in proto.graph.input if _text(value.name) not in constants)
+    outputs = tuple(_text(value.name) for value in proto.graph.output)
+    producer = " ".join(filter(None, (_text(proto.producer_name), _text(proto.producer_version))))
+    return OnnxModel(file, opset, producer, inputs, outputs, nodes, constants)
+
+
+def _constants(file: str, graph: Any) -> dict[str, Array]:
+    """The weights of a graph.
+
+    Raises:
+        ModelError: they are damaged, or sparse.
+    """
+    if graph.sparse_initializer:
+        raise ModelError(f"{file}: has sparse weights, which are not read; save the model with dense ones")
+    return {_text(tensor.name): _array(file, _text(tensor.name), tensor) for tensor in graph.initializer}
+
+
+def _nodes(file: str, graph: Any, own: Collection[tuple[str, str]]) -> tuple[Node, ...]:
+    """The nodes of a graph; ``own``: domains and names of the model's own functions."""
     nodes: list[Node] = []
     taken: set[str] = set()
-    for number, node in enumerate(proto.graph.node):
-        given, made = ([_text(name) for name in names] for names in (node.input, node.output))
+    for number, node in enumerate(graph.node):
+        given, made = (tuple(_text(name) for name in names) for names in (node.input, node.output))
         name = base = _text(node.name) or next((output for output in made if output), f"node_{number}")
         again = 2
         while name in taken:  # names are for people, and may be there twice; parameters are found by them here
@@ -141,14 +198,19 @@ def _model(file: str, proto: Any) -> OnnxModel:
         refused = "" if node.domain in DOMAINS else f"it is of domain {node.domain!r}, not one of ONNX's own"
         if (_text(node.domain), _text(node.op_type)) in own:
             refused = "it is a function of the model's own"
-        if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+        inside = [a for a in node.attribute if a.HasField("g") or a.graphs]
+        if inside and (node.op_type not in ("Loop", "If") or any(a.graphs for a in inside)):
             refused = "it has graphs inside, which are not lowered"
-        attributes = {} if refused else {_text(a.name): _attribute(file, name, a) for a in node.attribute}
-        nodes.append(Node(_text(node.op_type), name, tuple(given), tuple(made), attributes, refused))
-    inputs = tuple(_input(file, value) for value in proto.graph.input if _text(value.name) not in constants)
-    outputs = tuple(_text(value.name) for value in proto.graph.output)
-    producer = " ".join(filter(None, (_text(proto.producer_name), _text(proto.producer_version))))
-    return OnnxModel(file, opset, producer, inputs, outputs, tuple(nodes), constants)
+        plain = [] if refused else [a for a in node.attribute if not a.HasField("g")]
+        attributes = {_text(a.name): _attribute(file, name, a) for a in plain}
+        bodies = {} if refused else {_text(a.name): _body(file, a.g, own) for a in inside}
+        nodes.append(Node(_text(node.op_type), name, given, made, attributes, refused, bodies))
+    return tuple(nodes)
+
+
+def _body(file: str, graph: Any, own: Collection[tuple[str, str]]) -> Body:
+    inputs, outputs = (tuple(_text(value.name) for value in values) for values in (graph.input, graph.output))
+    return Body(inputs, outputs, _nodes(file, graph, own), _constants(file, graph))
 
 
 def _text(value: str | bytes) -> str:
