@@ -66,6 +66,7 @@ def train(
     size: Size,
     seed: int,
     told: Callable[[int], None],
+    unseen: Draw | None = None,
 ) -> Learnt:
     """Train models from ``size.seeds`` seeds, ``seed`` and those after it: Adam, with a learning rate that falls from
     ``size.rate`` to a hundredth along half a cosine, and gradients whose norm is clipped to :data:`NORM`.
@@ -73,6 +74,7 @@ def train(
     Args:
         build: a model from a seed; of weights that training changes, and of no others.
         told: called with the number of steps done.
+        unseen: samples that the models are judged by, where fresh ones of ``draw`` are none that were not trained on.
     """
     models = [build(seed + number) for number in range(size.seeds)]
     first = models[0]
@@ -95,15 +97,15 @@ def train(
             return one([w[0] for w in listed])[tf.newaxis]
         return tf.vectorized_map(one, listed, fallback_to_while_loop=False)
 
-    def losses(weights: dict[str, Any], key: int, step: Any) -> Any:
-        x, y = draw(key, step)
+    def losses(weights: dict[str, Any], drawn: tuple[Any, Any]) -> Any:
+        x, y = drawn
         found = outputs(weights, x)
         return tf.stack([loss(y, found[number]) for number in range(size.seeds)])
 
     def advance(step: Any, state: adam.State) -> adam.State:
         with tf.GradientTape() as tape:
             tape.watch(state.weights)
-            total = tf.reduce_sum(losses(state.weights, key, step))
+            total = tf.reduce_sum(losses(state.weights, draw(key, step)))
         gradients = _clipped(tape.gradient(total, state.weights))
         along = tf.cast(step, tf.float32) / size.steps
         rate = size.rate * (0.01 + 0.99 * 0.5 * (1 + tf.cos(math.pi * along)))
@@ -118,7 +120,7 @@ def train(
         return taken
 
     def judge_plain(weights: dict[str, Any], number: Any) -> Any:
-        return losses(weights, key + 1, number)
+        return losses(weights, (unseen or draw)(key + 1, number))
 
     steps, judge = (tf.function(part, jit_compile=True) for part in (steps_plain, judge_plain))
     state = adam.start(starts)
