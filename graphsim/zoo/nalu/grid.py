@@ -1,8 +1,8 @@
 """The task of time: reach a cell of a 5x5 grid at exactly the step that is asked for, neither before nor after.
 
 An agent sees at every step where it is and where it is to go, a vector with one 1 for each, the time T that is asked
-for, and a 1, which ticks. It goes up, down, left, right, or stays. What it should do is what a planner may: any action after
-which the cell can still be reached in time without entering it before.
+for, and a 1, which ticks. It goes up, down, left, right, or stays. What it should do is what a planner may: any action
+after which the cell can still be reached in time without entering it before.
 """
 
 from __future__ import annotations
