@@ -300,13 +300,15 @@ def run_circuit(
     seed: int = 0,
     threads: int | None = None,
     reference: bool = True,
+    faults: Faults | None = None,
     command: str = "",
     bar: Bar | None = None,
 ) -> CircuitResult:
     """Run a circuit; fold it onto ``machine`` first, if there is one, and verify the schedule.
 
     ``reference`` compares every gate and register in every cycle with an independent evaluation (outputs alone, where
-    that would be too many values to hold).
+    that would be too many values to hold). ``faults``, which need a machine: see :func:`run`; its inputs are those of
+    the stimulus, a sample a clock cycle.
 
     Raises:
         GraphsimError: whatever input is unusable. CheckFailed: the verifier rejects the schedule (nothing is run then).
@@ -329,6 +331,17 @@ def run_circuit(
         with _timed(seconds, "verify"):
             verdict = verify(graph, schedule)
         _check_verdict(verdict)
+    if faults is not None:
+        from graphsim.simulate.faults import plan_faults
+
+        if schedule is None:
+            raise UsageError("faults are those of a machine; name one (--machine)")
+        plan_faults(faults, graph, schedule)
+        if stimulus.cycles * graph.actor_count > _HELD:
+            raise UsageError(
+                f"--faults compares every gate in every cycle: {stimulus.cycles:,} cycles of {graph.actor_count:,} "
+                f"actors are more than the {_HELD:,} values that are held; take fewer cycles (--samples)"
+            )
     with _timed(seconds, "prepare"), bars("preparing the engine (compiles native code the first time)", None):
         chosen = make_engine(name, graph, schedule, threads)
     width = max(1, circuit.input_count)  # a circuit without inputs gets one that nobody reads
@@ -343,7 +356,16 @@ def run_circuit(
             judgement = judge_run(circuit, stimulus.inputs, ran.values)
     outputs = ran.values["output"].astype(np.uint8)
     expected = judge_outputs(circuit, outputs, stimulus.expected, stimulus.known)
-    return CircuitResult(command, graph, circuit, stimulus, ran, judgement, expected, schedule, verdict, seconds)
+    damage = None
+    if faults is not None and schedule is not None:
+        from graphsim.simulate.faults.damage import sweep
+
+        with _timed(seconds, "faults"):
+            used = "events" if name == "events" else "machine"
+            damage = sweep(faults, graph, schedule, samples, ran, engine=used, bar=bars)
+    return CircuitResult(
+        command, graph, circuit, stimulus, ran, judgement, expected, schedule, verdict, seconds, damage
+    )
 
 
 def together(

@@ -27,6 +27,9 @@ COUNTER = """.model counter
 .end
 """
 
+#: All on the host but one register.
+PLACEMENT = "actors,node\ngate[0:3],n0\nregister[0],n1\nregister[1],n0\noutput[0:2],n0\n"
+
 
 def report(folder: Path, stimulus: dict[str, Any], *arguments: str, status: int = 0) -> tuple[dict[str, Any], str]:
     (folder / "counter.blif").write_text(COUNTER, encoding="utf-8")
@@ -92,9 +95,42 @@ def test_it_renders_waveforms_and_a_schedule_in_silence(tmp_path: Path, browser:
     assert f"{record['simulation']['period_ticks']:.10g}\nticks per clock cycle" in period
 
 
-@pytest.mark.parametrize("option", ["--faults", "--exhaustive"])
-def test_what_is_not_for_circuits_is_refused(tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_not_for_circuits_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "counter.blif").write_text(COUNTER, encoding="utf-8")
-    more = [str(tmp_path / "counter.blif")] if option == "--faults" else []
-    assert main(["run", str(tmp_path / "counter.blif"), option, *more]) == 2
-    assert f"{option}: not for circuits" in capsys.readouterr().err
+    assert main(["run", str(tmp_path / "counter.blif"), "--exhaustive"]) == 2
+    assert "--exhaustive: not for circuits" in capsys.readouterr().err
+
+
+def test_a_circuit_with_faults(tmp_path: Path, browser: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bit that is lost in a register stays lost; a flipped one is told as wrong, gate by gate."""
+    drop = '[[drop]]\nactor = "register[1]"\niterations = [4]\n'
+    (tmp_path / "f.toml").write_text(f'checksums = ["none"]\n[corruption]\nrates = [0, 0.2]\n{drop}', encoding="utf-8")
+    (tmp_path / "p.csv").write_text(PLACEMENT, encoding="utf-8")
+    options = ["--machine", "line:2,frame_bits=1", "--placement", str(tmp_path / "p.csv")]
+    record, _ = report(tmp_path, {"</script>": [1] * 30}, *options, "--faults", str(tmp_path / "f.toml"))
+    assert record["evaluated"]["differ"] == 0
+    none, some = record["faults"]["runs"]
+    assert (none["frames"]["hit"], none["silent"], none["missing"], none["first_wrong"]["actor"]) == (
+        0,
+        0,
+        25,
+        "register[1]",
+    )
+    assert none["first_wrong"]["sample"] == 4
+    assert some["frames"]["hit"] > 0
+    assert some["affected"] >= none["affected"]
+    assert "faults of f.toml, seed 0: 30 samples a run, through the machine engine" in capsys.readouterr().out
+    browser.get((tmp_path / "out" / "report.html").as_uri())
+    drawn = browser.execute_script(
+        "return [...document.querySelectorAll('[id^=plot-]')].map(e => [e.id, e.querySelectorAll('.main-svg').length])"
+    )
+    assert {"plot-damage", "plot-origins", "plot-waves"} <= {name for name, svgs in drawn if svgs > 0}
+    assert "f.toml, seed 0, through the machine engine" in browser.find_element("css selector", "#faults").text
+    assert browser.get_log("browser") == []
+
+
+def test_faults_of_circuits_that_are_not_there_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "counter.blif").write_text(COUNTER, encoding="utf-8")
+    (tmp_path / "f.toml").write_text('[[crash]]\nnode = "n9_9"\nat = 1\n', encoding="utf-8")
+    assert main(["run", str(tmp_path / "counter.blif"), "--faults", str(tmp_path / "f.toml")]) == 2
+    assert "f.toml:2: crash[0].node: torus:4x4: no node is called 'n9_9'" in capsys.readouterr().err

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from mutations import valid
 
+from graphsim.cli import main
 from graphsim.errors import FaultsError
 from graphsim.report.faults import damage, origins, rows
 from graphsim.simulate.faults import faults_from_toml, plan_faults, read_faults
@@ -110,3 +113,59 @@ def test_the_first_wrong_neuron_is_located() -> None:
     assert case.first.clean == float(inputs[0, 4])
     assert case.first_in["pixels"] == 1
     assert set(case.first_in) <= {"pixels", "dense_1"}
+
+
+def test_the_command_tells_what_faults_did(tmp_path: Path, browser: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """The digits on a torus, a link down for a while and frames hit: told at the terminal, in JSON, and drawn."""
+    down = '[[link_down]]\nfrom = "n0_0"\nto = "n0_1"\nat = 5\nuntil = 9\n'
+    (tmp_path / "f.toml").write_text(f"seed = 3\n[corruption]\nrates = [0, 0.01]\n{down}", encoding="utf-8")
+    files = ["--faults", str(tmp_path / "f.toml"), "--report", str(tmp_path / "out")]
+    options = ["--machine", "torus:2x2", "--samples", "40", "--no-reference", "--engine", "machine"]
+    assert main(["run", "--json", str(tmp_path / "r.json"), *options, *files]) == 0
+    record = json.loads((tmp_path / "r.json").read_text())
+    assert record == json.loads((tmp_path / "out" / "report.json").read_text())
+    told = record["faults"]
+    assert [(one["checksum"], one["rate"]) for one in told["runs"]] == [
+        (checksum, rate) for checksum in ("none", "crc8") for rate in (0, 0.01)
+    ]
+    assert all(one["frames"]["lost"] > 0 for one in told["runs"])
+    none, _, _, crc8 = told["runs"]
+    assert 3 <= none["missing"] < 40
+    assert (none["silent"], crc8["silent"], crc8["detection_coverage"]) == (0, 0, 1)
+    assert none["accuracy"] < record["accuracy"]["graphsim"]
+    out = " ".join(capsys.readouterr().out.split())
+    assert "faults of f.toml, seed 3: 40 samples a run, through the machine engine" in out
+    browser.get((tmp_path / "out" / "report.html").as_uri())
+    drawn = browser.execute_script(
+        "return [...document.querySelectorAll('[id^=plot-]')].map(e => [e.id, e.querySelectorAll('.main-svg').length])"
+    )
+    assert {"plot-damage", "plot-origins"} <= {name for name, svgs in drawn if svgs > 0}
+    curves = browser.execute_script("return document.getElementById('plot-damage').data.map(d => [d.name, d.y])")
+    assert ["right, none", [one["accuracy"] for one in told["runs"][:2]]] in curves
+    section = browser.find_element("css selector", "#faults").text
+    assert f"on {none['first_wrong']['node']}, sample {none['first_wrong']['sample']}" in section
+    assert browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seed = 1", "no faults; write [corruption]"),
+        ('[[crash]]\nnode = "n7_7"\nat = 3', "no node is called 'n7_7'"),
+        ("[corruption]\nrates = [2]", "must be at most 1.0, not 2"),
+    ],
+)
+def test_the_command_refuses_files_that_are_wrong(
+    tmp_path: Path, text: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "f.toml").write_text(text, encoding="utf-8")
+    assert main(["run", "--samples", "3", "--no-reference", "--faults", str(tmp_path / "f.toml")]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
+def test_examples_run(path: Path, tmp_path: Path) -> None:
+    """On the digits net: the names of their neurons are those of both nets that ship, their nodes those of any 4x4."""
+    options = ["--machine", "torus:4x4", "--samples", "20", "--no-reference", "--json", str(tmp_path / "r.json")]
+    assert main(["run", *options, "--faults", str(path)]) == 0
+    assert json.loads((tmp_path / "r.json").read_text())["faults"]["file"]["name"] == path.name

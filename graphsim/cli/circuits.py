@@ -114,6 +114,7 @@ def run_circuit(
     seed: int,
     threads: int | None,
     reference: bool,
+    faults: Path | None,
     report: Path | None,
     json: str | None,
 ) -> None:
@@ -128,6 +129,7 @@ def run_circuit(
     from graphsim.report import terminal
     from graphsim.report.circuits import print_circuit_run
     from graphsim.report.record import circuit_document
+    from graphsim.simulate.faults.file import read_faults
 
     circuit = of_graph(graph)
     for path in (outputs, vcd):
@@ -137,7 +139,7 @@ def run_circuit(
     else:
         going_in = read_stimulus(pipeline.existing(stimulus, "a stimulus (.json, .csv or .vcd)"), circuit)
         going_in = going_in.first(samples)
-    if engine in pipeline.TIMED and machine is None:
+    if (engine in pipeline.TIMED or faults is not None) and machine is None:
         machine = "torus:4x4"
     result = pipeline.run_circuit(
         graph,
@@ -150,6 +152,7 @@ def run_circuit(
         seed=seed,
         threads=threads,
         reference=reference,
+        faults=None if faults is None else read_faults(faults),
         command=shlex.join(["graphsim", *sys.argv[1:]]),
         bar=progress_bar,
     )
@@ -159,6 +162,10 @@ def run_circuit(
         terminal.print_schedule(console, graph, result.schedule)
         terminal.print_verdict(console, result.verdict)
     print_circuit_run(console, result)
+    if result.faults is not None:
+        from graphsim.report.faults import print_faults
+
+        print_faults(console, result.faults, None)
     for path in (outputs, vcd):
         if path is not None:
             write_outputs(path, circuit, result.stimulus, result.outputs, result.registers)

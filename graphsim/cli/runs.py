@@ -66,6 +66,7 @@ _FOR_CIRCUITS = (
     "outputs",
     "vcd",
     "reference",
+    "faults",
     "report",
     "top",
     "plugin",
@@ -209,6 +210,7 @@ def run(
             seed=seed,
             threads=threads,
             reference=reference,
+            faults=faults,
             report=report,
             json=json,
         )

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 
 from graphsim.graph.circuit import ports
-from graphsim.report import plots
+from graphsim.report import faults, plots
 from graphsim.report.circuits import CircuitResult
 from graphsim.report.html import Pictures, binding, keep_run, page, shown, write_folder
 
@@ -46,6 +46,7 @@ def write_circuit_report(folder: Path, result: CircuitResult, record: Mapping[st
             "nodes": plots.node_gantt(graph, schedule),
             "links": plots.link_gantt(graph, schedule),
         }
+    figures |= faults.figures(result.faults)
     pictures = Pictures(figures, _tiles(record))
     text = page(
         "circuit.html",
@@ -65,6 +66,7 @@ def write_circuit_report(folder: Path, result: CircuitResult, record: Mapping[st
         each="clock cycle",
         binding=None if schedule is None else binding(schedule, graph),
         shown=None if schedule is None else shown(schedule),
+        **faults.page_values(result.faults),
     )
     path = write_folder(folder, record, text)
     keep_run(folder, pictures, graph, schedule)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from graphsim.schedule.schedule import Schedule
     from graphsim.schedule.verify import Verdict
     from graphsim.simulate.engine import Run
+    from graphsim.simulate.faults.damage import Sweep
 
 BitArray = npt.NDArray[np.uint8]
 
@@ -46,6 +47,7 @@ class CircuitResult:
         expected: the outputs by what the stimulus says of them.
         schedule, verdict: the folding, and what the verifier said of it; None where nothing was folded.
         seconds: measured wall seconds of each stage, in order.
+        faults: what runs with faults did; None where none were asked for.
     """
 
     command: str
@@ -58,6 +60,7 @@ class CircuitResult:
     schedule: Schedule | None
     verdict: Verdict | None
     seconds: dict[str, float]
+    faults: Sweep | None = None
 
     @property
     def outputs(self) -> BitArray:

@@ -83,6 +83,23 @@ def print_faults(console: Console, sweep: Sweep, accuracy: float | None) -> None
             console.print(f"  wrong      {where}: {escape(first_wrong(case))}", soft_wrap=True)
 
 
+def page_values(sweep: Sweep | None) -> dict[str, Any]:
+    """What ``faults.html`` reads."""
+    if sweep is None:
+        return {"faults": None}
+    firsts = [
+        {"run": f"{case.rate:g}, {case.checksum}", "what": first_wrong(case)}
+        for case in sweep.cases
+        if case.first is not None
+    ]
+    return {"faults": sweep, "fault_rows": rows(sweep), "fault_firsts": firsts}
+
+
+def figures(sweep: Sweep | None) -> dict[str, Any]:
+    """The pictures of ``faults.html``."""
+    return {"damage": sweep and damage(sweep), "origins": sweep and origins(sweep)}
+
+
 def damage(sweep: Sweep) -> go.Figure:
     """Shares of samples against the rate of corruption: right, silently wrong, missing. Rate 0 is drawn at the left."""
     traces: list[Any] = []

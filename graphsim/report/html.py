@@ -22,7 +22,6 @@ from graphsim.report.binding import bindings, hint, in_words, why_nothing
 from graphsim.report.result import Result
 from graphsim.report.utilisation import utilisation
 from graphsim.schedule.schedule import Schedule
-from graphsim.simulate.faults.damage import Sweep
 
 #: At most so many wrong samples are drawn.
 WRONG = 60
@@ -117,9 +116,7 @@ def _render(result: Result, record: Mapping[str, Any], pictures: Pictures) -> st
         shown=shown(result.schedule),
         wrong=pictures.wrong[:WRONG],
         wrong_total=len(pictures.wrong),
-        faults=result.faults,
-        fault_rows=[] if result.faults is None else faults.rows(result.faults),
-        fault_firsts=[] if result.faults is None else _firsts(result.faults),
+        **faults.page_values(result.faults),
         answers=result.answers,
         answer_lines=[] if result.answers is None else result.answers.shown(LINES),
     )
@@ -147,14 +144,6 @@ def page(template: str, figures: Mapping[str, Any], **values: Any) -> str:
     )
 
 
-def _firsts(sweep: Sweep) -> list[dict[str, str]]:
-    return [
-        {"run": f"{case.rate:g}, {case.checksum}", "what": faults.first_wrong(case)}
-        for case in sweep.cases
-        if case.first is not None
-    ]
-
-
 def _script(value: Any) -> Markup:
     """JSON that can stand inside a script element, whatever strings it holds."""
     text = json.dumps(value, separators=(",", ":"))
@@ -180,8 +169,7 @@ def _figures(result: Result) -> dict[str, Any]:
         "ulps": None if comparison is None else plots.ulps(comparison),
         "confusion": None,
     }
-    figures["damage"] = None if result.faults is None else faults.damage(result.faults)
-    figures["origins"] = None if result.faults is None else faults.origins(result.faults)
+    figures |= faults.figures(result.faults)
     images = result.images
     if result.predictions is not None and images is not None:
         classes = images.classes

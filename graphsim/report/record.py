@@ -298,7 +298,8 @@ def run_record(result: Result) -> dict[str, Any]:
 
 
 def circuit_document(result: CircuitResult) -> dict[str, Any]:
-    """The whole document of a circuit's run; the keys ``machine`` and ``schedule`` only where it was folded."""
+    """The whole document of a circuit's run; the keys ``machine`` and ``schedule`` only where it was folded,
+    ``faults`` only where it was run with some."""
     record = {
         "schema_version": SCHEMA_VERSION,
         "graphsim_version": __version__,
@@ -307,6 +308,8 @@ def circuit_document(result: CircuitResult) -> dict[str, Any]:
     }
     if result.schedule is not None and result.verdict is not None:
         record |= verified_record(result.graph, result.schedule, result.verdict)
+    if result.faults is not None:
+        record["faults"] = result.faults.record()
     found: dict[str, Any] = clean(record)
     return found
 
