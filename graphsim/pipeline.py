@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -303,12 +304,13 @@ def run_circuit(
     faults: Faults | None = None,
     command: str = "",
     bar: Bar | None = None,
+    warn: Warn = _ignored,
 ) -> CircuitResult:
     """Run a circuit; fold it onto ``machine`` first, if there is one, and verify the schedule.
 
     ``reference`` compares every gate and register in every cycle with an independent evaluation (outputs alone, where
     that would be too many values to hold). ``faults``, which need a machine: see :func:`run`; its inputs are those of
-    the stimulus, a sample a clock cycle.
+    the stimulus, a sample a clock cycle. ``warn`` is told of engines that will take long.
 
     Raises:
         GraphsimError: whatever input is unusable. CheckFailed: the verifier rejects the schedule (nothing is run then).
@@ -323,6 +325,8 @@ def run_circuit(
     seconds: dict[str, float] = {}
     circuit = of_graph(graph)
     name = engine or default_engine(graph)
+    if (slow := _takes_long(name, graph.actor_count * stimulus.cycles)) is not None:
+        warn(slow)
     schedule = verdict = None
     if machine is not None:
         with _timed(seconds, "fold"), bars("folding", None):
@@ -616,6 +620,25 @@ def compare(
     with bars("comparing", len(dataset.inputs)) as done:
         found = compare_with_reference(graph, model, weights, dataset, ran, progress=done, own=own_classes())
     return graph, found
+
+
+#: Firings of gates a second, roughly, of engines that are there to be believed and not to be fast; and seconds from
+#: which on it is said.
+_RATES = {"events": 3_000, "frames": 6_000, "reference": 60_000}
+_LONG = 100
+
+
+def _takes_long(engine: str, firings: int) -> str | None:
+    """What to say of an engine that will take long for so many firings of gates; None: it will not."""
+    seconds = firings / _RATES.get(engine, math.inf)
+    if seconds < _LONG:
+        return None
+    about = f"{seconds / 60:,.0f} minutes" if seconds < 2 * 3600 else f"{seconds / 3600:,.0f} hours"
+    faster = "circuit" if engine == "reference" else "machine"
+    return (
+        f"the {engine} engine fires about {_RATES[engine]:,} gates a second, and has {firings:,} to fire: about {about};"
+        f" --engine {faster} gives the same values much sooner, --samples runs fewer cycles"
+    )
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from graphsim import pipeline
 from graphsim.cli import main
 
 COUNTER = """.model counter
@@ -159,3 +160,16 @@ def test_circuits_of_other_names_are_not_comparable(tmp_path: Path, capsys: pyte
     (tmp_path / "b.bench").write_text("INPUT(c)\nOUTPUT(y)\ny = NOT(c)\n")
     assert main(["equal", str(tmp_path / "a.bench"), str(tmp_path / "b.bench")]) == 2
     assert "different inputs: a, c" in capsys.readouterr().err
+
+
+def test_an_engine_that_will_take_long_is_said_to(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(pipeline._RATES, "reference", 0.1)
+    run_record(capsys, "--samples", "2")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "the reference engine fires about 0.1 gates a second, and has 24 to fire: about 4 minutes; --engine" in said
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    run_record(capsys, "--samples", "2")
+    assert "gates a second" not in capsys.readouterr().out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -155,6 +156,7 @@ def run_circuit(
         faults=None if faults is None else read_faults(faults),
         command=shlex.join(["graphsim", *sys.argv[1:]]),
         bar=progress_bar,
+        warn=partial(terminal.print_warning, console),
     )
     terminal.print_graph(console, graph)
     record = circuit_document(result)

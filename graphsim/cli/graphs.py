@@ -21,6 +21,7 @@ from graphsim.cli.common import (
     console_for,
     distance_of,
     load_plugins,
+    progress_bar,
     say_place,
     write_json,
 )
@@ -194,13 +195,15 @@ def _simplified(console: Console, graph: Graph, listed: str, check: bool, record
         )
     circuit = of_graph(graph)
     steps: list[Step] = []
-    after = passes.watched(circuit, steps.append)
+    with progress_bar("passes (compiles native code the first time)", None):
+        after = passes.watched(circuit, steps.append)
     print_steps(console, steps)
     record["passes"] = [step_record(step) for step in steps]
     if check:
         from graphsim.analysis.equivalence import compare
 
-        found = compare(circuit, after)
+        with progress_bar("checking equality (compiles native code the first time)", None):
+            found = compare(circuit, after)
         print_equivalence(console, found)
         record["check"] = equivalence_record(found)
     return to_graph(after)
