@@ -630,13 +630,14 @@ _LONG = 100
 
 def _takes_long(engine: str, firings: int) -> str | None:
     """What to say of an engine that will take long for so many firings of gates; None: it will not."""
-    seconds = firings / _RATES.get(engine, math.inf)
+    rate = _RATES.get(engine, math.inf)
+    seconds = firings / rate
     if seconds < _LONG:
         return None
-    about = f"{seconds / 60:,.0f} minutes" if seconds < 2 * 3600 else f"{seconds / 3600:,.0f} hours"
+    took = f"{seconds / 60:,.0f} minutes" if seconds < 2 * 3600 else f"{seconds / 3600:,.0f} hours"
     faster = "circuit" if engine == "reference" else "machine"
     return (
-        f"the {engine} engine fires about {_RATES[engine]:,} gates a second, and has {firings:,} to fire: about {about};"
+        f"the {engine} engine fires about {rate:,} gates a second, and has {firings:,} to fire: about {took};"
         f" --engine {faster} gives the same values much sooner, --samples runs fewer cycles"
     )
 

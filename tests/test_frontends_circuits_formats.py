@@ -387,12 +387,18 @@ def test_pla_without_names_spaces_or_rows(tmp_path: Path) -> None:
         (".i 2\n.o 1\n.mv 3\n", ":3: '.mv' is not known"),
         (".i 2\n.o 1\n.type xx\n", ":3: '.type xx': the types are f, fd, fr, fdr"),
         (".i 2\n.o 1\n.type fr\n1- 1\n-1 0\n", ":5: lines 4 and 5 say 1 and 0 of output 'o0'"),
+        (".i 1\n.o 2\n.phase 10\n1 11\n", ":3: '.phase 10' turns outputs into their complements"),
         (".i 2\n.o 1\n.ilb a a\n", "driven a second time"),
     ],
 )
 def test_bad_pla_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(CircuitError, match=message):
         circuit_of(tmp_path, "x.pla", text)
+
+
+def test_a_mark_of_the_order_of_bytes_is_no_part_of_a_name(tmp_path: Path) -> None:
+    """As spreadsheets write it."""
+    assert circuit_of(tmp_path, "x.csv", "\ufeffa,y\n0,1\n1,0\n").input_names == ("a",)
 
 
 def test_csv_tables(tmp_path: Path) -> None:

@@ -212,7 +212,10 @@ def test_flip_flops(tmp_path: Path, body: str, rule: object, at_once: int | bool
 def test_a_low_reset_and_a_falling_clock(tmp_path: Path) -> None:
     body = "always @(negedge c or negedge r) if (~r) q <= 0; else q <= d;"
     found = circuit(tmp_path, STORE.format(body))
-    assert found.notes == {"clock": "registers store at the falling edge of c, with which a cycle ends"}
+    assert found.notes == {
+        "clock": "registers store at the falling edge of c, with which a cycle ends",
+        "verilog.first_values": "2 registers have none; they start at 0",
+    }
     cycles = [{"d": 3, "e": 0, "r": 1}, {"d": 1, "e": 0, "r": 1}, {"d": 2, "e": 0, "r": 0}, {"d": 0, "e": 0, "r": 1}]
     assert [row["q"] for row in words(found, cycles)] == [0, 3, 0, 0]
 
@@ -252,6 +255,9 @@ def test_attributes_say_what_flip_flops_start_with(tmp_path: Path) -> None:
         "r": True,
     }
     assert found.notes["verilog.unknown"].startswith("1 bits")
+    assert "verilog.first_values" not in found.notes
+    plain = circuit(tmp_path, "module m(input clk, d, output reg q);\nalways @(posedge clk) q <= d;\nendmodule\n")
+    assert plain.notes["verilog.first_values"] == "1 registers have none; they start at 0"
 
 
 def test_tables_of_yosys(tmp_path: Path) -> None:

@@ -91,6 +91,8 @@ def read(path: Path, top: str | None = None) -> Circuit:
     room = FREE_NAMES + path.stat().st_size
     for number, line in lines(path):
         what, *words = line.split() if line.startswith(".") else [""]
+        if what == ".phase" and "0" in "".join(words):
+            raise netlist.fail(f"{quoted(line)} turns outputs into their complements; write their rows so", number)
         if not line or what in _IGNORED:
             continue
         if what in (".e", ".end"):

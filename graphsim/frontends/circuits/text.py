@@ -10,8 +10,8 @@ FREE_NAMES = 1 << 16
 
 
 def decoded(data: bytes) -> str:
-    """Bytes as text: UTF-8, and codes such as ``\\xff`` where it is none."""
-    return data.decode("utf-8", "backslashreplace")
+    """Bytes as text: UTF-8, and codes such as ``\\xff`` where it is none. A mark of the order of bytes is left out."""
+    return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "backslashreplace")
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -159,7 +159,12 @@ def circuit_of(path: str, data: bytes, top: str | None = None, *, sources: bool 
         if sources:
             raise CircuitError(path, None, f"{coarse}, nor does Yosys make gates of it")
         return circuit_of(path, rtl.gates(path, data, "json", name.removeprefix("\\"), coarse), sources=True)
-    return _Flattening(path, b"" if sources else data, design, name).circuit()
+    flat = _Flattening(path, b"" if sources else data, design, name)
+    if sources:
+        flat.n.note(
+            "rtl", "made gates by Yosys; registers without a first value start at 0, bits that are x or z are 0"
+        )
+    return flat.circuit()
 
 
 def _coarse(design: Design, top: str) -> str:
@@ -263,7 +268,7 @@ class _Flattening:
         self.design = design
         self.n = _Netlist(path, top.removeprefix("\\"), data)
         self.constants: dict[str, Net] = {}
-        self.unknown = 0
+        self.unknown = self.unset = 0
         self.skipped: Counter[str] = Counter()
         self.size = 0
         self.places: list[_Place] = []
@@ -294,6 +299,8 @@ class _Flattening:
             self._cell(place, *item)
         if self.unknown:
             n.note("yosys.unknown", f"{self.unknown:,} bits that are x or z are read as 0")
+        if self.unset:
+            n.note("yosys.first_values", f"{self.unset:,} registers have none; they start at 0")
         if self.skipped:
             n.note("yosys.skipped", ", ".join(f"{many} {kind}" for kind, many in sorted(self.skipped.items())))
         return n.circuit()
@@ -349,8 +356,9 @@ class _Flattening:
         if out not in pins:
             pins[out] = self.n.new(f"{full}.{out}", line)
         held = cell.connections.get(out) or ["x"]
-        initial = isinstance(held[0], int) and place.module.initial.get(held[0], False)
-        cells.build(self.n, cell.type, full, pins, initial, line)
+        first = place.module.initial.get(held[0]) if isinstance(held[0], int) else None
+        self.unset += first is None and cell.type in cells.FLIP_FLOPS
+        cells.build(self.n, cell.type, full, pins, bool(first), line)
 
     def _lut(self, place: _Place, full: str, cell: Cell, line: int) -> None:
         index, out = cell.connections.get("A", []), cell.connections.get("Y", [])

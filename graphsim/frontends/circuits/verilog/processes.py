@@ -30,8 +30,8 @@ class Processes:
         self.expressions = expressions
         self.n: Netlist = expressions.n
 
-    def always(self, block: Node, first: dict[Net, bool], held: Mapping[Net, bool]) -> None:
-        """Flip-flops for everything that a block assigns.
+    def always(self, block: Node, first: dict[Net, bool], held: Mapping[Net, bool]) -> int:
+        """Flip-flops for everything that a block assigns; returns how many of them have no first value.
 
         Args:
             block: it.
@@ -57,11 +57,13 @@ class Processes:
             raise BehaviourError("a block that reads what it has assigned", offset)
         self.n.clock(clock, rising, offset)
         nets = dict.fromkeys([*following, *(net for _, assigned in at_once for net in assigned)])
+        unset = sum(net not in first and net not in held for net in nets)
         for net in nets:
             forces = [(active, assigned[net]) for active, assigned in at_once if net in assigned]
             if len(forces) != len(at_once):
                 raise BehaviourError(f"{self.n.name_of(net)!r}, which some resets of its block leave out,", offset)
             self._store(net, following.get(net), forces, first.pop(net, held.get(net, False)), offset)
+        return unset
 
     def _store(
         self, net: Net, following: Term | None, forces: list[tuple[Term, Term]], initial: bool, offset: int

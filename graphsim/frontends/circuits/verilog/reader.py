@@ -111,7 +111,7 @@ class _Design:
         self.path, self.text, self.parsed, self.nodes = path, text, parsed, nodes
         self.known: dict[str, Module] = {}
         self.n = _Netlist(path, text, path.stem)
-        self.size = self.unknown = 0
+        self.size = self.unknown = self.unset = 0
         self.open: set[str] = set()
         self.constants: dict[str, Net] = {}
         #: Values in cycle 0 of nets that flip-flops drive, as attributes say.
@@ -177,6 +177,8 @@ class _Design:
                 self.open.add(part.module.name)
         if self.unknown:
             n.note("verilog.unknown", f"{self.unknown:,} bits of constants that are x or z are read as 0")
+        if self.unset:
+            n.note("verilog.first_values", f"{self.unset:,} registers have none; they start at 0")
         return n.circuit()
 
 
@@ -261,7 +263,7 @@ class _Place:
             else:
                 blocks.append(item)
         for block in blocks:
-            self.processes.always(block, first, self.design.held)
+            self.design.unset += self.processes.always(block, first, self.design.held)
         for net, value in first.items():
             if not self.n.is_driven(net):
                 self.n.constant(net, value)
@@ -396,6 +398,7 @@ class _Place:
                 pins[name] = self._source(self._pin(node, kind, offset), offset)
         if output not in pins:
             pins[output] = self.n.new(f"{full}.{output}", offset)
+        self.design.unset += kind in cells.FLIP_FLOPS and pins[output] not in self.design.held
         cells.build(self.n, kind, full, pins, self.design.held.get(pins[output], False), offset)
 
     def _lut(self, item: Node, instance: Node, full: str, offset: int) -> None:
