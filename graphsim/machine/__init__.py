@@ -5,6 +5,7 @@
     settings.py     every number: default, bounds, unit, reason
     model.py        NodeSpec, Link, Machine: plain data, checked on construction
     topologies.py   line, ring, mesh, torus, full, star, tree, fat_tree, hypercube
+    members.py      smaller machines of the same family inside a machine
     one_to_one.py   the machine that is made for a graph
     family.py       torus:{2..8}x{2..8}
     load.py         load_machine("torus:4x4") or load_machine("machine.toml")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from graphsim.errors import MachineError
-from graphsim.machine.model import Link, hint
+from graphsim.machine.model import Link, Machine, hint
 from graphsim.machine.settings import MAX_LINKS, MAX_NODES
 
 Cable = tuple[int, int, int]
@@ -265,12 +265,11 @@ def is_made(text: str) -> bool:
     return re.match(r"one-to-one(?![A-Za-z0-9_.\-])", text.strip()) is not None
 
 
-def topology_shape(text: str) -> Shape:
-    """The shape that a built-in name such as ``torus:4x4`` stands for.
+def numbers_of(text: str) -> tuple[str, tuple[int, ...]]:
+    """Family and numbers of a built-in name: ``torus:4x3`` is torus, (4, 3).
 
     Raises:
-        MachineError: no such family, arguments that do not fit it, or more nodes or links than a machine may have;
-            the size is found before anything is built.
+        MachineError: no such family, or arguments that do not fit it.
     """
     family, _, arguments = text.partition(":")
     if family not in TOPOLOGIES:
@@ -283,13 +282,38 @@ def topology_shape(text: str) -> Shape:
             f"{text[:64]!r} does not fit {topology.pattern}, whose letters stand for whole numbers; "
             f"for example {topology.example}"
         )
-    numbers = tuple(int(group) for group in match.groups() if group is not None)
+    return family, tuple(int(group) for group in match.groups() if group is not None)
+
+
+def topology_shape(text: str) -> Shape:
+    """The shape that a built-in name such as ``torus:4x4`` stands for.
+
+    Raises:
+        MachineError: no such family, arguments that do not fit it, or more nodes or links than a machine may have;
+            the size is found before anything is built.
+    """
+    family, numbers = numbers_of(text)
+    topology = TOPOLOGIES[family]
     nodes, links = topology.size(numbers)
     if nodes > MAX_NODES:
         raise MachineError(f"{text} has more than {MAX_NODES:,} nodes, the most a machine may have; make it smaller")
     if links > MAX_LINKS:
         raise MachineError(f"{text} has more than {MAX_LINKS:,} links, the most a machine may have; make it smaller")
     return topology.build(numbers)
+
+
+def shape_of(machine: Machine) -> Shape | None:
+    """The shape of the machine's topology, if nodes and links really are its."""
+    if not machine.topology:
+        return None
+    try:
+        shape = topology_shape(machine.topology)
+    except MachineError:
+        return None
+    kinds = ["compute" if i < shape.first_switch else "switch" for i in range(len(shape.names))]
+    same_nodes = [(node.name, node.kind) for node in machine.nodes] == list(zip(shape.names, kinds, strict=True))
+    same_links = [(link.src, link.dst) for link in machine.links] == [(src, dst) for src, dst, _ in shape.links]
+    return shape if same_nodes and same_links else None
 
 
 def scaled_links(link: Link, shape: Shape) -> list[Link]:

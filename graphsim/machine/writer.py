@@ -11,7 +11,7 @@ from typing import Any
 from graphsim.errors import MachineError
 from graphsim.machine.model import LINK_KEYS, Link, Machine, NodeSpec
 from graphsim.machine.settings import MAX_FILE_BYTES, SETTINGS
-from graphsim.machine.topologies import SCALED_KEYS, Shape, topology_shape
+from graphsim.machine.topologies import SCALED_KEYS, Shape, shape_of
 
 _NODE_KEYS = ("macs_per_tick", "ticks_per_firing", "memory_bytes")
 
@@ -45,7 +45,7 @@ def machine_toml(machine: Machine) -> str:
     form = _Form(machine.timed)
     compute = _commonest(form.node(machine.nodes[i]) for i in machine.compute_nodes)
     switch = _commonest(form.node(machine.nodes[i]) for i in machine.switches)
-    shape = _shape_of(machine)
+    shape = shape_of(machine)
     link = _common_link(form, machine.links, shape)
     if shape is not None and not _is_within_bounds(link, shape):
         shape, link = None, _common_link(form, machine.links, None)
@@ -69,20 +69,6 @@ def machine_toml(machine: Machine) -> str:
             f"may be; use fewer nodes and links, or a built-in topology with fewer exceptions"
         )
     return text
-
-
-def _shape_of(machine: Machine) -> Shape | None:
-    """The shape of the machine's topology, if nodes and links really are its."""
-    if not machine.topology:
-        return None
-    try:
-        shape = topology_shape(machine.topology)
-    except MachineError:
-        return None
-    kinds = ["compute" if i < shape.first_switch else "switch" for i in range(len(shape.names))]
-    same_nodes = [(node.name, node.kind) for node in machine.nodes] == list(zip(shape.names, kinds, strict=True))
-    same_links = [(link.src, link.dst) for link in machine.links] == [(src, dst) for src, dst, _ in shape.links]
-    return shape if same_nodes and same_links else None
 
 
 def _common_link(form: _Form, links: Sequence[Link], shape: Shape | None) -> Settings:

@@ -397,7 +397,7 @@ def encode(candidate: Candidate, strategy: str, period: int, times: Times, slots
         slot_address=slots.address,
         slot_depth=slots.depth,
         bound=bound,
-        placement_bound=candidate.bound,
+        placement_bound=max(candidate.bound, bound, key=lambda b: b.ticks),
     )
     for value in vars(schedule).values():
         if isinstance(value, np.ndarray):

@@ -18,6 +18,7 @@ from graphsim.machine import Machine
 from graphsim.machine.topologies import is_made
 from graphsim.passes import unroll
 from graphsim.schedule.candidate import Candidate, Work, routed
+from graphsim.schedule.fewer import shortest
 from graphsim.schedule.partition import greedy, hypergraph
 from graphsim.schedule.place import (
     LIGHT_LAYERS,
@@ -73,24 +74,84 @@ def fold(
     """
     unrolled = unroll(graph)
     tokens_before(unrolled.graph)  # refuses those that no memory can hold
-    costs = Costs(graph, machine)
-    tried = _Tried(Work(costs, unrolled, buffering), progress)
-    bound = lower_bound(costs)
-    soonest = Soonest(costs, tried.work.wave)
     if is_made(machine.topology) and placement is None:
         if strategy not in (None, "one-to-one"):
             raise PlacementError(
                 f"{machine.name} has the links of its own placement, not those of {strategy}; leave out --place"
             )
         strategy = "one-to-one"
-    if strategy is None:
-        strategy = "soonest" if tried.work.modular and soonest.able else "contiguous"
+    work, told = Work(Costs(graph, machine), unrolled, buffering), _Told(progress)
     if placement is not None:
-        strategy = "file"
         given = placement if isinstance(placement, np.ndarray) else read_placement(placement, graph, machine)
         check_placement(graph, machine, given)
+        tried = _Tried(work, told)
         tried.add(given)
-    elif strategy == "one-to-one":
+        return _there(tried.schedule("file", lower_bound(work.costs)))
+    if strategy not in (None, *STRATEGIES):
+        raise PlacementError(f"there is no placement strategy {strategy!r}; choose one of {', '.join(STRATEGIES)}")
+    if strategy == "soonest" and not _gates(work):
+        raise PlacementError(f"{graph.name}: soonest places circuits, on nodes that are alike; use --place contiguous")
+    bound = lower_bound(work.costs)
+    if strategy not in (None, "contiguous", "soonest"):
+        return _there(_searched(work, strategy, seed, told, bound))
+
+    def search(member: Machine, below: int | None) -> Schedule | None:
+        other = Work(Costs(graph, member), unrolled, buffering)
+        least = lower_bound(other.costs)
+        if below is not None and least.ticks >= below:
+            return None
+        return _searched(other, strategy, seed, told, least, below)
+
+    found, failed = None, None
+    try:
+        found = _searched(work, strategy, seed, told, bound)
+    except (PlacementError, InfeasibleError) as error:
+        failed = error
+    best = shortest(work, bound, found, search)
+    if best is None:
+        assert failed is not None
+        raise failed
+    return best
+
+
+def _there(schedule: Schedule | None) -> Schedule:
+    """A schedule that is there, as none shorter than something was asked for."""
+    assert schedule is not None
+    return schedule
+
+
+class _Told:
+    """Counts candidates, and says how many there were."""
+
+    def __init__(self, progress: Callable[[int], None] | None) -> None:
+        self.progress, self.count = progress, 0
+
+    def __call__(self) -> None:
+        self.count += 1
+        if self.progress is not None:
+            self.progress(self.count)
+
+
+def _gates(work: Work) -> bool:
+    """Whether ``soonest`` can place this."""
+    return work.modular and Soonest(work.costs, work.wave).able
+
+
+def _searched(
+    work: Work, strategy: str | None, seed: int, told: Callable[[], None], bound: Bound, below: int | None = None
+) -> Schedule | None:
+    """The schedule that a strategy finds; ``bound``: of the machine.
+
+    None only with ``below``: if it has no period below so many ticks.
+
+    Raises:
+        PlacementError, InfeasibleError: as :func:`fold`.
+    """
+    costs = work.costs
+    if strategy is None:
+        strategy = "soonest" if _gates(work) else "contiguous"
+    tried = _Tried(work, told, below if strategy == "contiguous" and not work.chains else None)
+    if strategy == "one-to-one":
         tried.add(one_to_one(costs))
     elif strategy == "hypergraph":
         tried.add(hypergraph(costs, seed))
@@ -98,10 +159,8 @@ def fold(
         tried.add(greedy(costs))
     elif strategy == "contiguous":
         _search(costs, tried)
-    elif strategy == "soonest":
-        _search_soonest(soonest, tried, bound.ticks)
     else:
-        raise PlacementError(f"there is no placement strategy {strategy!r}; choose one of {', '.join(STRATEGIES)}")
+        _search_soonest(Soonest(costs, work.wave), tried, bound.ticks)
     return tried.schedule(strategy, bound)
 
 
@@ -116,19 +175,20 @@ def _search(costs: Costs, tried: _Tried) -> None:
     most = max(1, _PLACED // tried.work.size)
     counts = _counts(count)
     if len(LIGHT_LAYERS) * len(counts) > most:
+        tried.below = None  # which placements are tried depends on the periods of others
         counts = [max(1, count >> i) for i in range(count.bit_length())]
     for k in counts:
         for light in LIGHT_LAYERS:
             if tried.period is None or (tried.count < most and fewest_ticks(costs, k) < tried.period):
                 tried.attempt(lambda k=k, light=light: contiguous(costs, nodes[:k], light))  # type: ignore[misc]
-    if tried.period is None or tried.count >= most:
+    if not tried.found or tried.count >= most:
         return
+    best = min(tried.found, key=lambda c: c.estimate)
     # Of the same period, for latency: the least k that may have it, and other places for light layers.
     low, high = 1, count
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if fewest_ticks(costs, middle) <= tried.period else (middle + 1, high)
-    best = min(tried.found, key=lambda c: c.estimate)
+        low, high = (low, middle) if fewest_ticks(costs, middle) <= best.estimate else (middle + 1, high)
     for k in dict.fromkeys((best.nodes, low)):
         for light in LIGHT_LAYERS:
             if tried.count < most:
@@ -136,15 +196,7 @@ def _search(costs: Costs, tried: _Tried) -> None:
 
 
 def _search_soonest(soonest: Soonest, tried: _Tried, period: int) -> None:
-    """Placements of gates where they can fire soonest, aiming at periods from this one on; and one in ranges.
-
-    Raises:
-        PlacementError: the graph is no circuit, or its nodes are not alike.
-    """
-    if not (tried.work.modular and soonest.able):
-        raise PlacementError(
-            f"{tried.work.costs.graph.name}: soonest places circuits, on nodes that are alike; use --place contiguous"
-        )
+    """Placements of gates where they can fire soonest, aiming at periods from this one on; and one in ranges."""
     tried.attempt(lambda: contiguous(tried.work.costs, tried.work.costs.machine.compute_nodes))
     most = max(_FEWEST, _PLACED_GATES // tried.work.size)
     tries, aim = 0, float(period)
@@ -200,18 +252,24 @@ _PLACED = 1_000_000
 
 
 class _Tried:
-    """Placements tried so far, each with its routes and the period that these allow."""
+    """Placements tried so far, each with its routes and the period that these allow.
 
-    def __init__(self, work: Work, progress: Callable[[int], None] | None) -> None:
-        self.work, self.progress = work, progress
+    Args:
+        told: called for every placement.
+        below: placements that allow no shorter period than this are of no use. What is found with it is what would be
+            found without, if that has a shorter period.
+    """
+
+    def __init__(self, work: Work, told: Callable[[], None], below: int | None = None) -> None:
+        self.work, self.told, self.below = work, told, below
         self.found: list[Candidate] = []
         self.count = 0
         self.error: GraphsimError | None = None
 
     @property
     def period(self) -> int | None:
-        """The smallest so far."""
-        return min((c.estimate for c in self.found), default=None)
+        """The smallest so far, or what it must be below."""
+        return min((c.estimate for c in self.found), default=self.below)
 
     def attempt(self, place: Callable[[], Placement], wanted: Found | None = None) -> None:
         """Add a placement, or remember why it cannot be."""
@@ -227,19 +285,26 @@ class _Tried:
             InfeasibleError: a link's calendar is too small.
         """
         self.count += 1
-        if self.progress is not None:
-            self.progress(self.count)
+        self.told()
         node = node[self.work.owner]
         if any(np.array_equal(c.node, node) and c.wanted is wanted for c in self.found):
             return
         ticks = self.work.fired.durations(node)
         busy = np.bincount(node, weights=ticks).max()
-        if self.found and self.period is not None and busy > self.period:
+        if (self.period is not None and busy > self.period) or (self.below is not None and busy >= self.below):
             return
-        self.found.append(routed(self.work, node, ticks, wanted))
+        candidate = routed(self.work, node, ticks, wanted)
+        if self.below is None or candidate.estimate < self.below:
+            self.found.append(candidate)
 
-    def schedule(self, strategy: str, bound: Bound) -> Schedule:
-        """The best schedule: smallest period, then latency, then memory, then the fewest nodes."""
+    def schedule(self, strategy: str, bound: Bound) -> Schedule | None:
+        """The best schedule: smallest period, then latency, then memory, then the fewest nodes.
+
+        None: no placement was of use.
+
+        Raises:
+            InfeasibleError, PlacementError: none of them has a schedule.
+        """
         best: tuple[tuple[int, int, int, int], Schedule] | None = None
         ranked = sorted(self.found, key=lambda c: (c.estimate, c.wanted is None, c.nodes))
         timed = max(1, min(_TIMED, _PLACED // self.work.size))
@@ -257,7 +322,8 @@ class _Tried:
             if best is None or key < best[0]:
                 best = key, schedule
         if best is None:
-            assert self.error is not None
+            if self.error is None:
+                return None
             raise self.error
         return replace(best[1], remark="; ".join(filter(None, (best[1].remark, self._remark(best[1])))))
 

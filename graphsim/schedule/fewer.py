@@ -1,0 +1,255 @@
+"""More nodes of the same kind never give a longer period: what a smaller machine of the family does, a larger one can.
+
+A machine holds the smaller members of its family (:mod:`graphsim.machine.members`). Let S(m) be the period that the
+search finds on m. What is taken on a machine M is the least S(m) of all its members m, M among them: members of members
+are members, so it never grows with M. Members whose lower bound is no shorter than what is found already are left out,
+and nothing is done where the period is the lower bound.
+
+A schedule of a member is one of the machine. Where every link of the member is one link of the machine, it is so word
+for word, on other ids. Where a smaller ring closes, a link of the member is a way of several links, which nothing else
+uses: nodes on it pass frames on.
+
+* On every link of such a way, frames are sent as on the link of the member, all of them later by the same number of
+  ticks. That is as long as the longest parcel takes to the next node, so each is there before it is sent on; and what
+  did not overlap does not overlap.
+* What waits for a parcel that comes later is put off by whole periods. So every node fires in the same ticks of the
+  period as before. Firings of an iteration do not wait for each other in circles, so this ends.
+* Only latency and copies of waiting tokens grow. If memory is too small for them, the member is of no use.
+
+Where state goes from iteration to iteration, or an actor fires several times, and where computing and communicating
+alternate, ticks cannot be put off: only members of the first kind are looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from graphsim.analysis.bounds import Bound, fewest_ticks
+from graphsim.analysis.costs import parameter_bytes
+from graphsim.analysis.tokens import readers, token_bits, token_makers
+from graphsim.errors import InfeasibleError, PlacementError
+from graphsim.graph import Graph
+from graphsim.machine import Machine
+from graphsim.machine.members import Member, Numbers, member, smaller
+from graphsim.schedule.candidate import Candidate, Work, encode, placement_bound_of
+from graphsim.schedule.placed import Placed, Times
+from graphsim.schedule.route import Routes
+from graphsim.schedule.schedule import Schedule
+from graphsim.schedule.slots import allot, check_memory
+
+IntArray = npt.NDArray[np.int64]
+
+#: Finds a schedule on a machine; with a number of ticks, one whose period is shorter, or None.
+Search = Callable[[Machine, int | None], Schedule | None]
+
+#: Nodes of all members that may help, times firings: beyond, only members whose numbers are powers of two are searched.
+MOST = 1_000_000
+
+
+def shortest(work: Work, bound: Bound, found: Schedule | None, search: Search) -> Schedule | None:
+    """The schedule of the least period: the one found for the whole machine, if any, or one of a member.
+
+    Args:
+        work: on the machine. bound: of the machine.
+    """
+    machine = work.costs.machine
+    need = int(parameter_bytes(work.costs.graph, np.zeros(work.costs.graph.actor_count, np.int32), 1)[0])
+    for numbers in _hopeful(work, None if found is None else found.period):
+        if found is not None and found.period <= bound.ticks:
+            break
+        one = member(machine, numbers)
+        if one is None or not (one.direct or _delayable(work)):
+            continue
+        if sum(one.machine.nodes[v].memory_bytes for v in one.machine.compute_nodes) < need:
+            continue
+        try:
+            small = search(one.machine, None if found is None else found.period)
+        except (PlacementError, InfeasibleError):
+            continue
+        if small is None or (found is not None and small.period >= found.period):
+            continue
+        try:
+            found = translated(work, bound, one, small)
+        except InfeasibleError as error:
+            if found is not None:
+                said = f"{one.machine.name} has a period of {small.period:,} ticks, not to be had here: {error}"
+                found = replace(found, remark=_also(found.remark, said))
+    return found
+
+
+def _delayable(work: Work) -> bool:
+    """Whether firings may be put off by whole periods: nothing waits for an earlier iteration, or alternates."""
+    return not (work.looped or work.chains) and work.buffering == "single"
+
+
+def _hopeful(work: Work, period: int | None) -> list[Numbers]:
+    """Members that may have a shorter period than this, those of fewest nodes first."""
+    listed = smaller(work.costs.machine)
+    if period is not None:
+        low, high = 0, len(listed)  # from high on fewest_ticks is shorter
+        while low < high:
+            middle = (low + high) // 2
+            enough = fewest_ticks(work.costs, listed[middle][0]) < period
+            low, high = (low, middle) if enough else (middle + 1, high)
+        listed = listed[low:]
+    if sum(nodes for nodes, _ in listed) * work.size > MOST:
+        listed = [(nodes, numbers) for nodes, numbers in listed if all(n & (n - 1) == 0 for n in numbers)]
+    return [numbers for _, numbers in listed]
+
+
+def _also(remark: str, said: str) -> str:
+    return "; ".join(filter(None, (remark, said)))[:1000]
+
+
+def translated(work: Work, bound: Bound, one: Member, small: Schedule) -> Schedule:
+    """A schedule of a member as one of the machine, of the same period at most.
+
+    Args:
+        work: on the machine. bound: of the machine.
+
+    Raises:
+        InfeasibleError: tokens that are on their way for longer do not fit into a node's memory.
+    """
+    graph, machine = work.fired.graph, work.costs.machine
+    node = np.array(one.node, np.int32)[small.node]
+    ways = _Ways(graph, machine, one, small)
+    ticks, read = work.fired.durations(node), readers(graph, node, len(machine.nodes))
+    proved = small.placement_bound if one.direct else placement_bound_of(machine, node, ticks, ways.routes)
+    candidate = Candidate(work, node, ticks, read, ways.routes, proved, proved.ticks)
+    said = f"folded as onto {one.machine.name}, inside {machine.name}: of all its nodes a longer period was found"
+    placed = Placed(graph, machine, node, read, ways.routes, ticks)
+    start, hop_start = (small.start, small.hop_start) if one.direct else ways.delayed(placed, small)
+    times = Times(start, hop_start, placed.span(start))
+    slots = allot(work.fired, placed, times, small.period)
+    key = small.period, times.latency, int(slots.used.sum()), candidate.nodes
+    again = None if one.direct else _timed_again(candidate, small, bound)
+    try:
+        check_memory(work.fired, slots)
+    except InfeasibleError:
+        if again is None or again[0][0] > small.period:
+            raise
+        key = again[0]
+    if again is not None and again[0] <= key:
+        return replace(again[1], remark=said)
+    schedule = encode(candidate, small.strategy, small.period, times, slots, bound)
+    return replace(schedule, buffering=small.buffering, remark=_also(small.remark, said))
+
+
+def _timed_again(
+    candidate: Candidate, small: Schedule, bound: Bound
+) -> tuple[tuple[int, int, int, int], Schedule] | None:
+    """Other times for the same placement and routes, which may have a smaller latency; None: none were found."""
+    try:
+        return candidate.timed(small.strategy, bound, small.period)
+    except InfeasibleError:
+        return None
+
+
+class _Ways:
+    """The hops of a member's schedule, each as the hops that stand for it.
+
+    Attributes:
+        routes: on the machine; hops of one way follow each other.
+    """
+
+    def __init__(self, graph: Graph, machine: Machine, one: Member, small: Schedule) -> None:
+        hops = np.arange(len(small.hop_link))
+        long = np.array([len(path) for path in one.path], np.int64)[small.hop_link]
+        #: First and last hop of the way that each hop is, the hop that each of these is part of, and how far along.
+        self.last = np.cumsum(long) - 1
+        self.first = self.last + 1 - long
+        self.of = np.repeat(hops, long)
+        self.along: IntArray = np.arange(len(self.of)) - self.first[self.of]
+        ends = np.array([(link.src, link.dst) for link in one.machine.links], np.int64).reshape(-1, 2)[small.hop_link]
+        #: The hop that brings the parcel to where each starts, -1 where it is made; parents come first.
+        self.parent = _parents(small, ends, len(one.machine.nodes))
+        flat = np.concatenate([np.empty(0, np.int64), *(np.array(path, np.int64) for path in one.path)])
+        begin = np.cumsum([0, *(len(path) for path in one.path)])
+        link = flat[begin[small.hop_link[self.of]] + self.along]
+        rate, bits = (
+            np.array([getattr(each, key) for each in machine.links], np.int64)[link]
+            for key in ("frames_per_tick", "frame_bits")
+        )
+        payload = np.add.reduceat(np.append(token_bits(graph)[small.parcel_token], 0), small.parcel_ptr[:-1])
+        frames = -(-payload[small.hop_parcel[self.of]] // bits)
+        cycles = -(-frames // rate)
+        stride = np.array(machine.link_strides, np.int64)[link]
+        parent = np.where(self.along > 0, np.arange(len(link)) - 1, np.append(self.last, -1)[self.parent][self.of])
+        makers = token_makers(graph)[small.parcel_token[small.parcel_ptr[:-1]]]
+        parcels = small.hop_parcel[self.of]
+        self.routes = Routes(
+            parcel_node=np.array(one.node, np.int32)[small.parcel_node],
+            parcel_ptr=small.parcel_ptr,
+            parcel_token=small.parcel_token,
+            parcel_group=np.searchsorted(graph.first, makers, side="right") - 1,
+            hop_ptr=np.searchsorted(parcels, np.arange(len(small.parcel_node) + 1)).astype(np.int64),
+            hop_parcel=parcels,
+            hop_link=link.astype(np.int32),
+            hop_parent=parent,
+            hop_frames=frames,
+            hop_cycles=cycles,
+            hop_ticks=cycles * stride,
+        )
+        #: Ticks from the start of each hop until its parcel is at the other end.
+        self.way = (cycles + np.array([each.latency for each in machine.links], np.int64)[link]) * stride
+        #: Ticks from link to link of the way that each hop is part of: as long as its slowest parcel needs.
+        slowest = np.zeros(len(one.path), np.int64)
+        np.maximum.at(slowest, small.hop_link[self.of], self.way)
+        self.step: IntArray = slowest[small.hop_link]
+
+    def delayed(self, placed: Placed, small: Schedule) -> tuple[IntArray, IntArray]:
+        """Starts of firings and hops: those of the member, put off by as few whole periods as their inputs need."""
+        graph, routes, period = placed.graph, self.routes, small.period
+        start, sent = small.start.copy(), small.hop_start.copy()
+        levels = []
+        at = np.flatnonzero(self.parent < 0)
+        while len(at):
+            levels.append(at)
+            at = np.flatnonzero(np.isin(self.parent, at))
+
+        def put_off(planned: IntArray, ready: IntArray) -> IntArray:
+            late: IntArray = planned + np.maximum(-(-(ready - planned) // period), 0) * period
+            return late
+
+        arrival = np.zeros(len(placed.pairs.token), np.int64)
+        while True:
+            made = (start + placed.ticks)[placed.makers]
+            assembled = np.maximum.reduceat(np.append(made[routes.parcel_token], 0), routes.parcel_ptr[:-1])
+            for at in levels:
+                before = self.parent[at]
+                there = np.where(before < 0, assembled[small.hop_parcel[at]], self._arrived(sent)[before])
+                sent[at] = put_off(sent[at], there)
+            arrival[:] = np.where(placed.pairs.local, made[placed.pairs.token], 0)
+            hop_end = self._hop_start(sent) + self.way
+            arrival[placed.deliver_pair] = hop_end[placed.deliver_hop]
+            again: IntArray = start.copy()
+            for number in range(len(graph.groups)):
+                here = slice(int(graph.first[number]), int(graph.first[number + 1]))
+                for reading in placed.reading[number]:
+                    again[here] = put_off(again[here], reading.ready(arrival))
+            if np.array_equal(again, start):
+                return start, self._hop_start(sent)
+            start = again.copy()
+
+    def _hop_start(self, sent: IntArray) -> IntArray:
+        """When each hop starts, from when each way begins."""
+        found: IntArray = sent[self.of] + self.along * self.step[self.of]
+        return found
+
+    def _arrived(self, sent: IntArray) -> IntArray:
+        """When each way has brought its parcel to its end."""
+        found: IntArray = (self._hop_start(sent) + self.way)[self.last]
+        return found
+
+
+def _parents(small: Schedule, ends: IntArray, nodes: int) -> IntArray:
+    """For each hop the one of its parcel that ends where it starts, -1 at the parcel's node; ``ends``: of each hop."""
+    reached = small.hop_parcel * nodes + ends[:, 1]
+    order = np.argsort(reached)
+    wanted = small.hop_parcel * nodes + ends[:, 0]
+    at = order[np.minimum(np.searchsorted(reached[order], wanted), max(0, len(order) - 1))]
+    return np.where(small.parcel_node[small.hop_parcel] == ends[:, 0], -1, at).astype(np.int64)
