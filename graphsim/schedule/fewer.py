@@ -13,16 +13,19 @@ uses: nodes on it pass frames on.
   ticks. That is as long as the longest parcel takes to the next node, so each is there before it is sent on; and what
   did not overlap does not overlap.
 * What waits for a parcel that comes later is put off by whole periods. So every node fires in the same ticks of the
-  period as before. Firings of an iteration do not wait for each other in circles, so this ends.
+  period as before. Where no state goes from iteration to iteration, firings do not wait for each other in circles, so
+  this ends.
 * Only latency and copies of waiting tokens grow. If memory is too small for them, the member is of no use.
 
-Where state goes from iteration to iteration, or an actor fires several times, and where computing and communicating
-alternate, ticks cannot be put off: only members of the first kind are looked at.
+So it may be with loops: one that goes all the way round, and has no time to spare for that, cannot be put off, and a
+larger ring may really be slower. Where computing and communicating alternate, nothing can be put off at all: only
+members of the first kind are looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -62,7 +65,7 @@ def shortest(work: Work, bound: Bound, found: Schedule | None, search: Search) -
         if found is not None and found.period <= bound.ticks:
             break
         one = member(machine, numbers)
-        if one is None or not (one.direct or _delayable(work)):
+        if one is None or not (one.direct or work.buffering == "single"):
             continue
         if sum(one.machine.nodes[v].memory_bytes for v in one.machine.compute_nodes) < need:
             continue
@@ -79,11 +82,6 @@ def shortest(work: Work, bound: Bound, found: Schedule | None, search: Search) -
                 said = f"{one.machine.name} has a period of {small.period:,} ticks, not to be had here: {error}"
                 found = replace(found, remark=_also(found.remark, said))
     return found
-
-
-def _delayable(work: Work) -> bool:
-    """Whether firings may be put off by whole periods: nothing waits for an earlier iteration, or alternates."""
-    return not (work.looped or work.chains) and work.buffering == "single"
 
 
 def _hopeful(work: Work, period: int | None) -> list[Numbers]:
@@ -112,7 +110,8 @@ def translated(work: Work, bound: Bound, one: Member, small: Schedule) -> Schedu
         work: on the machine. bound: of the machine.
 
     Raises:
-        InfeasibleError: tokens that are on their way for longer do not fit into a node's memory.
+        InfeasibleError: tokens that are on their way for longer do not fit into a node's memory, or come too late to
+            close a loop.
     """
     graph, machine = work.fired.graph, work.costs.machine
     node = np.array(one.node, np.int32)[small.node]
@@ -122,20 +121,19 @@ def translated(work: Work, bound: Bound, one: Member, small: Schedule) -> Schedu
     candidate = Candidate(work, node, ticks, read, ways.routes, proved, proved.ticks)
     said = f"folded as onto {one.machine.name}, inside {machine.name}: of all its nodes a longer period was found"
     placed = Placed(graph, machine, node, read, ways.routes, ticks)
-    start, hop_start = (small.start, small.hop_start) if one.direct else ways.delayed(placed, small)
-    times = Times(start, hop_start, placed.span(start))
-    slots = allot(work.fired, placed, times, small.period)
-    key = small.period, times.latency, int(slots.used.sum()), candidate.nodes
     again = None if one.direct else _timed_again(candidate, small, bound)
     try:
+        start, hop_start = (small.start, small.hop_start) if one.direct else ways.delayed(placed, small, work.chains)
+        times = Times(start, hop_start, placed.span(start))
+        slots = allot(work.fired, placed, times, small.period)
         check_memory(work.fired, slots)
+        schedule = encode(candidate, small.strategy, small.period, times, slots, bound)
     except InfeasibleError:
         if again is None or again[0][0] > small.period:
             raise
-        key = again[0]
-    if again is not None and again[0] <= key:
         return replace(again[1], remark=said)
-    schedule = encode(candidate, small.strategy, small.period, times, slots, bound)
+    if again is not None and again[0] <= (small.period, times.latency, int(slots.used.sum()), candidate.nodes):
+        return replace(again[1], remark=said)
     return replace(schedule, buffering=small.buffering, remark=_also(small.remark, said))
 
 
@@ -201,10 +199,18 @@ class _Ways:
         np.maximum.at(slowest, small.hop_link[self.of], self.way)
         self.step: IntArray = slowest[small.hop_link]
 
-    def delayed(self, placed: Placed, small: Schedule) -> tuple[IntArray, IntArray]:
-        """Starts of firings and hops: those of the member, put off by as few whole periods as their inputs need."""
+    def delayed(self, placed: Placed, small: Schedule, chains: Sequence[IntArray]) -> tuple[IntArray, IntArray]:
+        """Starts of firings and hops: those of the member, put off by as few whole periods as their inputs need.
+
+        Args:
+            chains: see :class:`~graphsim.schedule.candidate.Work`: the first firing of an iteration waits for the last.
+
+        Raises:
+            InfeasibleError: firings wait for each other in a circle that leaves no time for it.
+        """
         graph, routes, period = placed.graph, self.routes, small.period
-        start, sent = small.start.copy(), small.hop_start.copy()
+        start: IntArray = small.start.copy()
+        sent = small.hop_start.copy()
         levels = []
         at = np.flatnonzero(self.parent < 0)
         while len(at):
@@ -216,7 +222,8 @@ class _Ways:
             return late
 
         arrival = np.zeros(len(placed.pairs.token), np.int64)
-        while True:
+        # In a round everything waits for what it reads; without loops no way is longer than there are firings.
+        for _ in range(graph.actor_count + 1):
             made = (start + placed.ticks)[placed.makers]
             assembled = np.maximum.reduceat(np.append(made[routes.parcel_token], 0), routes.parcel_ptr[:-1])
             for at in levels:
@@ -226,14 +233,20 @@ class _Ways:
             arrival[:] = np.where(placed.pairs.local, made[placed.pairs.token], 0)
             hop_end = self._hop_start(sent) + self.way
             arrival[placed.deliver_pair] = hop_end[placed.deliver_hop]
-            again: IntArray = start.copy()
+            again = start.copy()
             for number in range(len(graph.groups)):
                 here = slice(int(graph.first[number]), int(graph.first[number + 1]))
-                for reading in placed.reading[number]:
-                    again[here] = put_off(again[here], reading.ready(arrival))
+                for c, reading in zip(graph.channels_into(number), placed.reading[number], strict=True):
+                    again[here] = put_off(again[here], reading.ready(arrival) - c.initial_tokens * period)
+            for chain in chains:
+                fired = [slice(int(graph.first[number]), int(graph.first[number + 1])) for number in chain]
+                for first, then in itertools.pairwise([*fired, fired[0]]):
+                    ends = start[first] + placed.ticks[first] - (period if then == fired[0] else 0)
+                    again[then] = put_off(again[then], ends)
             if np.array_equal(again, start):
                 return start, self._hop_start(sent)
-            start = again.copy()
+            start = again
+        raise InfeasibleError("firings of a loop wait for tokens that take longer to come round")
 
     def _hop_start(self, sent: IntArray) -> IntArray:
         """When each hop starts, from when each way begins."""
