@@ -54,16 +54,6 @@ def test_the_period_of_the_mnist_net_is_within_two_percent_of_its_bound(name: st
     assert schedule.period <= 1.02 * schedule.bound.ticks
 
 
-@given(graphs(max_actors=30), st.sampled_from(["line", "ring", "full"]), st.sampled_from([1, 4, 16]), st.integers(0, 3))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_more_nodes_never_give_a_longer_period(graph: Graph, family: str, macs: int, link_latency: int) -> None:
-    periods = [
-        fold(graph, load_machine(f"{family}:{n},macs_per_tick={macs},latency={link_latency}")).period
-        for n in range(1, 8)
-    ]
-    assert periods == sorted(periods, reverse=True)
-
-
 def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         save(fold(mlp(), load_machine("torus:3x3")), tmp_path / name)
