@@ -12,6 +12,7 @@
     calendar.py    cyclic tables of nodes and links
     reading.py     which tokens each firing reads, in bulk
     slots.py       memory: copies and addresses
+    fewer.py       schedules of smaller machines of the family, on the larger one
     schedule.py    the result, and its encoding
     store.py       the .fold file
     verify/        checks a schedule; shares nothing with the rest

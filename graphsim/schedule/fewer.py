@@ -36,9 +36,10 @@ from graphsim.analysis.costs import parameter_bytes
 from graphsim.analysis.tokens import readers, token_bits, token_makers
 from graphsim.errors import InfeasibleError, PlacementError
 from graphsim.graph import Graph
+from graphsim.graph.words import in_ticks
 from graphsim.machine import Machine
 from graphsim.machine.members import Member, Numbers, member, smaller
-from graphsim.schedule.candidate import Candidate, Work, encode, placement_bound_of
+from graphsim.schedule.candidate import Candidate, Work, circled, encode, placement_bound_of
 from graphsim.schedule.placed import Placed, Times
 from graphsim.schedule.route import Routes
 from graphsim.schedule.schedule import Schedule
@@ -79,7 +80,7 @@ def shortest(work: Work, bound: Bound, found: Schedule | None, search: Search) -
             found = translated(work, bound, one, small)
         except InfeasibleError as error:
             if found is not None:
-                said = f"{one.machine.name} has a period of {small.period:,} ticks, not to be had here: {error}"
+                said = f"{one.machine.name} has a period of {in_ticks(small.period)}, not to be had here: {error}"
                 found = replace(found, remark=_also(found.remark, said))
     return found
 
@@ -104,7 +105,7 @@ def _also(remark: str, said: str) -> str:
 
 
 def translated(work: Work, bound: Bound, one: Member, small: Schedule) -> Schedule:
-    """A schedule of a member as one of the machine, of the same period at most.
+    """A schedule of a member as one of the machine, of the same period.
 
     Args:
         work: on the machine. bound: of the machine.
@@ -119,6 +120,8 @@ def translated(work: Work, bound: Bound, one: Member, small: Schedule) -> Schedu
     ticks, read = work.fired.durations(node), readers(graph, node, len(machine.nodes))
     proved = small.placement_bound if one.direct else placement_bound_of(machine, node, ticks, ways.routes)
     candidate = Candidate(work, node, ticks, read, ways.routes, proved, proved.ticks)
+    if work.modular and not one.direct:
+        candidate = circled(candidate)
     said = f"folded as onto {one.machine.name}, inside {machine.name}: of all its nodes a longer period was found"
     placed = Placed(graph, machine, node, read, ways.routes, ticks)
     again = None if one.direct else _timed_again(candidate, small, bound)
@@ -129,7 +132,7 @@ def translated(work: Work, bound: Bound, one: Member, small: Schedule) -> Schedu
         check_memory(work.fired, slots)
         schedule = encode(candidate, small.strategy, small.period, times, slots, bound)
     except InfeasibleError:
-        if again is None or again[0][0] > small.period:
+        if again is None:
             raise
         return replace(again[1], remark=said)
     if again is not None and again[0] <= (small.period, times.latency, int(slots.used.sum()), candidate.nodes):
@@ -140,11 +143,15 @@ def translated(work: Work, bound: Bound, one: Member, small: Schedule) -> Schedu
 def _timed_again(
     candidate: Candidate, small: Schedule, bound: Bound
 ) -> tuple[tuple[int, int, int, int], Schedule] | None:
-    """Other times for the same placement and routes, which may have a smaller latency; None: none were found."""
+    """Other times for the same placement and routes, which may have a smaller latency; None: none were found.
+
+    Should their period be shorter they are not taken: a yet larger machine might not find the like again.
+    """
     try:
-        return candidate.timed(small.strategy, bound, small.period)
+        found = candidate.timed(small.strategy, bound, small.period)
     except InfeasibleError:
         return None
+    return found if found is not None and found[0][0] == small.period else None
 
 
 class _Ways:
