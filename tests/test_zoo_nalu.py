@@ -28,6 +28,9 @@ KINDS = {
     "language": ("NALU",),
     "program": ("Linear",),
     "track-time": ("NAC",),
+    "mnist-addition": ("NAU",),
+    "mnist-counting": ("LSTM",),
+    "mnist-parity": ("tanh(W)x",),
 }
 
 #: Tasks that are trained here for a few steps; of the others, what is judged and kept are the models at their start.
@@ -41,6 +44,20 @@ def tiny(task: str, *models: str) -> Task:
 
 def ran(task: Task, folder: Path, size: Size = TINY, **options: Any) -> dict[str, Any]:
     return run_task(task, folder, size, 1, lambda path, samples: compared(task.name, path, samples), **options)
+
+
+@pytest.fixture(autouse=True)
+def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images by chance in place of MNIST's."""
+    from graphsim.zoo.nalu import digits
+
+    rng = np.random.default_rng(2)
+    some = digits.Images(
+        rng.integers(0, 256, (40, 28, 28, 1)).astype(np.float32) / np.float32(255),
+        rng.integers(0, 10, 40, np.int32),
+    )
+    monkeypatch.setattr(digits, "images", lambda: (some, some, some))
+    monkeypatch.setattr(digits, "SEQUENCES", 2)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -148,6 +165,35 @@ def test_targets_of_the_recurrent_task(sign: str, of: int) -> None:
     x = np.random.default_rng(3).random((4, 7, 2))
     expected = [[sum(step[0] for step in one) + of * sum(step[1] for step in one)] for one in x.tolist()]
     np.testing.assert_allclose(total(x, sign), expected, rtol=1e-12)
+
+
+def test_answers_about_digits() -> None:
+    from graphsim.zoo.nalu.digits import answers
+    from graphsim.zoo.nalu.side_by_side import tf
+
+    classes = np.random.default_rng(4).integers(0, 10, (3, 6), np.int32)
+    for n, row in enumerate(classes.tolist()):
+        for t in range(6):
+            so_far = row[: t + 1]
+            expected = {
+                "mnist-addition": [sum(so_far)],
+                "mnist-counting": [so_far.count(digit) for digit in range(10)],
+                "mnist-parity": [sum(digit % 2 for digit in so_far)],
+            }
+            for task, wanted in expected.items():
+                assert answers(task, classes)[n, t].tolist() == wanted
+                assert answers(task, tf.constant(classes))[n, t].numpy().tolist() == wanted
+
+
+def test_digits_are_looked_at_together_in_training_as_one_by_one_in_what_is_kept() -> None:
+    from graphsim.zoo.nalu.digits import network, trainee
+
+    x = np.random.default_rng(5).random((2, 10, 28, 28, 1)).astype(np.float32)
+    for task, kind in (("mnist-addition", "NAC"), ("mnist-counting", "LSTM"), ("mnist-parity", "Wx+b")):
+        trained, kept = trainee(task, kind, 1), network(task, kind, 2)
+        kept.set_weights(trained.get_weights())
+        found = trained(x).numpy()
+        np.testing.assert_allclose(kept(x), found if task == "mnist-parity" else found[:, -1], rtol=1e-4, atol=1e-5)
 
 
 def test_phrases_and_numbers() -> None:

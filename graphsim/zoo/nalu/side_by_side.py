@@ -67,11 +67,14 @@ def train(
     seed: int,
     told: Callable[[int], None],
     unseen: Draw | None = None,
+    *,
+    compiled: bool = True,
 ) -> Learnt:
     """Train models from ``size.seeds`` seeds, ``seed`` and those after it: Adam, with a learning rate that falls from
     ``size.rate`` to a hundredth along half a cosine, and gradients whose norm is clipped to :data:`NORM`.
 
     Args:
+        compiled: by XLA, which suits all but convolutions; ``draw`` then takes random numbers of :data:`STREAM`.
         build: a model from a seed; of weights that training changes, and of no others.
         told: called with the number of steps done.
         unseen: samples that the models are judged by, where fresh ones of ``draw`` are none that were not trained on.
@@ -122,7 +125,7 @@ def train(
     def judge_plain(weights: dict[str, Any], number: Any) -> Any:
         return losses(weights, (unseen or draw)(key + 1, number))
 
-    steps, judge = (tf.function(part, jit_compile=True) for part in (steps_plain, judge_plain))
+    steps, judge = (tf.function(part, jit_compile=compiled) for part in (steps_plain, judge_plain))
     state = adam.start(starts)
     for begin in range(0, size.steps, STRIDE):
         end = min(begin + STRIDE, size.steps)
@@ -147,6 +150,6 @@ def uniform(shape: Sequence[int], key: int, step: Any, low: float, high: float) 
     return tf.random.stateless_uniform(shape, [key, step], low, high, alg=STREAM)
 
 
-def picked(shape: Sequence[int], key: int, step: Any, below: int) -> Any:
+def picked(shape: Sequence[int], key: int, step: Any, below: int, stream: str = STREAM) -> Any:
     """Random whole numbers from 0, int32, a function of key and step."""
-    return tf.random.stateless_uniform(shape, [key, step], 0, below, tf.int32, alg=STREAM)
+    return tf.random.stateless_uniform(shape, [key, step], 0, below, tf.int32, alg=stream)
