@@ -54,13 +54,12 @@ def images() -> tuple[Images, Images, Images]:
 
 def answers(task: str, classes: Any) -> Any:
     """What should have been said after each digit of sequences (N, T): float (N, T, 1), or (N, T, 10) of counts."""
+    seen: Any = classes if task == "mnist-addition" else classes % 2
     if tf.is_tensor(classes):
-        one_hot, add, cast = tf.one_hot(classes, CLASSES), tf.cumsum, lambda x: tf.cast(x, tf.float32)
-    else:
-        one_hot, add, cast = np.eye(CLASSES)[classes], np.cumsum, lambda x: x.astype(np.float64)
-    if task == "mnist-counting":
-        return add(one_hot, axis=1)
-    return add(cast(classes if task == "mnist-addition" else classes % 2)[..., None], axis=1)
+        each = tf.one_hot(classes, CLASSES) if task == "mnist-counting" else tf.cast(seen, tf.float32)[..., None]
+        return tf.cumsum(each, axis=1)
+    each = np.eye(CLASSES)[classes] if task == "mnist-counting" else seen.astype(np.float64)[..., None]
+    return np.cumsum(each, axis=1)
 
 
 def eye(seed: int, features: int) -> Any:
