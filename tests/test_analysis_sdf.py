@@ -230,6 +230,20 @@ def test_buffers_of_a_graph_that_nothing_limits_are_refused() -> None:
         tradeoff(graph)
 
 
+def test_buffers_of_more_than_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Iterations that are too long are refused before they are expanded; a search that meets too much is cut off."""
+    long = timed_graph("long", {"a": 1, "b": 1}, [Flow("a", "b", 3_000_000, 3_000_001)])
+    with pytest.raises(GraphError, match=r"^long: an iteration has 12,000,002 dependences .* up to 10,000,000"):
+        tradeoff(long)
+    chain = timed_graph("g", dict.fromkeys("abcde", 3), [Flow(a, b, 2, 3) for a, b in pairwise("abcde")])
+    whole = tradeoff(chain)
+    monkeypatch.setattr("graphsim.analysis.sdf.buffers.MOST_HELD", 4 * 12)
+    cut = tradeoff(chain)
+    assert (whole.complete, whole.full, cut.complete, cut.full) == (True, False, False, True)
+    assert cut.tried < whole.tried
+    assert [(p.total, p.period) for p in cut.points] == [(p.total, p.period) for p in whole.points][: len(cut.points)]
+
+
 def test_a_network_is_a_timed_graph_whose_period_is_its_dearest_neuron() -> None:
     graph = lenet5()
     timed = of_graph(graph, load_machine("line:1"))

@@ -7,13 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from graphs import mlp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from schedules import simple_schedule
 
 from graphsim.cli import main
 from graphsim.errors import GraphsimError, MachineError, SimulationError
 from graphsim.machine import load_machine
+from graphsim.schedule.verify import verify
 from graphsim.simulate.clocks import Clocks, Control, run_clocks, timed_machine
+from graphsim.trace import timeline
+from graphsim.trace.life import life_of
 
 TRIANGLE = load_machine("full:3")
 
@@ -83,6 +88,24 @@ def test_latencies_are_what_fills_the_cable_and_half_the_buffer() -> None:
     found = run("line:2", [0, 0], Control(delay=1e-6))  # 200 ticks of 5 ns
     assert found.latency.tolist() == [128 + 200] * 2
     assert {link.latency for link in timed_machine(load_machine("line:2"), found).links} == {327}
+
+
+def test_schedules_count_with_the_lambda_of_every_link() -> None:
+    """Links of different cables: the first frame of a hop is used lambda ticks after it was sent, and no sooner."""
+    found = run("line:3", [1, 0, -1], Control(delay=3e-7, depth=64))
+    object.__setattr__(found, "latency", found.latency + np.arange(len(found.latency)))
+    machine = timed_machine(load_machine("line:3"), found)
+    graph = mlp(6, 4, 3)
+    schedule = simple_schedule(graph, machine)
+    assert verify(graph, schedule).ok
+    line = timeline(graph, schedule)
+    used = set()
+    for name in (f"dense[{i}]" for i in range(4)):
+        for hop in life_of(line, name, 0).hops:
+            used.add(hop.link)
+            frames = hop.arrival - hop.start - found.latency[hop.link]
+            assert frames == -(-32 // machine.links[hop.link].frame_bits) - 1
+    assert len({int(found.latency[link]) for link in used}) > 1
 
 
 def test_buffers_that_run_over_or_empty_are_named() -> None:

@@ -140,4 +140,5 @@ def print_tradeoff(console: Console, found: Tradeoff) -> None:
     if found.complete:
         console.print(f"{tried}; the last is as fast as buffers without bounds [dim](exact)[/]")
     else:
-        console.print(f"{tried}; [bold]cut off[/]: faster ones may need more (--most)")
+        why = "no more are held in memory" if found.full else "faster ones may need more (--most)"
+        console.print(f"{tried}; [bold]cut off[/]: {why}")

@@ -27,8 +27,13 @@ from graphsim.graph.sdf import IntArray, TimedGraph
 
 #: Distributions that are tried, unless told otherwise.
 MOST_TRIED = 200_000
-#: Capacities of channels whose edges are kept.
-_KEPT = 256
+#: Dependences of an iteration with the space of its channels, at most: a search works on all of them, about 200 bytes
+#: for each.
+MOST_EDGES = 10_000_000
+#: Capacities that are kept of distributions that were met, 8 bytes or a little more each.
+MOST_HELD = 40_000_000
+#: Capacities of channels whose edges are kept, if they have no more than so many edges in all; 24 bytes for each.
+_KEPT, _KEPT_EDGES = 256, 20_000_000
 
 
 @dataclass(frozen=True)
@@ -56,11 +61,13 @@ class Tradeoff:
         tried: distributions whose period was worked out.
         complete: whether the last point is as fast as unbounded buffers; if not, the search was cut off, and the points
             are exact as far as they go.
+        full: whether it was cut off because more distributions were met than are held.
     """
 
     points: tuple[Distribution, ...]
     tried: int
     complete: bool
+    full: bool = False
 
 
 def smallest_capacity(graph: TimedGraph, channel: int) -> tuple[int, int]:
@@ -82,6 +89,7 @@ def tradeoff(graph: TimedGraph, *, most: int = MOST_TRIED, progress: Callable[[i
     Raises:
         InconsistentError, DeadlockError, GraphError: the graph itself cannot run, or is too large.
     """
+    _check_size(graph)
     search = _Search(graph)
     bounded = [c for c in range(graph.channel_count) if graph.src[c] != graph.dst[c]]
     limits = dict(zip(bounded, (smallest_capacity(graph, c) for c in bounded), strict=True))
@@ -94,6 +102,8 @@ def tradeoff(graph: TimedGraph, *, most: int = MOST_TRIED, progress: Callable[[i
     points: list[Distribution] = []
     tried = 0
     while queue and tried < most:
+        if len(seen) * len(bounded) > MOST_HELD:
+            return Tradeoff(tuple(points), tried, False, True)
         total, sizes = heapq.heappop(queue)
         tried += 1
         if progress is not None:
@@ -117,6 +127,17 @@ def tradeoff(graph: TimedGraph, *, most: int = MOST_TRIED, progress: Callable[[i
     return Tradeoff(tuple(points), tried, False)
 
 
+def _check_size(graph: TimedGraph) -> None:
+    """Refuse what would not fit into memory, before anything of it is made."""
+    repetition = repetition_vector(graph)
+    edges = sum(int(repetition[end].sum()) for end in (graph.src, graph.dst, graph.concurrency > 0))
+    if edges > MOST_EDGES:
+        raise GraphError(
+            f"{graph.name}: an iteration has {edges:,} dependences with the space of its channels; buffers are "
+            f"searched for up to {MOST_EDGES:,}"
+        )
+
+
 @dataclass(frozen=True)
 class _Found:
     """A period, or None for a deadlock; and the channels whose space lies on the critical cycle."""
@@ -133,7 +154,8 @@ class _Search:
         self.repetition = repetition_vector(graph)
         self.base = expand(graph, self.repetition)
         # Neighbouring distributions share most capacities; an iteration of many firings makes each of them large.
-        self._back = lru_cache(maxsize=_KEPT)(self._space)
+        largest = int(self.repetition.max(initial=1))
+        self._back = lru_cache(maxsize=min(_KEPT, max(1, _KEPT_EDGES // largest)))(self._space)
 
     def unbounded(self) -> Fraction:
         """The period without any bounds on channels."""
