@@ -196,6 +196,19 @@ def lower(
     return lower_keras(path, weights, memory=_memory(max_memory, warn), discretize=discretize)
 
 
+def split_neurons(graph: Graph, max_fan_in: int | None) -> Graph:
+    """The graph with sums of at most so many terms (:mod:`graphsim.passes.fan_in`); itself where that is None.
+
+    Raises:
+        UsageError: that is below 2.
+    """
+    if max_fan_in is None:
+        return graph
+    from graphsim.passes import SplitFanIn
+
+    return SplitFanIn(max_fan_in)(graph)
+
+
 def is_circuit_file(path: Path) -> bool:
     """Whether a file is read as a circuit."""
     from graphsim.frontends.circuits import format_of
@@ -493,6 +506,7 @@ def run(
     exhaustive: bool = False,
     faults: Faults | None = None,
     discretize: float | None = None,
+    max_fan_in: int | None = None,
     command: str = "",
     bar: Bar | None = None,
     warn: Warn = _ignored,
@@ -503,6 +517,7 @@ def run(
     ``exhaustive`` is for calculations: ``dataset`` is run and compared neuron by neuron, and then all calculations
     there are go through the same graph in the lanes engine, and through the reference, for their results alone.
     ``discretize``: see :func:`lower`; the reference has the rounded weights, too.
+    ``max_fan_in``: see :func:`split_neurons`; the reference is judged by the graph before.
     ``faults``: run the samples with them as well, in the machine engine, or in ``events`` if that is the engine.
 
     Raises:
@@ -518,7 +533,9 @@ def run(
         check_comparable(model)
     seconds: dict[str, float] = {}
     with _timed(seconds, "lower"):
-        graph = load_graph(model, weights, warn=warn, discretize=discretize)
+        whole = load_graph(model, weights, warn=warn, discretize=discretize)
+        graph = split_neurons(whole, max_fan_in)
+    split_from = None if graph is whole else whole
     _check_samples(graph, dataset, warn)
     calculations = _calculations(dataset, exhaustive)
     if calculations is not None:
@@ -542,7 +559,9 @@ def run(
         from graphsim.compare.compare import compare_with_reference
 
         with _timed(seconds, "compare"), bars("comparing", len(dataset.inputs)) as done:
-            comparison = compare_with_reference(graph, model, weights, dataset, ran, progress=done, own=own_classes())
+            comparison = compare_with_reference(
+                graph, model, weights, dataset, ran, progress=done, own=own_classes(), whole=split_from
+            )
     answers = None
     if calculations is not None:
         answers = answers_of_run(graph, calculations, ran, comparison)
@@ -597,12 +616,13 @@ def compare(
     *,
     weights: Path | None = None,
     discretize: float | None = None,
+    max_fan_in: int | None = None,
     bar: Bar | None = None,
     warn: Warn = _ignored,
 ) -> tuple[Graph, Comparison]:
     """Compare every neuron with the reference, values only: no machine, the lanes engine. The graph comes with it.
 
-    ``discretize``, ``warn``: see :func:`run`.
+    ``discretize``, ``max_fan_in``, ``warn``: see :func:`run`.
 
     Raises:
         GraphsimError: whatever input is unusable.
@@ -612,13 +632,17 @@ def compare(
 
     bars = bar or _no_bar
     check_comparable(model)
-    graph = load_graph(model, weights, warn=warn, discretize=discretize)
+    whole = load_graph(model, weights, warn=warn, discretize=discretize)
+    graph = split_neurons(whole, max_fan_in)
+    split_from = None if graph is whole else whole
     _check_samples(graph, dataset, warn)
     with bars("preparing the engine (compiles native code the first time)", None):
         engine = LanesEngine(graph)
     ran = engine.run(dataset.inputs, keep="all")
     with bars("comparing", len(dataset.inputs)) as done:
-        found = compare_with_reference(graph, model, weights, dataset, ran, progress=done, own=own_classes())
+        found = compare_with_reference(
+            graph, model, weights, dataset, ran, progress=done, own=own_classes(), whole=split_from
+        )
     return graph, found
 
 

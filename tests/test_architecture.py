@@ -51,6 +51,7 @@ ALLOWED = {
         "errors",
         "graph",
         "machine",
+        "passes",
         "frontends",
         "schedule",
         "simulate",

@@ -14,6 +14,14 @@ within gamma_n * sum |w| |x| of the exact one (Higham, Accuracy and Stability of
 fused or not. Terms that are exactly zero cause no rounding in any order (a + 0 = a), so k counts the terms whose input
 is not zero, sample by sample: for images that are mostly black, the bound is several times sharper.
 
+Adder trees. Where a sum is added up as a tree (:mod:`graphsim.passes.fan_in`), a term passes the rounding of its
+product and one for every addition between it and the root, d at most in all: the computed sum is the sum of the terms
+w x, each times d factors 1 + delta, \\|delta\\| <= u, and by the same lemma 3.1 within gamma_d * sum |w| |x| of the
+exact one. In a chain of j terms the first is added to +0, which is exact, so that no term passes more than j - 1
+additions there; d is the sum of these over the levels, plus the product (:func:`trees`). Of k terms that are not zero,
+none passes more than k roundings in any tree either, so n is the less of d and k; a bias is added last and counts once
+more. This holds for whoever adds in that tree; an outside reference is judged by the graph before, with its own k.
+
 Everything else rounds once per operation, relative to its result: products of k factors k - 1 times, differences and
 quotients once; greatest and least not at all. An activation moves at most as far as it can get on its operand's ball
 (:func:`graphsim.analysis.functions.reach`), plus the error of the implementation: half an ulp for graphsim's own rules,
@@ -106,12 +114,15 @@ def gamma(n: npt.ArrayLike, unit: float = UNIT) -> Array:
 class Rounding:
     """The rounding rules of one graph's groups, prepared for many samples.
 
+    Args:
+        depth: by number, of sums that graphsim adds up as trees, the most roundings that a term passes.
+
     Raises:
         GraphError: the graph has feedback (initial tokens), or a group for which there is no rounding rule.
     """
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, depth: Mapping[int, int] | None = None) -> None:
+        self.graph, self._depth = graph, dict(depth or {})
         self._ports: dict[int, list[Port]] = {}
         for channel in graph.channels:
             src, dst = graph.groups[channel.src], graph.groups[channel.dst]
@@ -155,6 +166,8 @@ class Rounding:
         with np.errstate(all="ignore"):
             if op in _SUMS:
                 acc = _sum(op, ports, balls, arithmetic)
+                if arithmetic.own and group in self._depth:
+                    acc = acc._replace(roundings=np.minimum(acc.roundings, self._depth[group]))
             elif op == "lookup":
                 table = self.graph.groups[group].params["table"]
                 return _lookup(
@@ -225,6 +238,35 @@ class Rounding:
         error = error + FORM64 * (size + allowance.operand * operand + allowance.absolute)
         widest = 2 + operand + sum(np.where(np.isfinite(arg), np.abs(arg), 0.0) for arg in args)
         return _unless_overflow(centre, moved + error + arithmetic.tiny * widest, size)
+
+
+def trees(graph: Graph, whole: Graph) -> dict[int, int]:
+    """The most roundings that a term of each sum of ``whole`` passes that ``graph`` adds up as a tree, by its number in
+    ``whole``; the bias is not counted. Both are unrolled; groups of one name are the same neurons, and groups that only
+    ``graph`` has are partial sums and adders.
+
+    Read off the tree itself, whoever made it.
+
+    Raises:
+        GraphError: a group that only ``graph`` has is more than a sum of its inputs.
+    """
+    through: dict[int, int] = {}
+    found = {}
+    for number, group in enumerate(graph.groups):
+        into = graph.channels_into(number)
+        if group.name in whole.number and not any(c.src in through for c in into):
+            continue
+        plain = group.activation == "linear" and not group.params
+        if group.op not in ("linear", "sum") or not (plain or group.name in whole.number):
+            raise GraphError(f"group {group.name}: is not in {whole.name} as it was, and is more than a partial sum")
+        # Of a chain of terms none passes more additions than there are terms behind the first.
+        additions = max(0, int(graph.fan_in(number).max()) - 1)
+        before = max(through.get(c.src, 0) + (c.weight is not None) for c in into)
+        if group.name in whole.number:
+            found[whole.number[group.name]] = before + additions
+        else:
+            through[number] = before + additions
+    return found
 
 
 def _unless_overflow(value: Array, radius: Array, scale: Array) -> Ball:

@@ -40,6 +40,15 @@ DiscretizeOption = Annotated[
     bool,
     typer.Option("--discretize", help="Round weights of arithmetic modules to the whole numbers they converge to."),
 ]
+MaxFanInOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-fan-in",
+        metavar="K",
+        help="Split sums of more than K terms into partial sums and an adder tree; changes the order of additions.",
+        min=2,
+    ),
+]
 DistanceOption = Annotated[
     float | None,
     typer.Option(

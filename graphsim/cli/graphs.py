@@ -13,6 +13,7 @@ from graphsim.cli.common import (
     DiscretizeOption,
     DistanceOption,
     JsonOption,
+    MaxFanInOption,
     PluginOption,
     TopOption,
     WeightsOption,
@@ -27,7 +28,7 @@ from graphsim.cli.common import (
 )
 from graphsim.errors import CheckFailed, UsageError
 from graphsim.files import write_text
-from graphsim.pipeline import existing, load_graph, save_graph
+from graphsim.pipeline import existing, load_graph, save_graph, split_neurons
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,6 +68,7 @@ def lower(
         bool,
         typer.Option("--prune-zeros", help="Leave out edges of weight zero, and neurons that then lead nowhere."),
     ] = False,
+    max_fan_in: MaxFanInOption = None,
     unroll: Annotated[
         bool, typer.Option("--unroll", help="Give every step of a recurrent layer actors of its own.")
     ] = False,
@@ -98,6 +100,8 @@ def lower(
         graphsim lower net.json --weights net_weights.h5 -o net.gsim
 
         graphsim lower models/arithmetic/nmru_div.h5 --discretize
+
+        graphsim lower models/mnist_mlp.h5 --max-fan-in 16
 
         graphsim lower adder.blif -o adder.aig
 
@@ -134,6 +138,9 @@ def lower(
             what: {"before": getattr(whole, count), "after": getattr(graph, count)}
             for what, count in (("actors", "actor_count"), ("edges", "edge_count"))
         }
+    if max_fan_in is not None:
+        graph = split_neurons(graph, max_fan_in)
+        console.print(f"[bold]max fan-in[/] {graph.notes.get('max_fan_in', 'nothing to split')}", soft_wrap=True)
     if unroll:
         from graphsim.passes.unroll import Unroll
 

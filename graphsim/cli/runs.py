@@ -23,6 +23,7 @@ from graphsim.cli.common import (
     DiscretizeOption,
     DistanceOption,
     JsonOption,
+    MaxFanInOption,
     OpsOption,
     PluginOption,
     TopOption,
@@ -156,6 +157,7 @@ def run(
     top: TopOption = None,
     weights: WeightsOption = None,
     plugin: PluginOption = None,
+    max_fan_in: MaxFanInOption = None,
     discretize: DiscretizeOption = False,
     distance: DistanceOption = None,
     json: JsonOption = None,
@@ -236,6 +238,7 @@ def run(
         exhaustive=exhaustive,
         faults=wrong,
         discretize=distance_of(discretize, distance),
+        max_fan_in=max_fan_in,
         command=shlex.join(["graphsim", *sys.argv[1:]]),
         bar=progress_bar,
         warn=partial(terminal.print_warning, console),
@@ -275,6 +278,7 @@ def compare(
     samples: SamplesOption = None,
     weights: WeightsOption = None,
     plugin: PluginOption = None,
+    max_fan_in: MaxFanInOption = None,
     discretize: DiscretizeOption = False,
     distance: DistanceOption = None,
     json: JsonOption = None,
@@ -298,7 +302,13 @@ def compare(
     chosen, _ = _samples(dataset, samples, bits, ops, vectors, 0, model, op, in_range, inputs)
     warn = partial(terminal.print_warning, console)
     graph, comparison = pipeline.compare(
-        model, chosen, weights=weights, discretize=distance_of(discretize, distance), bar=progress_bar, warn=warn
+        model,
+        chosen,
+        weights=weights,
+        discretize=distance_of(discretize, distance),
+        max_fan_in=max_fan_in,
+        bar=progress_bar,
+        warn=warn,
     )
     console.print(f"{comparison.samples:,} samples of {escape(chosen.name)}")
     terminal.print_inputs(console, graph, chosen)

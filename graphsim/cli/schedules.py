@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from graphsim.cli.common import (
     DiscretizeOption,
     DistanceOption,
     JsonOption,
+    MaxFanInOption,
     PluginOption,
     WeightsOption,
     check_outputs,
@@ -24,7 +25,7 @@ from graphsim.cli.common import (
 )
 from graphsim.errors import CheckFailed, InfeasibleError, PlacementError
 from graphsim.graph.words import in_ticks
-from graphsim.pipeline import Hardware, buffering_named, existing, load_graph, machine_for
+from graphsim.pipeline import Hardware, buffering_named, existing, load_graph, machine_for, split_neurons
 
 MachineOption = Annotated[
     str,
@@ -94,6 +95,7 @@ def fold(
     effort: Annotated[
         float, typer.Option("--effort", help="Work of each question of --exact, a few seconds each.", min=0.01, max=1e6)
     ] = 4.0,
+    max_fan_in: MaxFanInOption = None,
     rate: Annotated[
         float | None,
         typer.Option(
@@ -128,6 +130,7 @@ def fold(
     """
     from graphsim.explore.autofold import Search, cheapest, minimize_named
     from graphsim.machine.family import family
+    from graphsim.report.granularity import measures, print_granularity
     from graphsim.report.record import schedule_record
     from graphsim.report.search import print_search
     from graphsim.report.terminal import print_schedule
@@ -140,12 +143,15 @@ def fold(
     load_plugins(plugin)
     target = output or Path(graph.stem + ".fold")
     check_outputs(json, target, write_placement)
+    if max_fan_in is not None and placement is not None:
+        raise PlacementError("--placement places the neurons of a graph that is not split; leave out --max-fan-in")
     if rate is not None and (exact or placement):
         raise PlacementError("--target-samples-per-second folds onto many machines; leave out --exact and --placement")
     what = minimize_named(minimize)
     names = [machine] if rate is None else family(machine)
     chosen = [hardware(name, frame_bits) for name in names]
-    loaded = load_graph(graph, weights, discretize=distance_of(discretize, distance))
+    lowered = load_graph(graph, weights, discretize=distance_of(discretize, distance))
+    loaded = split_neurons(lowered, max_fan_in)
     made = [machine_for(one, loaded) for one in chosen]
     search: Search | None = None
     proved: dict[str, int] = {}
@@ -184,7 +190,17 @@ def fold(
     if write_placement is not None:
         write_placement_file(loaded, schedule, write_placement)
         say_place(console, "wrote", write_placement)
+    granularity: dict[str, Any] = {}
+    if loaded is not lowered:
+        with progress_bar("folding whole neurons to compare", None):
+            other = fold_graph(
+                lowered, schedule.machine, strategy=place, buffering=buffering_named(buffering), seed=seed
+            )
+        granularity = {"neurons": measures(lowered, other), f"max-fan-in {max_fan_in}": measures(loaded, schedule)}
+        print_granularity(console, granularity)
+        console.print(f"  max fan-in {loaded.notes['max_fan_in']}", soft_wrap=True)
     record = schedule_record(loaded, schedule) | ({"proved": proved} if proved else {})
+    record |= {"granularity": granularity} if granularity else {}
     record |= {"family": search.record()} if search is not None else {}
     write_json(json, {"schema_version": 1, **record, "output": str(target)})
 
@@ -192,6 +208,7 @@ def fold(
 def verify(
     graph: Annotated[Path, typer.Argument(help="A .gsim graph, or a model that is lowered first.")],
     schedule: Annotated[Path, typer.Argument(help="A .fold schedule of that graph.")],
+    max_fan_in: MaxFanInOption = None,
     weights: WeightsOption = None,
     plugin: PluginOption = None,
     json: JsonOption = None,
@@ -210,7 +227,7 @@ def verify(
     console = console_for(json)
     load_plugins(plugin)
     check_outputs(json)
-    loaded = load_graph(graph, weights)
+    loaded = split_neurons(load_graph(graph, weights), max_fan_in)
     verdict = verify_schedule(loaded, load(existing(schedule, "a .fold schedule"), loaded))
     print_verdict(console, verdict, full=True)
     write_json(json, {"schema_version": 1, "verdict": verdict_record(verdict)})

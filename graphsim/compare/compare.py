@@ -90,6 +90,7 @@ def compare_with_reference(
     *,
     progress: Progress | None = None,
     own: Mapping[str, Any] | None = None,
+    whole: Graph | None = None,
 ) -> Comparison:
     """Compare a run over the first samples of a dataset with the outside authority on the same model file.
 
@@ -99,6 +100,7 @@ def compare_with_reference(
         graph: lowered from ``model`` (and ``weights``). run: of all groups (``keep="all"``).
         own: classes of layers that are not Keras's, by name, for TensorFlow.
         progress: called with the number of samples done.
+        whole: what was lowered, if ``graph`` is that with its neurons split (:mod:`graphsim.passes.fan_in`).
 
     Raises:
         ReferenceUnavailableError: TensorFlow is missing or cannot read or compute the model.
@@ -116,7 +118,7 @@ def compare_with_reference(
     streamed = _Stream(reference, images, max(2, min(BATCH, SHOWN // max(1, elements))), wanted)
     seconds = reference.seconds(images, max(1, min(BATCH, SHOWN // widest)))
     identity = Identity(reference.name, reference.version, reference.notes, seconds)
-    found = _compare(graph, run, streamed, labels, identity, progress)
+    found = _compare(graph, run, streamed, labels, identity, progress, whole)
     return dataclasses.replace(found, noise=streamed.noise)
 
 
@@ -195,6 +197,7 @@ def compare(
     labels: npt.NDArray[np.int64] | None = None,
     identity: Identity | None = None,
     progress: Progress | None = None,
+    whole: Graph | None = None,
 ) -> Comparison:
     """Judge every neuron of a run and of a reference.
 
@@ -203,6 +206,7 @@ def compare(
         reference: float32 (N, *shape) by (layer, call, "pre" or "output"); tensors that no group observes are ignored.
         labels: int64 (N,): the right classes.
         progress: called with the number of samples judged so far.
+        whole: the graph before its neurons were split, if they were.
 
     Raises:
         UsageError: inputs are missing from the run, or shapes or numbers of samples do not fit.
@@ -211,7 +215,9 @@ def compare(
     for (layer, _, _), values in reference.items():
         if len(values) != run.samples:
             raise UsageError(f"layer {layer}: the reference shows {len(values)} samples; the run has {run.samples}")
-    return _compare(graph, run, [(0, run.samples, reference)], labels, identity or Identity("reference"), progress)
+    return _compare(
+        graph, run, [(0, run.samples, reference)], labels, identity or Identity("reference"), progress, whole
+    )
 
 
 def _compare(
@@ -221,10 +227,11 @@ def _compare(
     labels: npt.NDArray[np.int64] | None,
     identity: Identity,
     progress: Progress | None,
+    whole: Graph | None,
 ) -> Comparison:
     classifiers = _classifiers(graph, run, labels)
     fed = [name for name in output_groups(graph) if name not in classifiers]
-    judge = Judge(graph, run, keep=[*classifiers, *fed], progress=progress)
+    judge = Judge(graph, run, keep=[*classifiers, *fed], progress=progress, whole=whole)
     for start, count, tensors in reference:
         judge.samples(start, count, tensors)
     outputs = tuple(_classify(name, run.values[name], judge.shown.get(name), labels) for name in classifiers)

@@ -3,6 +3,10 @@
 A ball is dropped after its last consumer, and of the reference only the samples at hand are here: the judge needs
 memory for a few groups, not for the network.
 
+Where neurons were split into adder trees (:mod:`graphsim.passes.fan_in`), each is judged by the function that it had in
+the graph before, from that function's own inputs: the reference by its roundings there, the run by those of the tree.
+So a term that is lost on the way shows. Partial sums are judged by themselves, too.
+
 Actors that fire several times per sample are judged firing by firing, on the unrolled graph: what a step makes of what
 the reference, or the run, showed one step before.
 """
@@ -16,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from graphsim.analysis.rounding import GRAPHSIM, TENSORFLOW, Arithmetic, Ball, Rounding
+from graphsim.analysis.rounding import GRAPHSIM, TENSORFLOW, Arithmetic, Ball, Rounding, trees
 from graphsim.compare.reference import Tensor
 from graphsim.compare.result import RATIO_EDGES, ULP_BINS, Divergence, Judged, LayerAgreement
 from graphsim.errors import UsageError
@@ -33,6 +37,9 @@ Bools = npt.NDArray[np.bool_]
 class Judge:
     """Judges every neuron of a run and of a reference.
 
+    Args:
+        whole: the graph before its neurons were split, if they were.
+
     Attributes:
         tallies: of every group that has values, by its number.
         first: the first divergence so far, by layer, then sample.
@@ -40,10 +47,19 @@ class Judge:
     """
 
     def __init__(
-        self, graph: Graph, run: Run, keep: Collection[str] = (), progress: Callable[[int], None] | None = None
+        self,
+        graph: Graph,
+        run: Run,
+        keep: Collection[str] = (),
+        progress: Callable[[int], None] | None = None,
+        whole: Graph | None = None,
     ) -> None:
         unrolled = unroll(graph)
         self.original, self.graph, self.run, self.rounding = graph, unrolled.graph, run, Rounding(unrolled.graph)
+        before = unrolled.graph if whole is None else unroll(whole).graph
+        #: The graph before neurons were split, and the number in it of each group, -1 for partial sums.
+        self.whole = self.rounding if whole is None else Rounding(before, trees(unrolled.graph, before))
+        self._number = [before.number.get(group.name, -1) for group in unrolled.graph.groups]
         #: Which group of the original each group is a firing of, -1 for constants; and which of its tokens it makes.
         self._of, self._token = unrolled.group.tolist(), unrolled.token.tolist()
         self._progress = progress
@@ -61,9 +77,7 @@ class Judge:
                 continue
             self.tallies[number] = Tally(graph, number)
         #: Groups whose balls nobody needs any more once a group was judged.
-        self._done: list[list[int]] = [[] for _ in self.graph.groups]
-        for number in range(len(self.graph.groups)):
-            self._done[max([number, *(c.dst for c in self.graph.channels_from(number))])].append(number)
+        self._done, self._done_whole = _last_used(self.graph), _last_used(before)
 
     def samples(self, start: int, count: int, reference: Mapping[Tensor, FloatArray]) -> None:
         """Judge ``count`` samples from ``start`` on; ``reference`` has their tensors, float32 (count, *shape)."""
@@ -73,7 +87,7 @@ class Judge:
             values = shown[self.original.number[name]]
             kept = self.shown.setdefault(name, np.empty((self.run.samples, values[0].size), np.float32))
             kept[start : start + count] = values.reshape(count, -1)
-        step = self.rounding.samples_at_once
+        step = min(self.rounding.samples_at_once, self.whole.samples_at_once)
         for first in range(0, count, step):
             here = slice(first, first + step)
             at_hand = {number: values[here] for number, values in shown.items()}
@@ -111,35 +125,49 @@ class Judge:
 
     def _chunk(self, start: int, count: int, reference: Mapping[int, FloatArray]) -> None:
         stop = start + count
-        own: dict[int, Ball] = {}
+        own: dict[int, Ball] = {}  # by number in the graph
+        known: dict[int, Ball] = {}  # the same by number in the graph before, and the reference's
         outside: dict[int, Ball] = {}
         for number, group in enumerate(self.graph.groups):
             if group.op == "source":
                 continue
-            values = self._values(number, start, stop)
+            values, before = self._values(number, start, stop), self._number[number]
             if group.op == "input":
                 assert values is not None
-                own[number] = outside[number] = Ball.observed(values)
+                own[number] = known[before] = outside[before] = Ball.observed(values)
             elif group.op in SINKS:
                 if values is not None:
                     self._sink(number, values, start, stop)
+            elif before < 0:
+                mine = self._judge(self.rounding, number, values, own, GRAPHSIM, count)
+                if self._of[number] >= 0:
+                    self._count(number, start, values, None, mine, None)
             else:
                 tensor = reference.get(self._of[number])
                 shown = None if tensor is None else tensor[:, self._token[number]]
-                other = self._pool.submit(self._judge, number, shown, outside, TENSORFLOW, count)
-                mine = self._judge(number, values, own, GRAPHSIM, count)
+                other = self._pool.submit(self._judge, self.whole, before, shown, outside, TENSORFLOW, count)
+                mine = self._judge(self.whole, before, values, known, GRAPHSIM, count)
+                own[number] = known[before]
                 theirs = other.result()
                 if self._of[number] >= 0:
                     self._count(number, start, values, shown, mine, theirs)
             for finished in self._done[number]:
                 own.pop(finished, None)
+            for finished in self._done_whole[before] if before >= 0 else ():
+                known.pop(finished, None)
                 outside.pop(finished, None)
 
     def _judge(
-        self, number: int, seen: FloatArray | None, balls: dict[int, Ball], arithmetic: Arithmetic, count: int
+        self,
+        rounding: Rounding,
+        number: int,
+        seen: FloatArray | None,
+        balls: dict[int, Ball],
+        arithmetic: Arithmetic,
+        count: int,
     ) -> Verdict | None:
         """The verdict on observed values; the ball of the group goes to ``balls`` for the groups after it."""
-        ball = self.rounding.evaluate(number, balls, arithmetic, count)
+        ball = rounding.evaluate(number, balls, arithmetic, count)
         balls[number] = ball if seen is None else Ball.observed(seen)
         if seen is None:
             return None
@@ -196,6 +224,14 @@ class Judge:
             float(verdict.bound[sample, local]),
             float(verdict.ratio[sample, local]),
         )
+
+
+def _last_used(graph: Graph) -> list[list[int]]:
+    """For each group, those that no later group reads."""
+    done: list[list[int]] = [[] for _ in graph.groups]
+    for number in range(len(graph.groups)):
+        done[max([number, *(c.dst for c in graph.channels_from(number))])].append(number)
+    return done
 
 
 @dataclass(frozen=True)

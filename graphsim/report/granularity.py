@@ -1,0 +1,46 @@
+"""What a choice of granularity does to a schedule: actors, period, latency, traffic, memory, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+
+from graphsim.graph import Graph
+from graphsim.report.terminal import new_table
+from graphsim.report.utilisation import utilisation
+from graphsim.schedule.schedule import Schedule, latency
+
+#: Measures by the key that they have in JSON: what the terminal calls them.
+COLUMNS = {
+    "actors": "actors",
+    "edges": "edges",
+    "period_ticks": "period",
+    "latency_ticks": "latency",
+    "traffic_frames": "frames per period",
+    "peak_memory_bytes": "fullest node, bytes",
+    "nodes_used": "nodes used",
+}
+
+
+def measures(graph: Graph, schedule: Schedule) -> dict[str, Any]:
+    """By the keys of :data:`COLUMNS`; traffic is the sum over all links of the frames that each sends in a period."""
+    load = utilisation(graph, schedule)
+    return {
+        "actors": graph.actor_count,
+        "edges": graph.edge_count,
+        "period_ticks": schedule.period,
+        "latency_ticks": latency(graph, schedule),
+        "traffic_frames": int(load.link_frames.sum()),
+        "peak_memory_bytes": int(load.node_bytes.max()),
+        "nodes_used": int((load.node_actors > 0).sum()),
+    }
+
+
+def print_granularity(console: Console, found: Mapping[str, Mapping[str, Any]]) -> None:
+    """One row per choice, by name."""
+    table = new_table("granularity", *COLUMNS.values(), right=tuple(COLUMNS.values()))
+    for name, values in found.items():
+        table.add_row(name, *(f"{values[key]:,}" for key in COLUMNS))
+    console.print(table)
