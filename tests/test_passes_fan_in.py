@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from strategies import recurrent
 
@@ -207,7 +207,7 @@ def test_a_graph_without_wide_sums_stays_as_it_is() -> None:
         SplitFanIn(1)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(whole=recurrent(max_actors=20), most=st.integers(2, 3))
 def test_state_runs_and_folds(whole: Graph, most: int) -> None:
     graph = SplitFanIn(most)(whole)

@@ -56,10 +56,16 @@ class Judge:
     ) -> None:
         unrolled = unroll(graph)
         self.original, self.graph, self.run, self.rounding = graph, unrolled.graph, run, Rounding(unrolled.graph)
-        before = unrolled.graph if whole is None else unroll(whole).graph
-        #: The graph before neurons were split, and the number in it of each group, -1 for partial sums.
+        first = unrolled if whole is None else unroll(whole)
+        before = first.graph
+        #: The graph before neurons were split, and the number in it of each group; -1 for partial sums, and for initial
+        #: tokens, whose constants are named in the order in which each graph reads them.
         self.whole = self.rounding if whole is None else Rounding(before, trees(unrolled.graph, before))
-        self._number = [before.number.get(group.name, -1) for group in unrolled.graph.groups]
+        self._number = [
+            before.number.get(group.name, -1) if of >= 0 else -1
+            for group, of in zip(unrolled.graph.groups, unrolled.group.tolist(), strict=True)
+        ]
+        self._constants = np.flatnonzero(first.group < 0).tolist()
         #: Which group of the original each group is a firing of, -1 for constants; and which of its tokens it makes.
         self._of, self._token = unrolled.group.tolist(), unrolled.token.tolist()
         self._progress = progress
@@ -128,6 +134,9 @@ class Judge:
         own: dict[int, Ball] = {}  # by number in the graph
         known: dict[int, Ball] = {}  # the same by number in the graph before, and the reference's
         outside: dict[int, Ball] = {}
+        for constant in self._constants:
+            known[constant] = self.whole.evaluate(constant, known, GRAPHSIM, count)
+            outside[constant] = self.whole.evaluate(constant, outside, TENSORFLOW, count)
         for number, group in enumerate(self.graph.groups):
             if group.op == "source":
                 continue
@@ -148,9 +157,7 @@ class Judge:
                 other = self._pool.submit(self._judge, self.whole, before, shown, outside, TENSORFLOW, count)
                 mine = self._judge(self.whole, before, values, known, GRAPHSIM, count)
                 own[number] = known[before]
-                theirs = other.result()
-                if self._of[number] >= 0:
-                    self._count(number, start, values, shown, mine, theirs)
+                self._count(number, start, values, shown, mine, other.result())
             for finished in self._done[number]:
                 own.pop(finished, None)
             for finished in self._done_whole[before] if before >= 0 else ():
