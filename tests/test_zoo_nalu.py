@@ -256,6 +256,37 @@ def test_an_agent_that_does_what_a_planner_may_succeeds_and_others_do_not() -> N
     assert max(successes(lambda x: np.zeros((*x.shape[:2], 5)), 1)[3:]) < 0.1
 
 
+def test_weights_of_a_nau_are_pulled_to_whole_numbers() -> None:
+    from graphsim.zoo.arithmetic.layers import LAYERS
+    from graphsim.zoo.arithmetic.modules import keras, tf
+    from graphsim.zoo.nalu.scalars import squared
+    from graphsim.zoo.nalu.side_by_side import train
+
+    x = np.random.default_rng(6).uniform(1, 2, (16, 3)).astype(np.float32)
+    wanted = x @ np.array([[0.8], [-0.3], [0.1]], np.float32)
+
+    def build(seed: int) -> Any:
+        given = keras.Input((3,))
+        return keras.Model(given, LAYERS["NAU"](1, seed=seed)(given))
+
+    def furthest(sparsity: float) -> float:
+        size = Size(seeds=1, steps=1000, batch=16, rate=0.02)
+        learnt = train(
+            build,
+            lambda key, step: (tf.constant(x), tf.constant(wanted)),
+            squared,
+            size,
+            1,
+            lambda steps: None,
+            sparsity=sparsity,
+        )
+        held = np.abs(learnt.weights[0])
+        return float(np.minimum(held, np.abs(1 - held)).max())
+
+    assert furthest(0.0) > 0.2
+    assert furthest(10.0) < 0.02
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -26,6 +26,8 @@ SIDE, CLASSES, FEATURES = 28, 10, 16
 TRAINED, TESTED = 10, (1, 10, 100, 1000)
 #: Images, and at most sequences, that are looked at for each length.
 JUDGED, SEQUENCES = 20_000, 500
+#: How strongly weights of a NAU are pulled to whole numbers; see :func:`graphsim.zoo.nalu.side_by_side.train`.
+SPARSITY = 5.0
 #: Training images that are held out, to choose by.
 HELD_OUT = 5000
 
@@ -175,7 +177,15 @@ def course(task: Task, model: str, size: Size, seed: int, told: Callable[[int], 
         return tf.reduce_mean(tf.square(wanted - found))
 
     learnt = train(
-        lambda n: trainee(task.name, model, n), sequences(0), loss, size, seed, told, sequences(1), compiled=False
+        lambda n: trainee(task.name, model, n),
+        sequences(0),
+        loss,
+        size,
+        seed,
+        told,
+        sequences(1),
+        compiled=False,
+        sparsity=SPARSITY,
     )
     more = {"validation loss of each seed": learnt.validation.tolist()}
     trained = learnt.chosen(learnt.best)

@@ -43,18 +43,14 @@ def _tables() -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
 NEXT, APART = _tables()
 
 
-def allowed(cell: Any, goal: Any, left: Any, tables: tuple[Any, Any] = (NEXT, APART)) -> Any:
+def allowed(cell: Any, goal: Any, left: Any) -> Any:
     """Which actions a planner may take with so many steps left, the one to be taken included: bool (N, 5).
 
-    Arguments are whole numbers (N,); arrays of NumPy, or tensors with ``tables`` that are.
+    Arguments are whole numbers (N,), arrays of NumPy or tensors.
     """
-    take = tf.gather if tf.is_tensor(cell) else np.take
-    after = take(tables[0], cell, axis=0)
-    apart = (
-        tf.gather_nd(tables[1], tf.stack([after, goal[:, None] + 0 * after], axis=-1))
-        if tf.is_tensor(cell)
-        else tables[1][after, goal[:, None]]
-    )
+    take: Any = tf.gather if tf.is_tensor(cell) else np.take
+    after = take(NEXT, cell, axis=0)
+    apart = take(APART.reshape(-1), after * CELLS + goal[:, None])
     there, rest = after == goal[:, None], left[:, None] - 1
     return (there & (rest == 0)) | (~there & (rest > 0) & (apart <= rest))
 
@@ -89,22 +85,21 @@ def _planned(batch: int, key: int, step: Any) -> tuple[Any, Any]:
     """Episodes by chance among what a planner may do: what is seen (batch, 12, FEATURES), and the shares of actions
     that are right at every step (batch, 12, 5), zeros after the end.
     """
-    tables = tf.constant(NEXT), tf.constant(APART)
     cell = picked((batch,), key, 3 * step, CELLS)
     goal = (cell + 1 + picked((batch,), key, 3 * step + 1, CELLS - 1)) % CELLS
     chance = uniform((batch, TRAINED + 1, len(MOVES)), key, 3 * step + 2, 0.0, 1.0)
-    least = tf.gather_nd(tables[1], tf.stack([cell, goal], axis=1))
+    least = tf.gather(APART.reshape(-1), cell * CELLS + goal)
     span = tf.cast(TRAINED + 1 - least, tf.float32)
     time = least + tf.cast(tf.floor(chance[:, TRAINED, 0] * span), tf.int32)
     time = tf.minimum(time, TRAINED)
     inputs, targets = [], []
     for number in range(TRAINED):
-        right = allowed(cell, goal, time - number, tables)
+        right = allowed(cell, goal, time - number)
         inputs.append(seen(cell, goal, time))
         shares = tf.cast(right, tf.float32)
         targets.append(shares / tf.maximum(tf.reduce_sum(shares, axis=1, keepdims=True), 1.0))
         action = tf.argmax(tf.where(right, chance[:, number], -1.0), axis=1, output_type=tf.int32)
-        cell = tf.gather_nd(tables[0], tf.stack([cell, action], axis=1))
+        cell = tf.gather(NEXT.reshape(-1), cell * len(MOVES) + action)
     return tf.stack(inputs, axis=1), tf.stack(targets, axis=1)
 
 

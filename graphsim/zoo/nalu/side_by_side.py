@@ -69,11 +69,14 @@ def train(
     unseen: Draw | None = None,
     *,
     compiled: bool = True,
+    sparsity: float = 0.0,
 ) -> Learnt:
     """Train models from ``size.seeds`` seeds, ``seed`` and those after it: Adam, with a learning rate that falls from
     ``size.rate`` to a hundredth along half a cosine, and gradients whose norm is clipped to :data:`NORM`.
 
     Args:
+        sparsity: weight in the loss of the sum of min(|w|, |1 - |w||) over all weights that are held in a range, as
+            those of a NAU are; it grows from half of the steps on, until three quarters are done.
         compiled: by XLA, which suits all but convolutions; ``draw`` then takes random numbers of :data:`STREAM`.
         build: a model from a seed; of weights that training changes, and of no others.
         told: called with the number of steps done.
@@ -109,6 +112,11 @@ def train(
         with tf.GradientTape() as tape:
             tape.watch(state.weights)
             total = tf.reduce_sum(losses(state.weights, draw(key, step)))
+            if sparsity:
+                grown = tf.clip_by_value(4 * tf.cast(step, tf.float32) / size.steps - 2, 0.0, 1.0)
+                sizes = [tf.abs(state.weights[n]) for n in constraints]
+                pulls = [tf.reduce_sum(tf.minimum(held, tf.abs(1 - held))) for held in sizes]
+                total += sparsity * grown * sum(pulls, tf.constant(0.0))
         gradients = _clipped(tape.gradient(total, state.weights))
         along = tf.cast(step, tf.float32) / size.steps
         rate = size.rate * (0.01 + 0.99 * 0.5 * (1 + tf.cos(math.pi * along)))
