@@ -119,20 +119,23 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path: Path) -> No
 
     with pytest.raises(Stopped):
         train(plan, tmp_path / "one", progress=stop)
-    for name in ("one", "two"):
+    for resume in (False, True):
+        with pytest.raises(CheckFailed):
+            train(plan, tmp_path / "three", resume=resume, minutes=1e-9)
+    for name in ("one", "two", "three"):
         with pytest.raises(CheckFailed, match="none of the 2 nets has learnt the rule in 5 epochs"):
             train(plan, tmp_path / name, resume=True, progress=lambda epoch: seen.append(epoch.number))
-    assert seen == [4, 5, 2, 4, 5]
-    logs = [tmp_path / name / "log" for name in ("one", "two")]
+    assert seen == [4, 5, 2, 4, 5, 4, 5]
+    logs = [tmp_path / name / "log" for name in ("one", "two", "three")]
     assert all((log / "epoch-0005.keras").is_file() for log in logs)
-    one, two = (np.load(log / "choices.npz")["choices"] for log in logs)
+    one, two, three = (np.load(log / "choices.npz")["choices"] for log in logs)
     assert one.shape == (3, 2, 22)
-    assert np.array_equal(one, two)
+    assert np.array_equal(one, two) and np.array_equal(one[1:], three[1:])
     from graphsim.zoo.logic.layers import keras
 
     nets = [keras.models.load_model(log / "epoch-0005.keras") for log in logs]
-    for first, second in zip(*(net.get_weights() for net in nets), strict=True):
-        assert np.array_equal(first, second)
+    for first, second, third in zip(*(net.get_weights() for net in nets), strict=True):
+        assert np.array_equal(first, second) and np.array_equal(first, third)
 
 
 @pytest.mark.slow

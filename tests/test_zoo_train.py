@@ -50,7 +50,7 @@ def test_missing_data_is_said_before_anything_is_written(tmp_path: Path, monkeyp
 
 
 def test_resuming_another_run_is_refused(tmp_path: Path) -> None:
-    assert trainer._prepare_log(tmp_path, RECIPES["digits"], resume=False) == 0
+    assert trainer._prepare_log(tmp_path, RECIPES["digits"], resume=False) == (0, 0)
     (tmp_path / "epoch-0003.keras").touch()
     with pytest.raises(UsageError, match=r"run\.json: the checkpoints here are of a run with another recipe, seed"):
         train("digits", tmp_path, seed=2, log_dir=tmp_path, resume=True)
@@ -58,7 +58,7 @@ def test_resuming_another_run_is_refused(tmp_path: Path) -> None:
 
 def test_a_fresh_run_forgets_old_checkpoints(tmp_path: Path) -> None:
     (tmp_path / "epoch-0003.keras").touch()
-    assert trainer._prepare_log(tmp_path, RECIPES["digits"], resume=False) == 0
+    assert trainer._prepare_log(tmp_path, RECIPES["digits"], resume=False) == (0, 0)
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
 
@@ -101,6 +101,7 @@ def test_a_card_of_a_stopped_run_gives_a_command_only_where_there_is_one() -> No
 
 RESUME_AND_COMPARE = """
 import sys
+from pathlib import Path
 from graphsim.zoo.train import train
 seen, steps_seen = [], []
 resumed = train("digits", "resumed", epochs=12, log_dir="log", resume=True, progress=lambda e: seen.append(e.number))
@@ -109,6 +110,12 @@ other = train("digits", "third", epochs=12, seed=2, log_dir="other")
 cut = train("digits", "cut", epochs=12, log_dir="other", minutes=1e-9, steps=lambda *s: steps_seen.append(s))
 assert cut.stopped == "0 of 12 epochs and 1 of 38 steps of the next", cut.stopped
 assert steps_seen == [(1, 1, 38)], steps_seen
+for go_on in (False, True, True):
+    part = train("digits", "parts", epochs=12, log_dir="parts/log", minutes=1e-9, resume=go_on)
+assert part.stopped == "0 of 12 epochs and 3 of 38 steps of the next", part.stopped
+assert [path.name for path in Path("parts/log").glob("epoch-*")] == ["epoch-0000-and-000000003.keras"]
+parts = train("digits", "parts", epochs=12, log_dir="parts/log", resume=True)
+assert parts.weights_sha256 == whole.weights_sha256
 print(seen[0], seen[-1], resumed.weights_sha256, whole.weights_sha256, other.weights_sha256)
 """
 

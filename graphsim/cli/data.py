@@ -233,9 +233,7 @@ def train(
             steps=step,
         )
     if done.stopped:
-        console.print(
-            f"stopped by --minutes after {done.stopped}; --resume goes on after the last checkpoint", soft_wrap=True
-        )
+        console.print(f"stopped by --minutes after {done.stopped}; --resume goes on", soft_wrap=True)
     if (choices := done.more.get("choices as text")) is not None:
         last = choices.read_text(encoding="utf-8").strip().rpartition("\n\n")[2]
         console.print(last, markup=False, soft_wrap=True)

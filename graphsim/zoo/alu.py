@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +55,14 @@ class AluCourse:
         self._step: Any = None
         self._domain: tuple[Bytes, Bytes] | None = None
         self.watch: Watch = unwatched
+        self.skip = 0
 
     # -- training ---------------------------------------------------------------------------------------------------
 
     def prepare(self, tf: Any, keras: Any, model: Any, done: int) -> None:
         """Compile a fresh model, or go on with the optimizer of the phase that a checkpoint is in."""
         self._tf, self._keras, self._model = tf, keras, model
-        if done == 0:
+        if done == 0 and not self.skip:
             schedule = keras.optimizers.schedules.CosineDecay(
                 self.plan.learning_rate, self.plan.epochs * self.plan.steps
             )
@@ -80,6 +82,10 @@ class AluCourse:
             self._compile(self.plan.tuning_rate)
         self._model.optimizer.learning_rate = self._tuning_rate(number - self.plan.epochs - 1)
         return self._tune(stream)
+
+    def may_break(self, number: int) -> bool:
+        """Only before tuning, whose epochs begin with a look at what the model has wrong."""
+        return number <= self.plan.epochs
 
     def finished(self, scores: Mapping[str, float]) -> bool:
         """Whether the whole domain is right, and by how much was asked for."""
@@ -114,9 +120,9 @@ class AluCourse:
     def _steps(self, inputs: Bytes, targets: Bytes) -> float:
         """Train on the rows in order, batch by batch, and return the mean loss."""
         losses, starts = [], range(0, len(inputs), self.plan.batch)
-        for start in starts:
+        for done, start in islice(enumerate(starts, 1), self.skip, None):
             losses.append(self._step(inputs[start : start + self.plan.batch], targets[start : start + self.plan.batch]))
-            if self.watch(len(losses), len(starts)):
+            if self.watch(done, len(starts)):
                 break
         return float(np.mean([loss.numpy() for loss in losses]))
 

@@ -31,30 +31,32 @@ class ImageCourse:
         self._model: Any = None
         self._keras: Any = None
         self.watch: Watch = unwatched
+        self.skip = 0
 
     def prepare(self, tf: Any, keras: Any, model: Any, done: int) -> None:
         """Compile a fresh model."""
         self._model, self._keras = model, keras
-        if done == 0:
+        if done == 0 and not self.skip:
             steps = -(-self.held_out // self.plan.batch)
             schedule = keras.optimizers.schedules.CosineDecay(self.plan.learning_rate, steps * self.epochs)
             model.compile(keras.optimizers.Adam(schedule), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 
     def epoch(self, number: int) -> Mapping[str, float]:
-        """One pass over the training samples."""
+        """One pass over the training samples, or what is left of it."""
         generator = np.random.default_rng((self.plan.seed, number))
         order = generator.permutation(self.held_out)
         images = self.samples.images[order]
         if self.plan.shift:
             images = shifted(images, self.plan.shift, generator)
         model, watch, steps = self._model, self.watch, -(-self.held_out // self.plan.batch)
+        skipped, left = self.skip, slice(self.skip * self.plan.batch, None)
 
         def look(batch: int, logs: Any = None) -> None:
-            model.stop_training = watch(batch + 1, steps)
+            model.stop_training = watch(skipped + batch + 1, steps)
 
         history = model.fit(
-            self._fed(self._model, images),
-            self.samples.labels[order],
+            self._fed(self._model, images[left]),
+            self.samples.labels[order[left]],
             batch_size=self.plan.batch,
             shuffle=False,
             verbose=0,
@@ -67,6 +69,10 @@ class ImageCourse:
             "held_out_loss": loss,
             "held_out_accuracy": accuracy,
         }
+
+    def may_break(self, number: int) -> bool:
+        """Always: what an epoch goes through is settled when it begins."""
+        return True
 
     def finished(self, scores: Mapping[str, float]) -> bool:
         """Every epoch is run."""

@@ -2,13 +2,15 @@
 
 A run that goes through all its epochs is a function of its recipe: weights start from the seed, and whatever epoch
 ``e`` draws by chance comes from a generator seeded with ``(seed, e)``. A run that was stopped and resumed therefore
-ends with exactly the weights of one that was not, for it goes on after the last checkpoint, whatever came after that.
+ends with exactly the weights of one that was not, for it goes on after the last checkpoint, which is
+that of an epoch, or of where time was up.
 
 What an epoch is, the courses say: :mod:`graphsim.zoo.images`, :mod:`graphsim.zoo.alu`, :mod:`graphsim.zoo.logic.life`.
 The log folder holds::
 
     run.json            the recipe; a resumed run must match it
-    epoch-0007.keras    net and optimizer after epoch 7, written atomically; only the newest is kept
+    epoch-0007.keras    net and optimizer after epoch 7, written atomically; only the newest is kept; or, stopped in the
+                        middle of what comes next, after so many of its steps: epoch-0007-and-000000120.keras
     tensorboard/        the scores of every epoch
 """
 
@@ -103,9 +105,16 @@ class Course(Protocol):
     """Epochs that are trained at a time, and between two checkpoints."""
     watch: Watch
     """To be called after every step of a stride, and obeyed: the rest of the stride is then left out."""
+    skip: int
+    """Steps of the next stride that the model has behind it already: set before ``prepare``, 0 from then on."""
 
     def prepare(self, tf: Any, keras: Any, model: Any, done: int) -> None:
-        """Get ready to train a model that has ``done`` epochs behind it: 0 for a fresh one, to be compiled."""
+        """Get ready to train a model that has ``done`` epochs, and ``skip`` steps of the next stride, behind it: none
+        for a fresh one, to be compiled.
+        """
+
+    def may_break(self, number: int) -> bool:
+        """Whether the epochs up to ``number`` can be gone on with in their middle."""
 
     def epoch(self, number: int) -> Mapping[str, float]:
         """Train the epochs up to ``number``, ``stride`` of them or what is left, and return the last one's scores."""
@@ -153,7 +162,8 @@ def train(
         resume: go on after the newest checkpoint in ``log_dir``, if there is one. Without it, checkpoints of an
             earlier run in that folder are deleted.
         minutes: stop training after the first step that ends later than this, wherever in an epoch that is; the model
-            is judged and written as it is then. Resuming goes on after the last checkpoint.
+            is judged and written as it is then. Resuming goes on from there; in the middle of an epoch of tuning, after
+            the last whole epoch.
         weights: ``.h5`` file of weights of the same net to start from, instead of random ones.
         export_weights: where to write the weights alone as well, a ``.weights.h5`` file.
         progress: called after every epoch, when its checkpoint is on disk.
@@ -182,20 +192,21 @@ def train(
     target = Path(out) if out is not None else Path("out", "train", plan.name)
     log = Path(log_dir) if log_dir is not None else target / "log"
     course = _course(plan, log)
-    start = _prepare_log(log, plan, resume)
+    start, course.skip = _prepare_log(log, plan, resume)
 
     tf, keras = import_tensorflow()
     keras.utils.set_random_seed(plan.seed)
     tf.config.experimental.enable_op_determinism()
     with suppress(RuntimeError):  # the number of threads is settled once TensorFlow has run anything
         tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-    if start:
-        model = load(keras, plan, _checkpoint(log, start))
+    if start or course.skip:
+        model = load(keras, plan, _checkpoint(log, start, course.skip))
     else:
         model = build(keras, plan)
         if weights is not None:
             _load_weights(model, Path(weights))
     course.prepare(tf, keras, model, start)
+    kept = _checkpoint(log, start, course.skip)
 
     began, last, cut = time.monotonic(), start, None
 
@@ -217,19 +228,23 @@ def train(
         while last < course.epochs:
             number = min(last + course.stride, course.epochs)
             scores = course.epoch(number)
+            course.skip = 0
             done = Epoch(number, course.epochs, scores, cut)
             for name, value in done.scores.items():
                 tf.summary.scalar(name, value, step=number)
             writer.flush()
             if cut is not None:
                 stopped = _where(last, course, cut)
+                if course.may_break(number):
+                    _save(model.save, part := _checkpoint(log, last, cut[0]))
+                    if part != kept:
+                        kept.unlink(missing_ok=True)
                 if progress is not None:
                     progress(done)
                 break
             _save(model.save, _checkpoint(log, number))
-            if last:
-                _checkpoint(log, last).unlink(missing_ok=True)
-            last = number
+            kept.unlink(missing_ok=True)
+            kept, last = _checkpoint(log, number), number
             if progress is not None:
                 progress(done)
             if course.finished(done.scores):
@@ -290,26 +305,28 @@ def _load_weights(model: Any, path: Path) -> None:
         raise UsageError(f"{path}: these weights do not fit {model.name}: {reason}") from error
 
 
-def _prepare_log(log: Path, plan: Recipe, resume: bool) -> int:
-    """Make the log folder ready and return the number of epochs already done (0 to start afresh)."""
+def _prepare_log(log: Path, plan: Recipe, resume: bool) -> tuple[int, int]:
+    """Make the log folder ready and return how many epochs, and steps of what comes next, are done; (0, 0): afresh."""
     run = json.dumps({"recipe": dataclasses.asdict(plan)}, indent=2) + "\n"
     record = log / "run.json"
-    checkpoints = sorted(log.glob("epoch-[0-9]*.keras"))
+    checkpoints = sorted(log.glob("epoch-[0-9]*.keras"), key=lambda path: path.stem)
     if resume and checkpoints:
         if not record.is_file() or record.read_text(encoding="utf-8") != run:
             raise UsageError(
                 f"{record}: the checkpoints here are of a run with another recipe, seed or number of epochs."
                 " Give the same ones, or another log folder, or start afresh without resuming."
             )
-        return int(checkpoints[-1].stem.removeprefix("epoch-"))
+        epochs, _, steps = checkpoints[-1].stem.removeprefix("epoch-").partition("-and-")
+        return int(epochs), int(steps or 0)
     for stale in checkpoints:
         stale.unlink()
     files.write_text(record, run)
-    return 0
+    return 0, 0
 
 
-def _checkpoint(log: Path, number: int) -> Path:
-    return log / f"epoch-{number:04d}.keras"
+def _checkpoint(log: Path, number: int, steps: int = 0) -> Path:
+    """Where a model is kept after so many epochs, and steps of what comes next."""
+    return log / (f"epoch-{number:04d}" + (f"-and-{steps:09d}" if steps else "") + ".keras")
 
 
 def _save(save: Callable[[Path], None], path: Path) -> None:

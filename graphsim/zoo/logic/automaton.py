@@ -45,11 +45,12 @@ class CheckerboardCourse:
         self._target = checkerboard(plan.rows, plan.columns)
         self._done = 0
         self.watch: Watch = unwatched
+        self.skip = 0
 
     def prepare(self, tf: Any, keras: Any, model: Any, done: int) -> None:
         """Compile a fresh model."""
-        plan, self._tf, self._keras, self._model, self._done = self.plan, tf, keras, model, done
-        if done == 0:
+        plan, self._tf, self._keras, self._model, self._done = self.plan, tf, keras, model, done + self.skip
+        if self._done == 0:
             compile_with_adamw(keras, model, plan)
         optimizer, variables = model.optimizer, model.trainable_variables
 
@@ -65,7 +66,7 @@ class CheckerboardCourse:
 
     def epoch(self, number: int) -> Mapping[str, float]:
         """Training steps up to number ``number``."""
-        before = self._done
+        before = self._done - self.skip
         while self._done < number:
             soft = self._train()
             self._done += 1
@@ -96,6 +97,10 @@ class CheckerboardCourse:
             total = of if total is None else [a + b for a, b in zip(total, of, strict=True)]
         self._apply(total)
         return float(np.sum(np.square(wrong[-1])))
+
+    def may_break(self, number: int) -> bool:
+        """Always: every step is the same."""
+        return True
 
     def finished(self, scores: Mapping[str, float]) -> bool:
         """Every epoch is run."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,13 @@ class GateImageCourse:
         self.held_out = len(self.samples) - plan.validation
         self._circuits: dict[str, Circuit] = {}
         self.watch: Watch = unwatched
+        self.skip = 0
 
     def prepare(self, tf: Any, keras: Any, model: Any, done: int) -> None:
         """Compile a fresh model."""
         plan, self._keras, self._model = self.plan, keras, model
         self._steps = self.held_out // plan.batch
-        if done == 0:
+        if done == 0 and not self.skip:
             schedule = keras.optimizers.schedules.CosineDecay(plan.learning_rate, self._steps * self.epochs)
             optimizer = keras.optimizers.Adam(schedule, beta_1=plan.betas[0], beta_2=plan.betas[1])
             optimizer.build(model.trainable_variables)
@@ -61,7 +63,7 @@ class GateImageCourse:
         self._step = tf.function(step, jit_compile=True)
 
     def epoch(self, number: int) -> Mapping[str, float]:
-        """One pass over the training samples, but for those that fill no batch."""
+        """One pass over the training samples, but for those that fill no batch, or what is left of it."""
         generator = np.random.default_rng((self.plan.seed, number))
         order = generator.permutation(self.held_out)[: self._steps * self.plan.batch]
         images, labels = self.samples.images[order], self.samples.labels[order]
@@ -69,9 +71,9 @@ class GateImageCourse:
             images = shifted(images, self.plan.shift, generator)
         batches = zip(np.split(images, self._steps), np.split(labels, self._steps), strict=True)
         losses = []
-        for batch in batches:
+        for done, batch in islice(enumerate(batches, 1), self.skip, None):
             losses.append(self._step(*batch))
-            if self.watch(len(losses), self._steps):
+            if self.watch(done, self._steps):
                 break
         rest = slice(self.held_out, None)
         images, labels = self.samples.images[rest], self.samples.labels[rest]
@@ -80,6 +82,10 @@ class GateImageCourse:
             "held_out_soft_accuracy": float(np.mean(_predicted(self._model, images, soft=True) == labels)),
             "held_out_hard_accuracy": float(np.mean(_predicted(self._model, images) == labels)),
         }
+
+    def may_break(self, number: int) -> bool:
+        """Always: what an epoch goes through is settled when it begins."""
+        return True
 
     def finished(self, scores: Mapping[str, float]) -> bool:
         """Every epoch is run."""

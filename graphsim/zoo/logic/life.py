@@ -66,11 +66,12 @@ class LifeCourse:
         self._history: list[npt.NDArray[np.uint8]] = []
         self._done = 0
         self.watch: Watch = unwatched
+        self.skip = 0
 
     def prepare(self, tf: Any, keras: Any, model: Any, done: int) -> None:
         """Compile a fresh model."""
-        plan, self._keras, self._model, self._done = self.plan, keras, model, done
-        if done == 0:
+        plan, self._keras, self._model, self._done = self.plan, keras, model, done + self.skip
+        if self._done == 0:
             compile_with_adamw(keras, model, plan)
         else:
             with np.load(self._history_file) as kept:
@@ -94,7 +95,7 @@ class LifeCourse:
 
     def epoch(self, number: int) -> Mapping[str, float]:
         """Steps up to number ``number``."""
-        before = self._done
+        before = self._done - self.skip
         while self._done < number:
             soft = self._step().numpy()
             self._done += 1
@@ -113,6 +114,10 @@ class LifeCourse:
             "hard_loss": float(self._hard[self._best]),
             "solved": float(np.count_nonzero(self._hard == 0)),
         }
+
+    def may_break(self, number: int) -> bool:
+        """Always: every step is the same."""
+        return True
 
     def finished(self, scores: Mapping[str, float]) -> bool:
         """Every epoch is run: nets go on getting simpler after they have found the rule."""
