@@ -101,9 +101,19 @@ def test_a_run_of_other_settings_is_not_gone_on_with(tmp_path: Path) -> None:
     ran(task, tmp_path)
     with pytest.raises(DatasetError, match="other settings"):
         run_task(task, tmp_path, TINY._replace(steps=4), 1, lambda *_: {}, resume=True)
-    (tmp_path / "results.json").write_text("{")
-    with pytest.raises(DatasetError, match="cannot be read as results"):
-        ran(task, tmp_path, resume=True)
+    whole = json.loads((tmp_path / "results.json").read_text())
+    for broken in ("{", "[]", json.dumps({**whole, "rows": [{"model": "linear"}]})):
+        (tmp_path / "results.json").write_text(broken)
+        with pytest.raises(DatasetError, match="cannot be read as results"):
+            ran(task, tmp_path, resume=True)
+
+
+def test_a_place_that_is_no_folder_is_refused_before_anything_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "taken").write_text("")
+    assert main(["train", "nalu-identity", "-o", str(tmp_path / "taken" / "there")]) == 2
+    assert "taken" in capsys.readouterr().err
 
 
 def test_the_same_seed_gives_the_same_scores_and_weights(tmp_path: Path) -> None:

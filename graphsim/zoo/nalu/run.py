@@ -72,6 +72,7 @@ def run_task(
     path = folder / "results.json"
     settings = {"task": task.name, "seed": seed, **size._asdict()}
     rows = _rows(path, settings) if resume else []
+    (folder / "models").mkdir(parents=True, exist_ok=True)
     course = importlib.import_module(f"graphsim.zoo.nalu.{task.family}").course
     kept: list[Row] = []
     for model in task.models:
@@ -133,6 +134,10 @@ def _document(task: Task, settings: Mapping[str, Any], rows: Sequence[Row]) -> d
     }
 
 
+#: What a row holds.
+_ROW = ("model", "scores", "seconds", "files", "check", "more")
+
+
 def _rows(path: Path, settings: Mapping[str, Any]) -> list[Row]:
     """Rows of a run with the same settings; none where there was none.
 
@@ -143,7 +148,8 @@ def _rows(path: Path, settings: Mapping[str, Any]) -> list[Row]:
         return []
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        version, theirs, rows = found["schema_version"], found["settings"], list(found["rows"])
+        version, theirs = found["schema_version"], found["settings"]
+        rows = [{key: row[key] for key in _ROW} for row in found["rows"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DatasetError(f"{path}: cannot be read as results ({reason}); move it away, or do not resume") from error
@@ -156,7 +162,6 @@ def _rows(path: Path, settings: Mapping[str, Any]) -> list[Row]:
 
 
 def _save(model: Any, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="graphsim-") as folder:
         model.save(Path(folder) / path.name)
         write_bytes(path, (Path(folder) / path.name).read_bytes())
