@@ -179,3 +179,14 @@ def test_the_examples_are_studies(name: str) -> None:
     file = ROOT / "examples" / "studies" / f"{name}.toml"
     found = points_of(study_from_toml(file.read_text(), str(file), file.parent))
     assert 20 <= len(found) <= 60
+
+
+def test_granularity_is_an_axis() -> None:
+    text = f'models = ["{shipped("digits")}"]\nmachines = ["line:2"]\nmax_fan_in = [8, 16]\n'
+    points = points_of(study_from_toml(text))
+    assert [point.max_fan_in for point in points] == [8, 16]
+    assert len({point.key for point in points}) == 2
+    (whole,) = points_of(study_from_toml(text.replace("max_fan_in = [8, 16]\n", "")))
+    assert whole.max_fan_in is None
+    with pytest.raises(StudyError, match=r"study.toml:3: max_fan_in\[0\]"):
+        study_from_toml(text.replace("8", "1"))

@@ -335,3 +335,19 @@ def test_a_full_disk_is_told_and_the_study_can_be_gone_on_with(
     assert len(read_rows(out)) == 3
     assert main(arguments) == 0
     assert "12 done (3 were there before)" in capsys.readouterr().out
+
+
+def test_a_row_of_split_neurons_is_judged_and_measured() -> None:
+    text = 'datasets = ["digits"]\nsamples = 10\ncompare = true\n'
+    rows = [compute(point(text + more)).row for more in ("", "max_fan_in = [8]")]
+    whole, split = rows
+    assert whole is not None
+    assert split is not None
+    assert [row["status"] for row in (whole, split)] == ["ok", "ok"]
+    assert (split["max_fan_in"], whole["max_fan_in"]) == (8, None)
+    assert split["actors"] > whole["actors"]
+    assert split["outside_bound"] == 0
+    assert split["accuracy"] == whole["accuracy"]
+    for row in (whole, split):
+        assert row["period"] <= row["period_layered"] <= row["period_unpipelined"]
+        assert row["traffic"] > 0

@@ -31,6 +31,7 @@ from graphsim.pipeline import (
     load_graph,
     make_engine,
     own_classes,
+    split_neurons,
 )
 from graphsim.schedule import Schedule, fold, latency
 from graphsim.schedule.verify import Verdict, verify
@@ -93,19 +94,19 @@ def folded(point: Point) -> tuple[Graph, Schedule]:
         StudyError: the model is not the one that the study read. GraphsimError: it cannot be lowered or folded.
     """
     schedule = _folded(*_inputs(point))
-    return _lowered(point.path, point.model_sha256), schedule
+    return _lowered(point.path, point.model_sha256, point.max_fan_in), schedule
 
 
-def _inputs(point: Point) -> tuple[str, str, str, Settings, str, str | None, str, int]:
+def _inputs(point: Point) -> tuple[str, str, str, Settings, str, str | None, str, int, int | None]:
     """All that a schedule depends on."""
     model, machine = (point.path, point.model_sha256), (point.spec, point.settings, point.machine_digest)
-    return *model, *machine, point.place, point.buffering, point.seed
+    return *model, *machine, point.place, point.buffering, point.seed, point.max_fan_in
 
 
 def _results(point: Point, row: Row, stages: _Stages) -> tuple[Row, str | None]:
     """What came out, and what a check found wrong, if one did. What is known only now goes to ``row`` at once."""
-    graph = stages.run("lower", lambda: _lowered(point.path, point.model_sha256))
-    row["actors"], row["graph_digest"] = graph.actor_count, _digest(point.path, point.model_sha256)
+    graph = stages.run("lower", lambda: _lowered(point.path, point.model_sha256, point.max_fan_in))
+    row["actors"], row["graph_digest"] = graph.actor_count, _digest(point.path, point.model_sha256, point.max_fan_in)
     schedule = stages.run("fold", lambda: _folded(*_inputs(point)))
     machine = schedule.machine
     row["nodes"], row["links"] = len(machine.compute_nodes), len(machine.links)
@@ -122,10 +123,11 @@ def _results(point: Point, row: Row, stages: _Stages) -> tuple[Row, str | None]:
 
 def _read_off(graph: Graph, schedule: Schedule) -> Row:
     from graphsim.report.binding import bindings, in_words
+    from graphsim.report.pipelining import pipelining
     from graphsim.report.utilisation import utilisation
 
     machine, load = schedule.machine, utilisation(graph, schedule)
-    binding = bindings(schedule, load)
+    binding, overlap = bindings(schedule, load), pipelining(graph, schedule)
     fullest = int(load.node_bytes.argmax())
     share = load.link_frames / np.maximum(1, load.link_capacity)
     busiest = int(share.argmax()) if machine.links else None
@@ -140,6 +142,9 @@ def _read_off(graph: Graph, schedule: Schedule) -> Row:
         "memory": int(load.node_bytes[fullest]),
         "fullest_node": machine.nodes[fullest].name,
         "link_load": 0.0 if busiest is None else float(share[busiest]),
+        "traffic": int(load.link_frames.sum()),
+        "period_unpipelined": overlap.unpipelined,
+        "period_layered": overlap.layered,
         "busiest_link": None if busiest is None else machine.link_name(busiest),
     }
 
@@ -174,7 +179,8 @@ def _simulated(
         from graphsim.compare.compare import compare_with_reference
 
         check_comparable(model)
-        return compare_with_reference(graph, model, None, result.dataset, result.run, own=own_classes())
+        whole = None if point.max_fan_in is None else _lowered(point.path, point.model_sha256)
+        return compare_with_reference(graph, model, None, result.dataset, result.run, own=own_classes(), whole=whole)
 
     comparison = stages.run("compare", compared)
     found["outside_bound"] = comparison.neurons_outside_bound
@@ -187,34 +193,17 @@ def _simulated(
     )
 
 
-def folded_as(
-    path: str,
-    sha256: str,
-    spec: str,
-    settings: Settings,
-    digest: str,
-    place: str | None,
-    buffering: str,
-    seed: int,
-) -> tuple[Graph, Schedule]:
-    """The graph and the schedule of a point, by what :class:`~graphsim.explore.points.Point` says of it.
-
-    Raises:
-        StudyError: its model has changed. GraphsimError: it cannot be lowered or folded.
-    """
-    schedule = _folded(path, sha256, spec, settings, digest, place, buffering, seed)
-    return _lowered(path, sha256), schedule
-
-
 @lru_cache(maxsize=4)
-def _lowered(path: str, sha256: str) -> Graph:
-    """The graph of a model file, if it still is the one that the study read.
+def _lowered(path: str, sha256: str, max_fan_in: int | None = None) -> Graph:
+    """The graph of a model file, if it still is the one that the study read; its neurons split, if they are to be.
 
     Raises:
         StudyError: it is not. GraphsimError: it cannot be lowered.
     """
     if not Path(path).is_file():
         raise StudyError(f"{path}: is not there; bring the model back, or run the sweep again")
+    if max_fan_in is not None:
+        return split_neurons(_lowered(path, sha256), max_fan_in)
     with Path(path).open("rb") as stream:
         if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
             raise StudyError(f"{path}: has changed since the sweep began; run it again")
@@ -222,8 +211,8 @@ def _lowered(path: str, sha256: str) -> Graph:
 
 
 @lru_cache(maxsize=4)
-def _digest(path: str, sha256: str) -> str:
-    return _lowered(path, sha256).digest
+def _digest(path: str, sha256: str, max_fan_in: int | None) -> str:
+    return _lowered(path, sha256, max_fan_in).digest
 
 
 @lru_cache(maxsize=16)
@@ -236,9 +225,10 @@ def _folded(
     place: str | None,
     buffering: str,
     seed: int,
+    max_fan_in: int | None = None,
 ) -> Schedule:
     """``digest`` is there to tell apart machines of one name, in files that change between studies."""
-    graph = _lowered(path, sha256)
+    graph = _lowered(path, sha256, max_fan_in)
     machine = build_machine(spec, settings, graph)
     return fold(graph, machine, strategy=place, buffering=buffering_named(buffering), seed=seed)
 
@@ -253,6 +243,7 @@ def _verified(
     place: str | None,
     buffering: str,
     seed: int,
+    max_fan_in: int | None = None,
 ) -> Verdict:
-    schedule = _folded(path, sha256, spec, settings, digest, place, buffering, seed)
-    return verify(_lowered(path, sha256), schedule)
+    schedule = _folded(path, sha256, spec, settings, digest, place, buffering, seed, max_fan_in)
+    return verify(_lowered(path, sha256, max_fan_in), schedule)

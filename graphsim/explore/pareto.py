@@ -16,7 +16,7 @@ from graphsim.machine.model import hint, show
 #: What is made small, unless something else is asked for.
 OBJECTIVES = ("nodes", "period", "latency", "memory", "link_load")
 #: All that can be.
-MEASURES = (*OBJECTIVES, "nodes_used", "links", "bound")
+MEASURES = (*OBJECTIVES, "nodes_used", "links", "bound", "traffic")
 
 
 def front(values: npt.ArrayLike) -> npt.NDArray[np.bool_]:

@@ -34,6 +34,7 @@ class Point:
         nodes, links: of the machine, nodes that compute; None where it is made for the graph.
         place: strategy; None: the graph's default. buffering, seed: of folding.
         dataset: None: nothing is simulated. samples, engine, compare: as in :class:`~graphsim.explore.study.Study`.
+        max_fan_in: most terms of a sum, where neurons are split; None: they are not.
         version: of graphsim.
     """
 
@@ -53,6 +54,7 @@ class Point:
     samples: int | None
     engine: str | None
     compare: bool
+    max_fan_in: int | None = None
     version: str = __version__
 
     @cached_property
@@ -70,7 +72,7 @@ class Point:
             "samples": self.samples,
             "engine": self.engine,
             "compare": self.compare,
-        }
+        } | ({} if self.max_fan_in is None else {"max_fan_in": self.max_fan_in})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def configuration(self) -> dict[str, Any]:
@@ -86,6 +88,7 @@ class Point:
             "links": self.links,
             **settings,
             **dict(self.settings),
+            "max_fan_in": self.max_fan_in,
             "place": self.place,
             "buffering": self.buffering,
             "seed": self.seed,
@@ -123,6 +126,7 @@ def points_of(study: Study) -> list[Point]:
         study.models,
         study.machines,
         *(values for _, values in study.settings),
+        study.fan_ins,
         study.places,
         study.buffering,
         study.seeds,
@@ -146,7 +150,7 @@ def points_of(study: Study) -> list[Point]:
 
 
 def _point(study: Study, chosen: list[Any]) -> Point:
-    model, (name, spec), *values, place, buffering, seed, dataset = chosen
+    model, (name, spec), *values, max_fan_in, place, buffering, seed, dataset = chosen
     settings: Settings = tuple((key, value) for (key, _), value in zip(study.settings, values, strict=True))
     digest, nodes, links = _described(spec, settings)
     simulated = dataset is not None
@@ -167,6 +171,7 @@ def _point(study: Study, chosen: list[Any]) -> Point:
         samples=study.samples if simulated else None,
         engine=study.engine if simulated else None,
         compare=study.compare and simulated,
+        max_fan_in=max_fan_in,
     )
 
 

@@ -18,9 +18,9 @@ import numpy as np
 from graphsim.analysis.bounds import lower_bound
 from graphsim.analysis.costs import Costs
 from graphsim.errors import InfeasibleError, MachineError, PlacementError, StudyError
-from graphsim.explore.compute import folded_as
+from graphsim.explore.compute import folded
+from graphsim.explore.points import point_of
 from graphsim.explore.rows import Row, read_origins
-from graphsim.explore.study import VARIED
 from graphsim.files import write_text
 from graphsim.graph import Graph
 from graphsim.machine import Machine, needs_graph
@@ -178,9 +178,7 @@ def _relaxed_point(row: Row, path: str | None, spec: str | None) -> list[Relaxed
     if path is None or spec is None or not Path(path).is_file():
         what = f"the model {row['model']}" if spec is not None else f"the machine {row['machine']}"
         raise StudyError(f"{what} is not where it was when the sweep ran; run 'graphsim sweep' again")
-    settings = tuple((key, int(row[key])) for key in VARIED if row[key] is not None)
-    how = row["place"], row["buffering"], row["seed"]
-    graph, schedule = folded_as(path, row["model_sha256"], spec, settings, row["machine_digest"], *how)
+    graph, schedule = folded(point_of(row, path, spec))
     if schedule.machine.digest() != row["machine_digest"] and not needs_graph(spec):
         raise StudyError(f"the machine {row['machine']} has changed since the sweep ran; run 'graphsim sweep' again")
     return relax(graph, schedule, strategy=row["place"], seed=row["seed"])

@@ -38,6 +38,7 @@ SCHEMA = pa.schema(
         ("frame_bits", _INT),
         ("macs_per_tick", _INT),
         ("memory_bytes", _INT),
+        ("max_fan_in", _INT),
         ("place", _TEXT),
         ("buffering", _TEXT),
         ("seed", _INT),
@@ -67,6 +68,9 @@ SCHEMA = pa.schema(
         ("fullest_node", _TEXT),
         ("link_load", _FLOAT),
         ("busiest_link", _TEXT),
+        ("traffic", _INT),
+        ("period_unpipelined", _INT),
+        ("period_layered", _INT),
         ("accuracy", _FLOAT),
         ("outside_bound", _INT),
         # Wall seconds of each stage, measured; close to 0 where the worker had made the same before.

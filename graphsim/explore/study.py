@@ -61,6 +61,7 @@ class _StudyTable(Table):
     frame_bits: Annotated[list[Annotated[int, _within("frame_bits")]], FailFast()] = _values()
     macs_per_tick: Annotated[list[Annotated[int, _within("macs_per_tick")]], FailFast()] = _values()
     memory_bytes: Annotated[list[Annotated[int, _within("memory_bytes")]], FailFast()] = _values()
+    max_fan_in: Annotated[list[Annotated[int, Field(ge=2, le=2**31 - 1)]], FailFast()] = _values()
     place: Annotated[list[str], FailFast()] = _values()
     buffering: Annotated[list[str], FailFast()] = _values(["single"])
     seeds: Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1)]], FailFast()] = _values([0])
@@ -94,6 +95,7 @@ class Study:
         machines: (what the study calls it, what :func:`~graphsim.machine.load_machine` takes) of each, ranges
             expanded.
         settings: by key in :data:`VARIED`, the values of those that are varied.
+        fan_ins: most terms of a sum, where neurons are split; (None,): they are not.
         places: strategies of placement; None: the graph's default.
         buffering, seeds: of folding.
         datasets: what is simulated; (None,): nothing is. samples: the first so many of each; None: all.
@@ -108,6 +110,7 @@ class Study:
     models: tuple[Model, ...]
     machines: tuple[tuple[str, str], ...]
     settings: tuple[tuple[str, tuple[int, ...]], ...]
+    fan_ins: tuple[int | None, ...]
     places: tuple[str | None, ...]
     buffering: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -165,6 +168,7 @@ def _study(table: _StudyTable, name: str, folder: Path) -> Study:
         models=tuple(_model(("models", i), one, folder) for i, one in enumerate(table.models)),
         machines=_machines(table.machines, list(varied), folder),
         settings=tuple((key, _distinct(values)) for key, values in varied.items()),
+        fan_ins=_distinct(table.max_fan_in) or (None,),
         places=_distinct(table.place) or (None,),
         buffering=_distinct(table.buffering),
         seeds=_distinct(table.seeds),

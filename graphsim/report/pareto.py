@@ -28,6 +28,7 @@ UNITS = {
     "latency": "latency, ticks",
     "memory": "fullest node, bytes",
     "link_load": "busiest link",
+    "traffic": "frames per period",
 }
 #: Rows of the front that the terminal and the page list, and dominated points that the page draws.
 SHOWN, DRAWN = 200, 20_000
@@ -60,7 +61,8 @@ def said(name: str, value: float) -> str:
 def placement(row: Row) -> str:
     """How a point was folded, short."""
     double = ", double" if row["buffering"] == "double" else ""
-    return f"{row['strategy']}{double}" + (f", seed {row['seed']}" if row["seed"] else "")
+    split = f", max fan-in {row['max_fan_in']}" if row["max_fan_in"] else ""
+    return f"{row['strategy']}{double}{split}" + (f", seed {row['seed']}" if row["seed"] else "")
 
 
 def bottleneck(row: Row) -> str:
