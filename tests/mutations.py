@@ -189,7 +189,8 @@ def _start_beyond_all_reason(graph: Graph, schedule: Schedule) -> Schedule:
 @_case("stride")
 def _nodes_in_cycles_of_two_ticks(graph: Graph, schedule: Schedule) -> Schedule:
     def slower(machine: Machine) -> Machine:
-        return replace(machine, links=tuple(replace(link, frequency=2) for link in machine.links))
+        nodes = tuple(replace(node, frequency=2) if node.kind == "switch" else node for node in machine.nodes)
+        return replace(machine, nodes=nodes, links=tuple(replace(link, frequency=2) for link in machine.links))
 
     return _with_machine(schedule, slower)
 
@@ -197,7 +198,8 @@ def _nodes_in_cycles_of_two_ticks(graph: Graph, schedule: Schedule) -> Schedule:
 @_case("stride")
 def _links_in_cycles_of_two_ticks(graph: Graph, schedule: Schedule) -> Schedule:
     def slower(machine: Machine) -> Machine:
-        return replace(machine, nodes=tuple(replace(node, frequency=2) for node in machine.nodes))
+        nodes = tuple(replace(node, frequency=2) if node.kind == "compute" else node for node in machine.nodes)
+        return replace(machine, nodes=nodes)
 
     return _with_machine(schedule, slower)
 
@@ -305,13 +307,43 @@ def _hop_back(graph: Graph, schedule: Schedule) -> Schedule:
 
 @_case("hop early", data=True)
 def _hop_before_its_parcel(graph: Graph, schedule: Schedule) -> Schedule:
-    h = _from_switch(schedule)
-    parcel, _, link = hops_of(schedule)[h]
-    before = min(t for p, t, _ in hops_of(schedule) if p == parcel)
-    return with_hops(schedule, [*(hop for i, hop in enumerate(hops_of(schedule)) if i != h), (parcel, before, link)])
+    """All hops of the parcel that leaves last, in the same ticks of the period, but some periods too early."""
+    source = np.array([link.src for link in schedule.machine.links])[schedule.hop_link]
+    outward = np.where(np.isin(source, schedule.machine.switches), -1, schedule.hop_start)
+    parcel = int(schedule.hop_parcel[np.argmax(outward)])
+    back = int(outward.max()) // schedule.period * schedule.period
+    return with_hops(schedule, [(p, t - back * (p == parcel), link) for p, t, link in hops_of(schedule)])
 
 
-@_case("hop early", data=True)
+@_case("transit")
+def _hop_out_of_a_switch_too_late(graph: Graph, schedule: Schedule) -> Schedule:
+    """At the same tick of the period, so that nothing else is wrong with the link."""
+    hops = hops_of(schedule)
+    parcel, start, link = hops[_from_switch(schedule)]
+    hops[_from_switch(schedule)] = (parcel, start + schedule.period, link)
+    return with_hops(schedule, hops)
+
+
+@_case("transit")
+def _hop_out_of_a_switch_too_early(graph: Graph, schedule: Schedule) -> Schedule:
+    hops = hops_of(schedule)
+    parcel, start, link = hops[_from_switch(schedule)]
+    hops[_from_switch(schedule)] = (parcel, start - 1, link)
+    return with_hops(schedule, hops)
+
+
+@_case("transit")
+def _slower_crossbar(graph: Graph, schedule: Schedule) -> Schedule:
+    def slower(machine: Machine) -> Machine:
+        return replace(
+            machine,
+            nodes=tuple(replace(node, crossbar_latency=1) if node.kind == "switch" else node for node in machine.nodes),
+        )
+
+    return _with_machine(schedule, slower)
+
+
+@_case("transit")
 def _longer_links(graph: Graph, schedule: Schedule) -> Schedule:
     def longer(machine: Machine) -> Machine:
         return replace(machine, links=tuple(replace(link, latency=link.latency + 3) for link in machine.links))
@@ -367,15 +399,16 @@ def _token_left_out_of_its_parcel(graph: Graph, schedule: Schedule) -> Schedule:
 @_case("duplicate")
 def _token_in_two_parcels(graph: Graph, schedule: Schedule) -> Schedule:
     """A second parcel with the same token takes the same way, later."""
-    parcel, start, link = hops_of(schedule)[_from_host(schedule)]
+    parcel = hops_of(schedule)[_from_host(schedule)][0]
     token = schedule.parcel_token[schedule.parcel_ptr[parcel]]
+    way = [(len(schedule.parcel_node), start + 40, link) for p, start, link in hops_of(schedule) if p == parcel]
     more = replace(
         schedule,
         parcel_node=np.append(schedule.parcel_node, schedule.parcel_node[parcel]),
         parcel_ptr=np.append(schedule.parcel_ptr, schedule.parcel_ptr[-1] + 1),
         parcel_token=np.append(schedule.parcel_token, token),
     )
-    return with_hops(more, [*hops_of(schedule), (len(schedule.parcel_node), start + 40, link)])
+    return with_hops(more, [*hops_of(schedule), *way])
 
 
 @_case("slot", data=True)
@@ -432,7 +465,7 @@ def _slot_on_the_parameters(graph: Graph, schedule: Schedule) -> Schedule:
 @_case("memory")
 def _memory_too_small(graph: Graph, schedule: Schedule) -> Schedule:
     def smaller(machine: Machine) -> Machine:
-        return replace(machine, nodes=tuple(replace(spec, memory_bytes=64) for spec in machine.nodes))
+        return replace(machine, nodes=tuple(replace(n, memory_bytes=64 * (n.kind == "compute")) for n in machine.nodes))
 
     return _with_machine(schedule, smaller)
 

@@ -23,8 +23,11 @@ def machines(draw: st.DrawFn, specs: tuple[str, ...] = SPECS) -> Machine:
     special = draw(st.sampled_from([0, 1, 8]), label="special")
     fixed = draw(st.sampled_from([None, None, 1, 3]), label="ticks_per_firing")
     clocks = draw(st.sampled_from([((1,), (1,)), ((1,), (1,)), ((2, 3), (4,)), ((1, 6), (3, 2)), ((5,), (5,))]))
+    alike = bool(machine.switches)  # a switch and its links have one frequency and one width
     for i, node in enumerate(nodes):
-        nodes[i] = dataclasses.replace(node, frequency=clocks[0][i % len(clocks[0])])
+        crossbar = draw(st.integers(0, 3), label="crossbar_latency") if node.kind == "switch" else 0
+        frequency = clocks[1][0] if node.kind == "switch" else clocks[0][i % len(clocks[0])]
+        nodes[i] = dataclasses.replace(node, frequency=frequency, crossbar_latency=crossbar)
     for i in machine.compute_nodes:
         nodes[i] = dataclasses.replace(
             nodes[i],
@@ -34,15 +37,15 @@ def machines(draw: st.DrawFn, specs: tuple[str, ...] = SPECS) -> Machine:
         )
     widths = draw(st.lists(st.sampled_from([1, 20, 32, 48, 64, 200]), min_size=1, max_size=2), label="frame_bits")
     latencies = draw(st.lists(st.integers(0, 7), min_size=1, max_size=3), label="latency")
-    rates = draw(st.sampled_from([1, 1, 2, 3]), label="frames_per_tick")
+    rates = draw(st.lists(st.sampled_from([1, 1, 2, 3]), min_size=1, max_size=2), label="frames_per_tick")
     links = [
         dataclasses.replace(
             link,
-            frame_bits=widths[i % len(widths)],
+            frame_bits=widths[0 if alike else i % len(widths)],
             latency=latencies[i % len(latencies)],
-            frames_per_tick=link.frames_per_tick * rates,
+            frames_per_tick=link.frames_per_tick * rates[i % len(rates)],
             calendar_entries=1 << 20,
-            frequency=clocks[1][i % len(clocks[1])],
+            frequency=clocks[1][0 if alike else i % len(clocks[1])],
         )
         for i, link in enumerate(machine.links)
     ]

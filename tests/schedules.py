@@ -32,19 +32,28 @@ class _Table:
     def __init__(self, period: int, capacity: int, stride: int) -> None:
         self.used, self.capacity, self.stride = [0] * (period // stride), capacity, stride
 
-    def reserve(self, ready: int, loads: list[int]) -> int | None:
-        """The first tick from ``ready`` on from which these loads fit, cycle by cycle; None when they never do."""
-        period, ready = len(self.used), -(-ready // self.stride)
-        for start in range(ready, ready + period):
-            at = [(start + i) % period for i in range(len(loads))]
-            total = dict.fromkeys(at, 0)
-            for tick, load in zip(at, loads, strict=True):
-                total[tick] += load
-            if all(self.used[tick] + load <= self.capacity for tick, load in total.items()):
-                for tick, load in total.items():
-                    self.used[tick] += load
-                return start * self.stride
-        return None
+    def fits(self, start: int, loads: list[int], *, take: bool = False) -> bool:
+        """Whether these loads fit, cycle by cycle, from tick ``start`` on; ``take``: they do, and are put there."""
+        total: dict[int, int] = {}
+        for i, load in enumerate(loads):
+            at = (start // self.stride + i) % len(self.used)
+            total[at] = total.get(at, 0) + load
+        if take:
+            for at, load in total.items():
+                self.used[at] += load
+        return take or all(self.used[at] + load <= self.capacity for at, load in total.items())
+
+
+def reserve(tables: list[tuple[_Table, int]], ready: int, loads: list[int]) -> int | None:
+    """The first tick from ``ready`` on from which loads fit into all tables, so many ticks later; None if never."""
+    stride, period = tables[0][0].stride, len(tables[0][0].used)
+    first = -(-ready // stride)
+    for start in range(first * stride, (first + period) * stride, stride):
+        if all(table.fits(start + late, loads) for table, late in tables):
+            for table, late in tables:
+                table.fits(start + late, loads, take=True)
+            return start
+    return None
 
 
 def simple_schedule(
@@ -184,20 +193,34 @@ def _try(
     def travel(parcel: int) -> bool:
         home, away, tokens = parcels[parcel]
         arrived[parcel, home] = max(starts[maker[t]] + ticks[maker[t]] for t in tokens)
-        for link in _tree(machine, home, away):
-            spec = machine.links[link]
-            frames = -(-sum(bits[t] for t in tokens) // spec.frame_bits)
-            full, rest = divmod(frames, spec.frames_per_tick)
-            loads = [spec.frames_per_tick] * full + ([rest] if rest else [])
-            start = links[link].reserve(arrived[parcel, spec.src], loads)
+        tree = _tree(machine, home, away)
+        for root in tree:
+            if machine.nodes[machine.links[root].src].kind == "switch":
+                continue
+            passing = [(root, 0)]  # with all that follows through switches, so many ticks later
+            for link, late in passing:
+                spec, through = machine.links[link], machine.nodes[machine.links[link].dst]
+                if through.kind == "switch":
+                    behind = late + (2 + spec.latency + through.crossbar_latency) * link_strides[link]
+                    passing += [(other, behind) for other in tree if machine.links[other].src == spec.dst]
+            frames = -(-sum(bits[t] for t in tokens) // machine.links[root].frame_bits)
+            full, rest = divmod(frames, pace := min(machine.links[link].frames_per_tick for link, _ in passing))
+            loads = [pace] * full + ([rest] if rest else [])
+            source = machine.links[root].src
+            start = reserve([(links[link], late) for link, late in passing], arrived[parcel, source], loads)
             if start is None:
                 return False
-            hops.append((parcel, start, link, len(loads)))
-            arrived[parcel, spec.dst] = start + (len(loads) + spec.latency) * link_strides[link]
             for t in tokens:
-                claim[spec.dst, t] = start + (1 + spec.latency) * link_strides[link]
-                release[spec.dst, t] = arrived[parcel, spec.dst]
-                release[spec.src, t] = max(release[spec.src, t], start + len(loads) * link_strides[link])
+                release[source, t] = max(release[source, t], start + len(loads) * link_strides[root])
+            for link, late in passing:
+                spec, begin = machine.links[link], start + late
+                hops.append((parcel, begin, link, len(loads)))
+                if machine.nodes[spec.dst].kind == "switch":
+                    continue
+                arrived[parcel, spec.dst] = begin + (len(loads) + spec.latency) * link_strides[link]
+                for t in tokens:
+                    claim[spec.dst, t] = begin + (1 + spec.latency) * link_strides[link]
+                    release[spec.dst, t] = arrived[parcel, spec.dst]
         return True
 
     for a, duration in enumerate(ticks):
@@ -211,7 +234,7 @@ def _try(
                 return None
             ready = max(ready, arrived[parcel, here])
         cycles = duration // node_strides[here]
-        start = nodes[here].reserve(ready, [1] * cycles) if duration <= period else None
+        start = reserve([(nodes[here], 0)], ready, [1] * cycles) if duration <= period else None
         if start is None:
             return None
         starts.append(start)

@@ -20,6 +20,7 @@ from schedule_cases import machines
 from schedules import simple_schedule
 from strategies import graphs
 
+from graphsim.analysis.tokens import token_bits
 from graphsim.calendars import IDLE, Calendars, Table, check, compile_calendars
 from graphsim.calendars.text import FORMATS, Row, document, formatted, rows
 from graphsim.cli import main
@@ -60,19 +61,46 @@ def assert_right(graph: Graph, schedule: Schedule, c: Calendars) -> None:
     assert np.array_equal(c.node, schedule.node)
     strides = schedule.machine.link_strides
     frames = [c.period // stride * link.frames_per_tick for stride, link in zip(strides, links, strict=True)]
-    for table, flights in ((c.gather, 0), (c.scatter, 1)):
+    for table, flights, ends in ((c.gather, 0, c.from_switch), (c.scatter, 1, c.into_switch)):
         assert [int(table.length[table.owner == i].sum()) for i in range(len(links))] == frames
         read = stretches(table, frames)
         found = sorted(
             (link, parts[0][0] // links[link].frames_per_tick * strides[link]) for (link, _), parts in read.items()
         )
         wanted = zip(schedule.hop_link.tolist(), schedule.hop_start.tolist(), strict=True)
-        assert found == sorted((link, start + flights * schedule.machine.ways[link]) for link, start in wanted)
+        assert found == sorted(
+            (link, start + flights * schedule.machine.ways[link]) for link, start in wanted if not ends[link]
+        )
         for parts in read.values():
             for (a, n, offset), (b, _, after) in pairwise(parts):
                 assert after == offset + n
                 assert a + n <= b
     assert [int(c.fire.length[c.fire.owner == v].sum()) for v in range(len(cycles))] == cycles
+    assert_crossed(graph, schedule, c)
+
+
+def assert_crossed(graph: Graph, schedule: Schedule, c: Calendars) -> None:
+    """Outputs of switches pass on what came in just so long before: as many frames as the hops out of them have."""
+    links, bits = schedule.machine.links, token_bits(unroll(graph).graph)
+    passed = np.zeros(len(links), np.int64)
+    wanted: set[tuple[int, int, int]] = set()
+    for parcel, start, link in zip(schedule.hop_parcel, schedule.hop_start.tolist(), schedule.hop_link, strict=True):
+        if c.from_switch[link]:
+            tokens = schedule.parcel_token[schedule.parcel_ptr[parcel] : schedule.parcel_ptr[parcel + 1]]
+            passed[link] += -(-int(bits[tokens].sum()) // links[link].frame_bits)
+            came = [k for p, k in zip(schedule.hop_parcel, schedule.hop_link, strict=True) if p == parcel]
+            (source,) = [k for k in came if links[k].dst == links[link].src]
+            wanted.add((int(link), start % c.period, int(source)))
+    busy = c.crossbar.what != IDLE
+    assert np.array_equal(np.bincount(c.crossbar.owner[busy], c.crossbar.length[busy], len(links)), passed)
+    at = {
+        (int(link), (int(begin) + i) // links[link].frames_per_tick * schedule.machine.link_strides[link], int(what))
+        for link, begin, length, what in zip(
+            c.crossbar.owner[busy], c.crossbar.begin[busy], c.crossbar.length[busy], c.crossbar.what[busy], strict=True
+        )
+        for i in range(int(length))
+    }
+    assert wanted <= at
 
 
 @settings(max_examples=60, deadline=None)
@@ -151,6 +179,11 @@ def _busy(table: Table) -> int:
     return int(np.flatnonzero(table.what != IDLE)[0])
 
 
+def _shifted(length: np.ndarray, row: int) -> np.ndarray:  # type: ignore[type-arg]
+    """Row lengths with one tick of a row given to the next."""
+    return changed(changed(length, row, int(length[row]) - 1), row + 1, int(length[row + 1]) + 1)
+
+
 CORRUPTED: dict[str, tuple[Callable[[Calendars], Calendars], type[CalendarError]]] = {
     "a row too long": (
         lambda c: _table(c, "gather", length=changed(c.gather.length, 0, int(c.gather.length[0]) + 1)),
@@ -190,13 +223,7 @@ CORRUPTED: dict[str, tuple[Callable[[Calendars], Calendars], type[CalendarError]
         OutOfCalendarError,
     ),
     "a firing too short": (
-        lambda c: _table(
-            c,
-            "fire",
-            length=changed(
-                changed(c.fire.length, 0, int(c.fire.length[0]) - 1), 1, int(c.fire.length[1]) + 1
-            ),
-        ),
+        lambda c: _table(c, "fire", length=_shifted(c.fire.length, int(np.flatnonzero(c.fire.length > 1)[0]))),
         CalendarError,
     ),
 }  # fmt: skip

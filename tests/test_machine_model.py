@@ -133,6 +133,7 @@ def test_digest_of_the_default_machine_stays() -> None:
         machine(nodes=(NodeSpec("a", ticks_per_firing=1), NodeSpec("b"))),
         machine(nodes=(NodeSpec("a", frequency=2), NodeSpec("b"))),
         machine(nodes=(*PAIR, NodeSpec("s", "switch"))),
+        machine(nodes=(*PAIR, NodeSpec("s", "switch", crossbar_latency=1))),
         machine(links=(Link(1, 0), Link(0, 1))),
         machine(links=(Link(0, 1, frame_bits=65), Link(1, 0))),
         machine(links=(Link(0, 1, latency=0), Link(1, 0))),
@@ -199,6 +200,9 @@ def test_digest_ignores_where_the_description_came_from() -> None:
         (lambda: NodeSpec("a", op_ticks={"mul": -3}), "mul must be from 0"),
         (lambda: NodeSpec("a", op_ticks=3), "op_ticks maps units"),
         (lambda: NodeSpec("a", "switch", macs_per_tick=2), "a switch does no work"),
+        (lambda: NodeSpec("a", "switch", memory_bytes=64), "a switch stores nothing"),
+        (lambda: NodeSpec("a", crossbar_latency=1), "only a switch has a crossbar"),
+        (lambda: NodeSpec("a", "switch", crossbar_latency=-1), "crossbar_latency must be from 0"),
     ],
 )
 def test_rules(build: Any, message: str) -> None:
@@ -218,6 +222,13 @@ def test_strides_are_the_multiple_over_the_frequency() -> None:
     assert one.ticks(0, {"mac": 5}) == 15
     assert "frequency  compute nodes 4 to 6, links 1 to 12; a cycle at frequency 1 has 12 ticks" in one.describe()
     assert "latency 1 to 2 cycles" in one.describe()
+
+
+def test_switches_cross_in_their_latency_and_a_cycle() -> None:
+    one = load_machine("star:2,switch.crossbar_latency=2,node.frequency=3")
+    assert one.crossings == (0, 0, 9)
+    assert [node.memory_bytes > 0 for node in one.nodes] == [True, True, False]
+    assert "a frame leaves 3 cycles after it came" in one.describe()
 
 
 def test_equal_frequencies_make_a_cycle_a_tick() -> None:

@@ -45,7 +45,8 @@ def test_listed_nodes_and_links() -> None:
     board = load_machine(str(ROOT / "examples/machines/board.toml"))
     assert [node.name for node in board.nodes] == ["front", "left", "right", "s0"]
     assert [node.macs_per_tick for node in board.nodes] == [4, 4, 1, 1]
-    assert [node.memory_bytes for node in board.nodes] == [4 * 2**20] * 3 + [16_384]
+    assert [node.memory_bytes for node in board.nodes] == [4 * 2**20] * 3 + [0]
+    assert [node.crossbar_latency for node in board.nodes] == [0, 0, 0, 1]
     assert board.nodes[2].op_ticks["divide"] == 24
     assert [board.link_name(i) for i in range(4)] == ["front->s0", "s0->front", "left->s0", "s0->left"]
     assert board.clock_mhz == 125.0
@@ -100,8 +101,8 @@ def test_later_override_wins_and_fat_tree_overrides_are_not_multiplied() -> None
 
 def test_settings_after_a_name_do_what_the_file_does() -> None:
     inline = load_machine(
-        "star:4, macs_per_tick=4,op_ticks.special=16,latency=2,switch.memory_bytes=100,clock_mhz=1.5,"
-        "node.frequency=2,link.frequency=3,switch.frequency=5"
+        "star:4, macs_per_tick=4,op_ticks.special=16,latency=2,switch.crossbar_latency=3,clock_mhz=1.5,"
+        "node.frequency=2,link.frequency=3,switch.frequency=3"
     )
     text = """
         topology = "star:4"
@@ -109,8 +110,8 @@ def test_settings_after_a_name_do_what_the_file_does() -> None:
         node.macs_per_tick = 4
         node.op_ticks.special = 16
         node.frequency = 2
-        switch.frequency = 5
-        switch.memory_bytes = 100
+        switch.frequency = 3
+        switch.crossbar_latency = 3
         link.frequency = 3
         link.latency = 2
     """
@@ -170,6 +171,16 @@ machine_names = st.text(min_size=1, max_size=20).filter(str.isprintable) | st.sa
 clocks = st.floats(1e-6, 1e6)
 
 
+def alike(nodes: list[NodeSpec], links: list[Link]) -> tuple[list[NodeSpec], list[Link]]:
+    """If there are switches, all of them and all links get one frequency, and one width of frames."""
+    first = next((node for node in nodes if node.kind == "switch"), None)
+    if first is None or not links:
+        return nodes, links
+    frequency, bits = first.frequency, links[0].frame_bits
+    switches = [replace(node, frequency=frequency) if node.kind == "switch" else node for node in nodes]
+    return switches, [replace(link, frequency=frequency, frame_bits=bits) for link in links]
+
+
 @st.composite
 def listed(draw: st.DrawFn) -> Machine:
     """Any machine: connected through a star around node 0, plus any other links, in any order."""
@@ -179,11 +190,13 @@ def listed(draw: st.DrawFn) -> Machine:
         if draw(st.booleans()):
             nodes.append(NodeSpec(name, **draw(compute)))
         else:
-            nodes.append(NodeSpec(name, "switch", memory_bytes=draw(st.integers(0, 5))))
+            frequency, crossbar = draw(st.integers(1, 4)), draw(st.integers(0, 5))
+            nodes.append(NodeSpec(name, "switch", frequency=frequency, crossbar_latency=crossbar))
     every = [(a, b) for a in range(len(names)) for b in range(len(names)) if a != b]
     more = draw(st.lists(st.sampled_from(every), unique=True)) if every else []
     ends = draw(st.permutations(sorted({end for end in every if 0 in end} | set(more))))
     links = [Link(src, dst, **draw(link_settings)) for src, dst in ends]
+    nodes, links = alike(nodes, links)
     return Machine(draw(machine_names), draw(clocks), tuple(nodes), tuple(links), 0)
 
 
@@ -197,6 +210,7 @@ def from_topology(draw: st.DrawFn) -> Machine:
     for i in draw(st.sets(st.integers(0, len(links) - 1), max_size=4)) if links else ():
         links[i] = replace(links[i], **draw(link_settings))
     host = draw(st.sampled_from(machine.compute_nodes))
+    nodes, links = alike(nodes, links)
     return replace(machine, nodes=tuple(nodes), links=tuple(links), host=host, clock_mhz=draw(clocks))
 
 
@@ -332,12 +346,27 @@ GOLDEN = [
     ),
     (
         '[[nodes]]\nname = "a"\n[[nodes]]\nname = "s"\nkind = "switch"\nop_ticks.add = 3',
-        "m.toml:6: nodes[1].op_ticks: s is a switch and does no work; only frequency and memory_bytes fit it",
+        "m.toml:6: nodes[1].op_ticks: s is a switch, without work or memory; only frequency and crossbar_latency "
+        "fit it",
     ),
     (
         'topology = "star:2"\n[[node_override]]\nnodes = [\n  "n0",\n  "s0",\n]\nmacs_per_tick = 2',
-        "m.toml:7: node_override[0].macs_per_tick: s0 is a switch and does no work; only frequency and memory_bytes "
-        "fit it",
+        "m.toml:7: node_override[0].macs_per_tick: s0 is a switch, without work or memory; only frequency and "
+        "crossbar_latency fit it",
+    ),
+    (
+        'topology = "star:2"\n[[node_override]]\nnodes = ["n0"]\ncrossbar_latency = 2',
+        "m.toml:4: node_override[0].crossbar_latency: n0 computes; only a switch has a crossbar",
+    ),
+    (
+        'topology = "star:2"\nlink.frequency = 2',
+        "m.toml:1: topology: switch s0 has frequency 1, its link n0->s0 has 2; a switch passes on a frame in every "
+        "cycle: give it and its links one frequency",
+    ),
+    (
+        'topology = "star:2"\n[[link_override]]\nfrom = "n1"\nto = "s0"\nframe_bits = 8',
+        "m.toml:1: topology: link n1->s0 has frames of 8 bits, n0->s0 of 64; switch s0 passes frames on as they are: "
+        "give all its links one frame_bits",
     ),
     (
         'topology = "star:2"\n[[node_override]]\nnodes = [\n  "n0",\n  "n9",\n]\nmacs_per_tick = 2',

@@ -18,9 +18,10 @@ def placed(period: int, rate: int, requests: list[tuple[int, int]]) -> list[int]
     count, none = len(ready), np.zeros(len(ready), np.int64)
     t = Tables.empty(np.array([0, 2 * int(ticks.sum()) + 2 * count], np.int64))
     start, end = np.full(count, -1, np.int64), none.copy()
+    hops = np.stack([none, none - 1, np.arange(count), none + 1, none, none + rate, frames, ticks], axis=1)
     send(
-        t.room, t.busy, t.begin, t.end, t.ticks, t.tick, t.used, period, np.array([rate]), np.array([0]), np.array([1]),
-        np.arange(count), ready, np.arange(count + 1), none, none - 1, frames, ticks, none - 1, start, end,
+        t.room, t.busy, t.begin, t.end, t.ticks, t.tick, t.used, period, np.array([[rate, 0, 1]]), np.arange(count),
+        ready, np.arange(count + 1), hops, none - 1, start, end,
     )  # fmt: skip
     return [int(s) for s in start]
 

@@ -44,7 +44,10 @@ def test_schedules_of_nets_are_valid_and_no_worse_than_those_of_fold(graph: Grap
     check(graph, dataclasses.replace(machine, nodes=nodes, links=links, topology=""))
 
 
-@given(circuits(gates=6, inputs=3, registers=2, outputs=2), st.sampled_from(["line:2", "ring:3", "star:2"]))
+@given(
+    circuits(gates=6, inputs=3, registers=2, outputs=2),
+    st.sampled_from(["line:2", "ring:3", "star:2", "star:3,switch.crossbar_latency=2"]),
+)
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_schedules_of_circuits_are_valid_and_no_worse_than_those_of_fold(circuit: Circuit, name: str) -> None:
     check(to_graph(circuit), load_machine(f"{name},frame_bits=2,latency=0"))

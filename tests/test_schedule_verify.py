@@ -132,18 +132,32 @@ def test_messages_are_capped_and_violations_are_not() -> None:
     assert len(verdict.violations) == SHOWN_PER_KIND
 
 
-def test_a_hop_may_start_at_the_tick_its_parcel_is_there_and_not_before() -> None:
+def test_a_hop_leaves_a_switch_one_tick_after_its_first_frame_came_and_never_else() -> None:
     graph, schedule = valid()
     hops = hops_of(schedule)
     machine = schedule.machine
     for h, (parcel, start, link) in enumerate(hops):
         if machine.links[link].src in machine.switches:
             first, into = next((t, k) for p, t, k in hops if p == parcel and machine.links[k].dst in machine.switches)
-            tokens = int(schedule.parcel_ptr[parcel + 1] - schedule.parcel_ptr[parcel])
-            there = first + -(-tokens // 2) + machine.links[into].latency
-            assert start >= there
-            early = replace(schedule, hop_start=changed(schedule.hop_start, h, there - 1))
-            assert verify(graph, early).kinds & {"hop early", "encoding"}
+            assert start == first + 1 + machine.links[into].latency + 1
+            for other in (start - 1, start + 1):
+                moved = replace(schedule, hop_start=changed(schedule.hop_start, h, other))
+                assert verify(graph, moved).kinds & {"transit", "encoding"}
+
+
+def test_a_hop_may_start_at_the_tick_its_parcel_is_there_and_not_before() -> None:
+    graph = mlp(12, 6, 3)
+    schedule = simple_schedule(graph, load_machine("line:3,latency=2"), seed=4)
+    hops, links = hops_of(schedule), schedule.machine.links
+    passed = 0
+    for h, (parcel, _, link) in enumerate(hops):
+        for other, start, into in hops:
+            if other == parcel and links[into].dst == links[link].src:  # parcels of one frame, passed on by the middle
+                passed += 1
+                for tick, early in ((start + 3, False), (start + 2, True)):
+                    moved = replace(schedule, hop_start=changed(schedule.hop_start, h, tick))
+                    assert ("hop early" in verify(graph, moved).kinds) == early
+    assert passed
 
 
 @settings(deadline=None)

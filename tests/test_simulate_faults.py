@@ -32,6 +32,9 @@ MACHINES = (
     "line:3",
     "mesh:2x2",
     "star:3",
+    "star:3,frame_bits=24,switch.crossbar_latency=2",
+    "star:2,frames_per_tick=2",
+    "fat_tree:2,latency=0",
     "full:3,frame_bits=24,latency=0",
     "ring:3,latency=9,frames_per_tick=3",
     "line:3,link.frequency=2,node.frequency=3",
@@ -65,9 +68,12 @@ def faults(draw: st.DrawFn, graph: Graph, schedule: Schedule) -> str:
         link = machine.links[draw(st.sampled_from(used))]
         ends = f'from = "{machine.nodes[link.src].name}"\nto = "{machine.nodes[link.dst].name}"'
         when = draw(at)
+        grows = link.dst in machine.switches
+        if kind == "late_link" and grows and len({other.frames_per_tick for other in machine.links}) > 1:
+            continue
         lines += [f"[[{kind}]]", ends, f"at = {when}", 'unit = "tick"']
         lines += [f"until = {when + draw(st.integers(1, 40))}" if kind == "link_down" else ""]
-        lines += [f"latency = {draw(st.integers(0, 12))}" if kind == "late_link" else ""]
+        lines += [f"latency = {draw(st.integers(link.latency * grows, 12))}" if kind == "late_link" else ""]
     actors = [a for a in graph if a.group.op != "source"]
     if draw(st.booleans()):
         lines += ["[[drop]]", f'actor = "{draw(st.sampled_from(actors)).name}"', "iterations = [0, 3]"]

@@ -35,24 +35,30 @@ def links(draw: st.DrawFn) -> Machine:
     kinds = [
         (draw(st.integers(1, 128), label="frame_bits"), draw(st.integers(0, 43), label="latency")) for _ in range(2)
     ]
+    wide = 1 if machine.switches else 2  # a switch and its links have one width and one frequency
     fast = draw(st.booleans(), label="frequencies")
     nodes = draw(st.lists(st.integers(1, 8) if fast else st.just(1), min_size=2, max_size=2), label="of nodes")
     cables = draw(
         st.lists(st.sampled_from([2, 4, 8, 16]) if fast else st.just(1), min_size=2, max_size=2), label="of links"
     )
-    rate = draw(st.sampled_from([1, 1, 2, 3]), label="frames_per_tick")
+    rates = draw(st.lists(st.sampled_from([1, 1, 2, 3]), min_size=1, max_size=2), label="frames_per_tick")
     found = [
         replace(
             link,
-            frame_bits=kinds[i % 2][0],
+            frame_bits=kinds[i % wide][0],
             latency=kinds[i % 2][1],
-            frames_per_tick=rate,
+            frames_per_tick=rates[i % len(rates)],
             calendar_entries=1 << 20,
-            frequency=cables[i % 2],
+            frequency=cables[i % wide],
         )
         for i, link in enumerate(machine.links)
     ]
-    specs = [replace(spec, frequency=nodes[i % 2]) for i, spec in enumerate(machine.nodes)]
+    specs = [
+        replace(spec, frequency=cables[0], crossbar_latency=draw(st.integers(0, 3), label="crossbar_latency"))
+        if spec.kind == "switch"
+        else replace(spec, frequency=nodes[i % 2])
+        for i, spec in enumerate(machine.nodes)
+    ]
     return replace(machine, nodes=tuple(specs), links=tuple(found), topology="")
 
 

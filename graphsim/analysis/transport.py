@@ -15,9 +15,9 @@ IntArray = npt.NDArray[np.int64]
 def ways(machine: Machine, nodes: Sequence[int], bits: int = 1) -> IntArray:
     """Ticks from each of some nodes to each, int64 (nodes, nodes), for a token of so many bits that is alone.
 
-    It need not wait for a cycle of any clock, and is whole on a node before it is sent on; switches may pass frames on
-    one by one, so that only one counts on machines that have some. For the narrowest token of a graph this is a lower
-    bound for all of them.
+    It need not wait for a cycle of any clock, and is whole on a node before it is sent on; switches pass frames on one
+    by one, so that only one counts on machines that have some, and the time in switches. For the narrowest token of a
+    graph this is a lower bound for all of them.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import dijkstra
@@ -28,6 +28,7 @@ def ways(machine: Machine, nodes: Sequence[int], bits: int = 1) -> IntArray:
         bits = 1
     cycles = [-(-max(1, bits) // (link.frame_bits * link.frames_per_tick)) + link.latency for link in links]
     ticks = np.array(cycles) * np.array(machine.link_strides)
+    ticks += np.array([machine.crossings[link.dst] for link in links], np.int64)
     matrix = coo_array((ticks.astype(np.float64), ends), shape=(size, size)).tocsr()
     found: IntArray = np.ascontiguousarray(dijkstra(matrix, indices=list(nodes))[:, list(nodes)], np.int64)
     return found

@@ -1,4 +1,5 @@
-"""What the hardware loads: a calendar for every node and for either end of every link, and where tokens lie."""
+"""What the hardware loads: a calendar for every node, either end of every link and every output of a switch, and where
+tokens lie."""
 
 from __future__ import annotations
 
@@ -81,10 +82,18 @@ class Calendars:
     Gather calendars. ``gather`` has the links as components, frames as units (``frames_per_tick`` of them are a cycle),
     and rings that the engine at the link's source reads: frame i of a row is ``frame_bits`` bits from bit ``(offset +
     i) * frame_bits`` of the ring's copy on. A ring is in the link's TX memory, or, where a parcel is passed on, in the
-    RX memory of a link into that node. Idle frames leave as invalid ones.
+    RX memory of a link into that node. Idle frames leave as invalid ones. A switch has no memories: over links out of
+    it nothing is gathered, and over links into it nothing is scattered.
 
     Scatter calendars. ``scatter`` is the same at the link's destination: rings of the link's RX memory that valid
     frames are written to, ``1 + latency`` cycles after they were gathered. Invalid frames are not written.
+
+    Crossbar calendars. ``crossbar`` has the links as components, frames as units, and links into the switch at the
+    link's source: what leaves over the link is what came over that one ``1 + crossbar_latency`` cycles before, valid or
+    not. The first frame of a row comes from lane ``offset`` (the lanes of a cycle are its frames, 0 ..
+    ``frames_per_tick - 1``), and those in other lanes from as many lanes higher or lower. What comes in during one
+    cycle may leave over several links, which is multicast. Stages are 0: a switch works off its rows in every
+    metacycle, whatever comes. Idle frames leave as invalid ones. Links out of compute nodes have one idle row.
 
     Places. Token ``place_token`` is at bit ``place_bit`` of the copies of ring ``place_ring``: sorted by (ring, bit).
     Tokens are those of :class:`~graphsim.schedule.schedule.Schedule`; parcels are packed bit by bit. An actor writes
@@ -98,7 +107,7 @@ class Calendars:
         graph_digest: of the graph, before it is unrolled; actors and tokens are those of the unrolled graph.
         machine: the whole machine description.
         period: ticks of a metacycle, which is one iteration.
-        fire, gather, scatter: see above.
+        fire, gather, scatter, crossbar: see above.
         instant_node, instant_actor: int32 (firings without duration,); instant_tick, instant_stage: int64.
         ring_memory: int32 (rings,); ring_base, ring_copies, ring_step, ring_bits: int64 (rings,).
         place_ring, place_token: int32 (places,); place_bit: int64 (places,).
@@ -110,6 +119,7 @@ class Calendars:
     fire: Table
     gather: Table
     scatter: Table
+    crossbar: Table
     instant_node: Int32Array
     instant_actor: Int32Array
     instant_tick: IntArray
@@ -134,10 +144,24 @@ class Calendars:
         return np.array(self.machine.link_strides, np.int64)
 
     @cached_property
+    def from_switch(self) -> npt.NDArray[np.bool_]:
+        """Which links leave switches, bool (links,)."""
+        return np.array([self.machine.nodes[link.src].kind == "switch" for link in self.machine.links], np.bool_)
+
+    @cached_property
+    def into_switch(self) -> npt.NDArray[np.bool_]:
+        """Which links lead to switches, bool (links,)."""
+        return np.array([self.machine.nodes[link.dst].kind == "switch" for link in self.machine.links], np.bool_)
+
+    @cached_property
+    def link_rate(self) -> IntArray:
+        """Frames per cycle of every link, int64 (links,)."""
+        return np.array([link.frames_per_tick for link in self.machine.links], np.int64)
+
+    @cached_property
     def link_units(self) -> IntArray:
         """Frames of a metacycle of every link, int64 (links,)."""
-        rates = np.array([link.frames_per_tick for link in self.machine.links], np.int64)
-        return self.period // self.link_stride * rates
+        return self.period // self.link_stride * self.link_rate
 
     @cached_property
     def unit_bits(self) -> IntArray:

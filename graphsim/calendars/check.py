@@ -33,6 +33,7 @@ def check(graph: Graph, calendars: Calendars) -> None:
     _check_rings(calendars)
     _check_tables(calendars)
     _check_frames(calendars)
+    _check_crossbars(calendars)
     _check_places(flat, calendars)
     _check_firings(flat, calendars)
 
@@ -70,6 +71,7 @@ def _check_tables(c: Calendars) -> None:
         ("compute", c.fire, c.period // c.node_stride, c.node_stride, None),
         ("gather", c.gather, c.link_units, c.link_stride, rows),
         ("scatter", c.scatter, c.link_units, c.link_stride, rows),
+        ("crossbar", c.crossbar, c.link_units, c.link_stride, rows),
     ):
         count = np.diff(table.ptr)
         if table.ptr[0] != 0 or table.ptr[-1] != len(table.what) or (count < 0).any() or len(count) != len(units):
@@ -117,6 +119,8 @@ def _check_frames(c: Calendars) -> None:
             at = table.owner[i[k]]
             return f"link {c.machine.link_name(int(at))}, {name} calendar, row {i[k] - table.ptr[at]}: invalid address"
 
+        if (k := _first((c.from_switch if name == "gather" else c.into_switch)[link])) >= 0:
+            raise InvalidAddressError(f"{row(k)}: a switch has no memory")
         if (k := _first((ring < 0) | (ring >= len(c.ring_memory)))) >= 0:
             raise InvalidAddressError(f"{row(k)}: there is no ring {ring[k]}")
         memory = c.ring_memory[ring].astype(np.int64)
@@ -132,6 +136,40 @@ def _check_frames(c: Calendars) -> None:
                 f"{row(k)}: frames from {table.offset[i[k]]} to {table.offset[i[k]] + table.length[i[k]] - 1} of ring "
                 f"{ring[k]}, which has {c.ring_bits[ring[k]]} bits"
             )
+
+
+def _check_crossbars(c: Calendars) -> None:
+    """Rows of outputs of switches name inputs of the same switch, and lanes of theirs."""
+    table, links = c.crossbar, c.machine.links
+    i = np.flatnonzero(table.what != IDLE)
+    what, link, rate = table.what[i].astype(np.int64), table.owner[i], c.link_rate
+
+    def row(k: int) -> str:
+        return f"link {c.machine.link_name(int(link[k]))}, crossbar calendar, row {i[k] - table.ptr[link[k]]}"
+
+    if (k := _first(~c.from_switch[link])) >= 0:
+        raise InvalidAddressError(f"{row(k)}: invalid address: {c.machine.nodes[links[link[k]].src].name} is no switch")
+    if (k := _first((what < 0) | (what >= len(links)))) >= 0:
+        raise InvalidAddressError(f"{row(k)}: invalid address: there is no link {what[k]}")
+    src, dst = (np.array([getattr(one, end) for one in links], np.int64) for end in ("src", "dst"))
+    if (k := _first(dst[what] != src[link])) >= 0:
+        raise InvalidAddressError(
+            f"{row(k)}: invalid address: link {c.machine.link_name(int(what[k]))} does not lead to its switch"
+        )
+    if (k := _first(table.stage[i] != 0)) >= 0:
+        raise OutOfCalendarError(
+            f"{row(k)}: it has stage {table.stage[i[k]]}; a switch works off every row, in stage 0"
+        )
+    # Of a row within a cycle those lanes are used; of one that goes on in the next cycle, all of the output.
+    first = table.begin[i] % rate[link]
+    shift, last = table.offset[i] - first, first + table.length[i] - 1
+    over = last >= rate[link]
+    low, high = np.where(over, 0, first) + shift, np.where(over, rate[link] - 1, last) + shift
+    if (k := _first((low < 0) | (high >= rate[what]))) >= 0:
+        raise InvalidAddressError(
+            f"{row(k)}: invalid address: lanes {low[k]} to {high[k]} of link {c.machine.link_name(int(what[k]))}, "
+            f"which has {rate[what[k]]}"
+        )
 
 
 def _check_places(flat: Graph, c: Calendars) -> None:

@@ -10,6 +10,7 @@ from graphsim.calendars.check import check
 from graphsim.errors import ScheduleError
 from graphsim.graph import Graph
 from graphsim.passes import unroll
+from graphsim.schedule.passage import passages_of
 from graphsim.schedule.schedule import Schedule, durations
 from graphsim.schedule.verify import verify_calendars
 
@@ -50,6 +51,7 @@ def compile_calendars(graph: Graph, schedule: Schedule) -> Calendars:
         fire=fire,
         gather=hops.table(rings.gathered, 0),
         scatter=hops.table(rings.scattered, 1),
+        crossbar=hops.crossbar(),
         instant_node=s.node[instant].astype(np.int32),
         instant_actor=instant.astype(np.int32),
         instant_tick=s.start[instant] % s.period,
@@ -71,7 +73,7 @@ def compile_calendars(graph: Graph, schedule: Schedule) -> Calendars:
 
 def _arrays(calendars: Calendars) -> list[IntArray]:
     """All arrays of the calendars."""
-    tables = (calendars.fire, calendars.gather, calendars.scatter)
+    tables = (calendars.fire, calendars.gather, calendars.scatter, calendars.crossbar)
     owners = (vars(calendars), *(vars(table) for table in tables))
     return [value for owner in owners for value in owner.values() if isinstance(value, np.ndarray)]
 
@@ -142,34 +144,82 @@ class _Hops:
         self.dst = np.array([link.dst for link in links], np.int64)[self.link]
         self.frame_bits = np.array([link.frame_bits for link in links], np.int64)[self.link]
         self.flight = 1 + np.array([link.latency for link in links], np.int64)[self.link]
+        switch = np.array([node.kind == "switch" for node in schedule.machine.nodes], np.bool_)
+        #: Which hops leave a switch, and which lead to one.
+        self.leaves, self.enters = switch[self.src], switch[self.dst]
+        self.parent = self._parents(len(switch))
         total = np.concatenate([[0], np.cumsum(token_bits(graph)[s.parcel_token])])[s.parcel_ptr]
         self.frames = -(-np.diff(total)[self.parcel] // self.frame_bits)
         self.units = s.period // strides * self.all_rates
-        # In a cycle that parcels share, the last frames of each follow those of the ones before it.
-        full, rest = np.divmod(self.frames, self.rate)
+        # Parts of cycles that parcels may share: the last of a hop if it is not full, and all of those on whose way
+        # through switches a link takes fewer frames. In a cycle, frames follow those of the hops before.
+        pace = passages_of(s).pace
+        full, rest = np.divmod(self.frames, pace)
+        slow = pace < self.rate
+        parts = np.where(slow, full, 0) + (rest > 0)
         start, cycles = s.hop_start // strides[self.link], (s.period // strides)[self.link]
-        at = start + full
-        shared = np.flatnonzero(rest > 0)
-        order = shared[np.lexsort((shared, (at % cycles)[shared], self.link[shared]))]
-        key = self.link[order] * s.period + (at % cycles)[order]
-        before = np.cumsum(rest[order]) - rest[order]
+        hop, number = np.repeat(np.arange(len(parts)), parts), _ramp(parts)
+        tick = start[hop] + np.where(slow[hop], number, full[hop])
+        count = np.where(slow[hop] & (number < full[hop]), pace[hop], rest[hop])
+        order = np.lexsort((hop, tick % cycles[hop], self.link[hop]))
+        key = self.link[hop[order]] * s.period + (tick % cycles[hop])[order]
+        before = np.cumsum(count[order]) - count[order]
         begins = np.ones(len(key), np.bool_)
         begins[1:] = key[1:] != key[:-1]
         before -= before[np.flatnonzero(begins)][np.cumsum(begins) - 1] if len(key) else before
-        lane = np.zeros(len(rest), np.int64)
+        lane = np.zeros(len(hop), np.int64)
         lane[order] = before
-        apart = np.flatnonzero((lane > 0) & (full > 0))
-        one = np.where((lane > 0) & (full > 0), full * self.rate, self.frames)
-        first = start * self.rate + np.where(full == 0, lane, 0)
+        whole = np.flatnonzero(~slow & (full > 0))
+        joined = ~slow[hop] & (full[hop] > 0) & (lane == 0)  # the end of the full ticks before it
+        end = np.zeros(len(parts), np.int64)
+        end[hop[joined]] = count[joined]
+        apart = np.flatnonzero(~joined)
         #: Stretches of frames: hop, first frame counted from iteration 0's start, how many, and the first one's number.
-        self.piece = np.concatenate([np.arange(len(one)), apart])
-        self.begin = np.concatenate([first, (at * self.rate + lane)[apart]])
-        self.count = np.concatenate([one, rest[apart]])
-        self.offset = np.concatenate([np.zeros(len(one), np.int64), (full * self.rate)[apart]])
+        self.piece = np.concatenate([whole, hop[apart]])
+        self.begin = np.concatenate([(start * self.rate)[whole], (tick * self.rate[hop] + lane)[apart]])
+        self.count = np.concatenate([(full * self.rate + end)[whole], count[apart]])
+        done = np.where(slow[hop], number * pace[hop], full[hop] * self.rate[hop])
+        self.offset = np.concatenate([np.zeros(len(whole), np.int64), done[apart]])
+
+    def _parents(self, nodes: int) -> IntArray:
+        """The hop that brings each hop's parcel to its source; -1 where there is none."""
+        key = self.parcel * nodes + self.dst
+        order = np.argsort(key, kind="stable")
+        wanted = self.parcel * nodes + self.src
+        at = np.minimum(np.searchsorted(key[order], wanted), max(len(key) - 1, 0))
+        if not len(key):
+            return at
+        found: IntArray = np.where(key[order][at] == wanted, order[at], -1)
+        return found
+
+    def crossbar(self) -> Table:
+        """The calendars of the outputs of all switches: frame by frame, and rows of what comes from one input."""
+        hop = np.repeat(self.piece, self.count)
+        number = _ramp(self.count)
+        frame, unit = np.repeat(self.offset, self.count) + number, np.repeat(self.begin, self.count) + number
+        near = self.leaves[hop] | self.enters[hop]
+        hop, frame, unit = hop[near], frame[near], unit[near]
+        lane = unit % self.rate[hop]
+        # Where each frame of the hop into the switch was.
+        most = int(self.frames.max(initial=0)) + 1
+        key = hop * most + frame
+        order = np.argsort(key)
+        out = np.flatnonzero(self.leaves[hop] & (self.parent[hop] >= 0))
+        out = out[np.lexsort((unit[out] % self.units[self.link[hop[out]]], self.link[hop[out]]))]
+        parent = self.parent[hop[out]]
+        came = lane[order][np.searchsorted(key[order], parent * most + frame[out])]
+
+        link, at = self.link[hop[out]], unit[out] % self.units[self.link[hop[out]]]
+        what, shift = self.link[parent], came - lane[out]
+        begins = np.ones(len(out), np.bool_)
+        begins[1:] = (np.diff(link) != 0) | (np.diff(at) != 1) | (np.diff(what) != 0) | (np.diff(shift) != 0)
+        first = np.flatnonzero(begins)
+        length = np.diff(np.append(first, len(out)))
+        return _table(self.links, link[first], at[first], length, what[first], self.units, came[first])
 
     def table(self, ring: IntArray, flights: int) -> Table:
         """The calendars at one end of all links, for the ring that each hop uses there, so many flights later."""
-        some = self.count > 0
+        some = (self.count > 0) & ~(self.enters if flights else self.leaves)[self.piece]
         hop = self.piece[some]
         begin = self.begin[some] + flights * (self.flight * self.rate)[hop]
         return _table(self.links, self.link[hop], begin, self.count[some], ring[hop], self.units, self.offset[some])
@@ -193,38 +243,38 @@ class _Rings:
         self._schedule = s
 
         root = hops.src == s.parcel_node[hops.parcel]
-        parent = self._parents(hops, nodes)
+        parent = hops.parent
         own = root | (parent < 0)  # what is sent from TX memory; a parcel that never came is looked for there too
         local = self._local_slots(graph, nodes)
-        senders = np.flatnonzero(own)
-        n_local, n_tx, n_rx = len(local), len(senders), len(hops.link)
+        senders, receivers = np.flatnonzero(own & ~hops.leaves), np.flatnonzero(~hops.enters)
+        n_local, n_tx, n_rx = len(local), len(senders), len(receivers)
 
-        tx = np.full(n_rx, -1, np.int64)
-        tx[senders] = n_local + np.arange(n_tx)
-        rx = n_local + n_tx + np.arange(n_rx)
-        self.gathered, self.scattered = np.where(own, tx, rx[np.where(own, 0, parent)] if n_rx else tx), rx
+        tx, rx = np.full((2, len(hops.link)), -1, np.int64)
+        tx[senders], rx[receivers] = n_local + np.arange(n_tx), n_local + n_tx + np.arange(n_rx)
+        self.gathered, self.scattered = np.where(own, tx, rx[parent] if len(parent) else tx), rx
         whole = hops.frames * hops.frame_bits
         room = whole.copy()  # of what is passed on in frames of another size, all of these must be in the ring
-        np.maximum.at(room, parent[~own], whole[~own])
+        np.maximum.at(room, parent[~own & ~hops.leaves], whole[~own & ~hops.leaves])
         room = -(-room // hops.frame_bits) * hops.frame_bits
         token = s.slot_token[local].astype(np.int64)
         size = -(-self._bits[token] // 8) * 8
-        self.memory = np.concatenate([s.slot_node[local], nodes + hops.link[senders], nodes + hops.links + hops.link])
+        ends = nodes + hops.link[senders], nodes + hops.links + hops.link[receivers]
+        self.memory = np.concatenate([s.slot_node[local], *ends])
         self.copies = np.concatenate(
             [
                 s.slot_depth[local],
                 self._deepest(hops, senders, hops.src),
-                self._deepest(hops, np.arange(n_rx), hops.dst),
+                self._deepest(hops, receivers, hops.dst),
             ]
         ).astype(np.int64)
-        self.bits = np.concatenate([size, whole[senders], room]).astype(np.int64)
+        self.bits = np.concatenate([size, whole[senders], room[receivers]]).astype(np.int64)
         leads = np.append(s.parcel_token, 0)[s.parcel_ptr[hops.parcel]]  # the first token of each hop's parcel
-        base, step = self._allotted(n_local, np.concatenate([leads[senders], leads]))
+        base, step = self._allotted(n_local, np.concatenate([leads[senders], leads[receivers]]))
         self.base = np.concatenate([8 * s.slot_address[local], base]).astype(np.int64)
         self.step = np.concatenate([size, step]).astype(np.int64)
 
         parts = [(np.arange(n_local), token, np.zeros(n_local, np.int64))]
-        for end, rings, which in ((hops.src, tx, senders), (hops.dst, rx, np.arange(n_rx))):
+        for end, rings, which in ((hops.src, tx, senders), (hops.dst, rx, receivers)):
             hop, moved, bit = self._carried(hops, which)
             kept = self._find(end[hop] * self._tokens + moved) >= 0
             parts.append((rings[hop[kept]], moved[kept], bit[kept]))
@@ -241,23 +291,14 @@ class _Rings:
         self.memory, self.base, self.copies, self.step, self.bits = (
             column[order] for column in (self.memory, self.base, self.copies, self.step, self.bits)
         )
-        self.gathered, self.scattered = number[self.gathered], number[self.scattered]
+        self.gathered, self.scattered = (
+            np.where(ring < 0, -1, number[ring]) if len(number) else ring for ring in (self.gathered, self.scattered)
+        )
         self.place_ring = number[self.place_ring]
         order = np.lexsort((self.place_bit, self.place_ring))
         self.place_ring, self.place_token, self.place_bit = (
             column[order] for column in (self.place_ring, self.place_token, self.place_bit)
         )
-
-    def _parents(self, hops: _Hops, nodes: int) -> IntArray:
-        """The hop that brings each hop's parcel to its source; -1 where there is none."""
-        key = hops.parcel * nodes + hops.dst
-        order = np.argsort(key, kind="stable")
-        wanted = hops.parcel * nodes + hops.src
-        at = np.minimum(np.searchsorted(key[order], wanted), max(len(key) - 1, 0))
-        if not len(key):
-            return at
-        found: IntArray = np.where(key[order][at] == wanted, order[at], -1)
-        return found
 
     def _find(self, pair: IntArray) -> IntArray:
         """The slot of each (node, token) pair, in the order of pairs; -1 where there is none."""

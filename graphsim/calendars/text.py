@@ -23,7 +23,7 @@ class Row(NamedTuple):
     """One row of a table, as files have it. What does not apply is None.
 
     Attributes:
-        table: ``compute``, ``instant``, ``gather``, ``scatter`` or ``place``.
+        table: ``compute``, ``instant``, ``gather``, ``scatter``, ``crossbar`` or ``place``.
         component: name of the node, link or memory.
         begin: cycle of the node, or frame, of the metacycle; of an instant, tick.
         length: cycles, or frames; of a place, bits.
@@ -32,6 +32,7 @@ class Row(NamedTuple):
         memory, base: of the ring's first copy, in bytes of a node or frames of a port; None if it begins within one.
         bit: the same address in bits.
         copies, step: of the ring, and bits from copy to copy: iteration n is at bit ``bit + n mod copies * step``.
+        source, lane: of a crossbar, the link that its first frame came over, and in which lane of the cycle.
     """
 
     table: str
@@ -45,10 +46,13 @@ class Row(NamedTuple):
     bit: int | None = None
     copies: int | None = None
     step: int | None = None
+    source: str | None = None
+    lane: int | None = None
 
 
 def rows(graph: Graph, calendars: Calendars) -> Iterator[Row]:
-    """All rows: nodes with their compute calendars and instant firings, links with gather and scatter, places.
+    """All rows: nodes with compute calendars and instant firings, links with gather and scatter, outputs of switches
+    with crossbar, places. An end of a link that is a switch has no rows of gather or scatter.
 
     Args:
         graph: that the calendars are for, before it is unrolled.
@@ -62,15 +66,22 @@ def rows(graph: Graph, calendars: Calendars) -> Iterator[Row]:
         for i in np.flatnonzero(c.instant_node == v).tolist():
             actor = names.actor(int(c.instant_actor[i]))
             yield Row("instant", node.name, int(c.instant_tick[i]), 0, int(c.instant_stage[i]), actor)
-    for name, table in (("gather", c.gather), ("scatter", c.scatter)):
+    for name, table, switched in (("gather", c.gather, c.from_switch), ("scatter", c.scatter, c.into_switch)):
         for link, spec in enumerate(c.machine.links):
-            for i in _of(table, link):
+            for i in _of(table, link) if not switched[link] else ():
                 begin, length, ring = int(table.begin[i]), int(table.length[i]), int(table.what[i])
                 row = Row(name, c.machine.link_name(link), begin, length)
                 if ring != IDLE:
                     address = _address(c, ring, int(table.offset[i]) * spec.frame_bits)
                     row = Row(name, row.component, begin, length, int(table.stage[i]), None, *address)
                 yield row
+    for link in np.flatnonzero(c.from_switch).tolist():
+        for i in _of(c.crossbar, link):
+            row = Row("crossbar", c.machine.link_name(link), int(c.crossbar.begin[i]), int(c.crossbar.length[i]))
+            if c.crossbar.what[i] != IDLE:
+                source = c.machine.link_name(int(c.crossbar.what[i]))
+                row = row._replace(source=source, lane=int(c.crossbar.offset[i]))
+            yield row
     width = token_bits(names.graph)
     for ring, token, bit in zip(c.place_ring.tolist(), c.place_token.tolist(), c.place_bit.tolist(), strict=True):
         memory = c.memory_name(int(c.ring_memory[ring]))
@@ -85,6 +96,7 @@ def text(graph: Graph, calendars: Calendars) -> str:
         "instant": "  tick         iteration  actor",
         "gather": " frame frames  iteration  from",
         "scatter": " frame frames  iteration  to",
+        "crossbar": " frame frames             from",
         "place": "   bit   bits             token",
     }
     before = None
@@ -96,7 +108,9 @@ def text(graph: Graph, calendars: Calendars) -> str:
             ring = f" ({row.copies} copies, {row.step} bits apart)" if row.copies != 1 else ""
             lines.append(f"{row.bit:>6} {row.length:>6}             {row.actor}{ring}")
             continue
-        what = row.actor or "-"
+        what = row.actor or row.source or "-"
+        if row.lane:
+            what += f", lane {row.lane}"
         if row.memory is not None:
             place = f"frame {row.base}" if row.base is not None else f"bit {row.bit}"
             ring = f" ({row.copies} copies, {row.step} bits apart)" if row.copies != 1 else ""
@@ -144,9 +158,10 @@ def document(graph: Graph, calendars: Calendars) -> dict[str, Any]:
     ]
     nodes = [
         {"node": spec.name, "kind": spec.kind, "stride": stride}
+        | ({"crossbar_latency": spec.crossbar_latency} if spec.kind == "switch" else {})
         for spec, stride in zip(c.machine.nodes, c.node_stride.tolist(), strict=True)
     ]
-    tables = {name: found.get(name, []) for name in ("compute", "instant", "gather", "scatter", "place")}
+    tables = {name: found.get(name, []) for name in ("compute", "instant", "gather", "scatter", "crossbar", "place")}
     return {
         "schema_version": SCHEMA,
         "graph": {"name": graph.name, "digest": c.graph_digest},

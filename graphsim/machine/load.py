@@ -87,11 +87,7 @@ def parse_machine(text: str, source: str = "machine.toml") -> Machine:
 def _plain(topology: str) -> Machine:
     """A built-in with every default."""
     shape = topology_shape(topology)
-    switch_memory = SETTINGS["switch.memory_bytes"].whole
-    nodes = [
-        NodeSpec(name) if i < shape.first_switch else NodeSpec(name, "switch", memory_bytes=switch_memory)
-        for i, name in enumerate(shape.names)
-    ]
+    nodes = [NodeSpec(name, "compute" if i < shape.first_switch else "switch") for i, name in enumerate(shape.names)]
     links = scaled_links(Link(0, 1), shape)
     clock = SETTINGS["clock_mhz"].default
     assert clock is not None

@@ -96,18 +96,20 @@ _NO_WORK = (SETTINGS["node.macs_per_tick"].whole, OpTicks(), None)
 class NodeSpec:
     """One node of the machine.
 
-    A ``compute`` node fires actors, one at a time, and keeps their parameters and tokens in ``memory_bytes`` bytes. A
-    ``switch`` only passes frames on: no actor may be placed there, ``memory_bytes`` holds the frames in transit, and
-    the fields about work keep their defaults. Compute nodes pass on frames as well.
+    A ``compute`` node fires actors, one at a time, and keeps their parameters and tokens in ``memory_bytes`` bytes; it
+    passes frames on from there. A ``switch`` is a crossbar with a register at every input and every output: a frame
+    that is there leaves ``1 + crossbar_latency`` cycles later, over one output link or several. Nothing is kept, no
+    actor may be placed there, its ``memory_bytes`` are 0, and the fields about work keep their defaults.
 
     Attributes:
         name: unique in the machine, see :data:`NODE_NAME`.
         kind: ``compute`` or ``switch``.
         macs_per_tick: multiply-accumulates done in one cycle.
         op_ticks: cycles per unit of other work; any mapping of units to cycles is accepted and completed with defaults.
-        memory_bytes: capacity of the node's memory, in bytes.
+        memory_bytes: capacity of the node's memory, in bytes; 0 of a switch.
         ticks_per_firing: when set, every firing that does any work takes this many cycles, whatever the work is.
         frequency: cycles in the time in which a component of frequency 1 has one; see :class:`Machine`.
+        crossbar_latency: cycles that a frame spends in a switch between its registers; 0 of compute nodes.
     """
 
     name: str
@@ -117,6 +119,7 @@ class NodeSpec:
     memory_bytes: int = SETTINGS["node.memory_bytes"].whole
     ticks_per_firing: int | None = None
     frequency: int = SETTINGS["node.frequency"].whole
+    crossbar_latency: int = SETTINGS["switch.crossbar_latency"].whole
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NODE_NAME.fullmatch(self.name):
@@ -128,8 +131,17 @@ class NodeSpec:
             raise MachineError(f"{where}: kind must be 'compute' or 'switch', not {show(self.kind)}")
         if not isinstance(self.op_ticks, OpTicks):
             object.__setattr__(self, "op_ticks", _op_ticks(where, self.op_ticks))
-        if self.kind == "switch" and (self.macs_per_tick, self.op_ticks, self.ticks_per_firing) != _NO_WORK:
-            raise MachineError(f"{where}: a switch does no work; leave macs_per_tick, op_ticks, ticks_per_firing out")
+        if self.kind == "switch":
+            if (self.macs_per_tick, self.op_ticks, self.ticks_per_firing) != _NO_WORK:
+                raise MachineError(
+                    f"{where}: a switch does no work; leave macs_per_tick, op_ticks, ticks_per_firing out"
+                )
+            if self.memory_bytes not in (0, SETTINGS["node.memory_bytes"].whole):
+                raise MachineError(f"{where}: a switch stores nothing; leave memory_bytes out")
+            object.__setattr__(self, "memory_bytes", 0)
+        elif self.crossbar_latency:
+            raise MachineError(f"{where}: only a switch has a crossbar; leave crossbar_latency out")
+        _check_whole(where, "crossbar_latency", self.crossbar_latency, "switch.crossbar_latency")
         _check_whole(where, "macs_per_tick", self.macs_per_tick, "node.macs_per_tick")
         _check_whole(where, "memory_bytes", self.memory_bytes, "node.memory_bytes")
         _check_whole(where, "frequency", self.frequency, "node.frequency")
@@ -244,7 +256,8 @@ class Machine:
     Raises:
         MachineError: on construction, when anything breaks these rules: 1 to 65,536 nodes with unique names, at most
             1,048,576 links, at most one per ordered pair, compute nodes as hosts, every compute node able to be reached
-            from the host and to reach the host of sinks, frequencies whose least common multiple is at most 2**31.
+            from the host and to reach the host of sinks, frequencies whose least common multiple is at most 2**31,
+            and one frequency and one width of frames for a switch and its links.
     """
 
     name: str
@@ -266,6 +279,7 @@ class Machine:
         self._check_nodes()
         self._check_links()
         self._check_frequencies()
+        self._check_switches()
         self._check_connected()
 
     @property
@@ -329,6 +343,14 @@ class Machine:
         """For each link, ticks from the start of the cycle in which a frame is sent until it is there."""
         return tuple((1 + link.latency) * stride for link, stride in zip(self.links, self.link_strides, strict=True))
 
+    @cached_property
+    def crossings(self) -> tuple[int, ...]:
+        """For each node, ticks from when a frame is there until it leaves by itself; 0 of compute nodes."""
+        return tuple(
+            (1 + node.crossbar_latency) * stride if node.kind == "switch" else 0
+            for node, stride in zip(self.nodes, self.node_strides, strict=True)
+        )
+
     def node_stride(self, node: int) -> int:
         """Ticks of a cycle of a node: it acts in ticks that are multiples of it."""
         return self.node_strides[node]
@@ -383,7 +405,8 @@ class Machine:
             ops = list(node.op_ticks.values())
             if node.op_ticks["gate"] == OpTicks().gate:  # schedules from before there were gates stay valid
                 ops.pop()
-            sha.update(_line([node.name, node.kind, node.macs_per_tick, ops, node.memory_bytes, node.ticks_per_firing]))
+            what: list[object] = [node.macs_per_tick, ops, node.memory_bytes, node.ticks_per_firing]
+            sha.update(_line([node.name, node.kind, *(what if node.kind == "compute" else [node.crossbar_latency])]))
         for link in self.links:
             sha.update(
                 b"[%d,%d,%d,%d,%d,%d]\n"
@@ -436,7 +459,8 @@ class Machine:
             lines.append(f"             {_range(fixed)} {cycle}s per firing{some}, whatever the work")
         lines.append(f"  memory     {_range(node.memory_bytes for node in compute)} bytes per compute node")
         if self.switches:
-            lines.append(f"             {_range(self.nodes[i].memory_bytes for i in self.switches)} bytes per switch")
+            crossing = _range(1 + self.nodes[i].crossbar_latency for i in self.switches)
+            lines.append(f"  switches   crossbars: a frame leaves {crossing} {cycle}s after it came")
         if self.links:
             bits, latency, frames, entries, memory, rows, _ = (
                 _range(getattr(link, key) for link in self.links) for key in LINK_KEYS
@@ -506,6 +530,24 @@ class Machine:
                     f"{next(itertools.chain(nodes, links))}, is more than {MAX_CYCLE:,}; choose frequencies with more "
                     f"common factors"
                 )
+
+    def _check_switches(self) -> None:
+        """A switch passes on a frame as it is, in the cycle in which it is due."""
+        for v in self.switches:
+            for i in (*self.in_links(v), *self.out_links(v)):
+                link, name = self.links[i], self.nodes[v].name
+                if link.frequency != self.nodes[v].frequency:
+                    raise MachineError(
+                        f"{self.name}: switch {name} has frequency {self.nodes[v].frequency:,}, its link "
+                        f"{self.link_name(i)} has {link.frequency:,}; a switch passes on a frame in every cycle: give "
+                        f"it and its links one frequency"
+                    )
+                if link.frame_bits != self.links[other := (*self.in_links(v), *self.out_links(v))[0]].frame_bits:
+                    raise MachineError(
+                        f"{self.name}: link {self.link_name(i)} has frames of {link.frame_bits:,} bits, "
+                        f"{self.link_name(other)} of {self.links[other].frame_bits:,}; switch {name} passes frames on "
+                        f"as they are: give all its links one frame_bits"
+                    )
 
     def _check_connected(self) -> None:
         outward = _reached(self.host, self._out, [link.dst for link in self.links])

@@ -51,7 +51,7 @@ class _NodeTable(Table):
 
 class _SwitchTable(Table):
     frequency: Annotated[int | None, _bounded("switch.frequency")] = None
-    memory_bytes: Annotated[int | None, _bounded("switch.memory_bytes")] = None
+    crossbar_latency: Annotated[int | None, _bounded("switch.crossbar_latency")] = None
 
 
 class _LinkTable(Table):
@@ -64,12 +64,18 @@ class _LinkTable(Table):
     calendar_rows: Annotated[int | None, _bounded("link.calendar_rows")] = None
 
 
-class _NodeEntry(_NodeTable):
+class _AnyNodeTable(_NodeTable):
+    """Of a node that may be a switch."""
+
+    crossbar_latency: Annotated[int | None, _bounded("switch.crossbar_latency")] = None
+
+
+class _NodeEntry(_AnyNodeTable):
     name: str
     kind: Literal["compute", "switch"] = "compute"
 
 
-class _NodeOverride(_NodeTable):
+class _NodeOverride(_AnyNodeTable):
     nodes: Annotated[list[str], Field(min_length=1), FailFast()]
 
 
@@ -227,7 +233,7 @@ class _Defaults:
 
 
 def _defaults(table: _MachineTable) -> _Defaults:
-    switch = NodeSpec("switch", "switch", memory_bytes=SETTINGS["switch.memory_bytes"].whole)
+    switch = NodeSpec("switch", "switch")
     node, link = NodeSpec("node"), Link(0, 1)
     if is_made(table.topology or ""):
         from graphsim.machine.one_to_one import LINK_DEFAULTS, NODE_DEFAULTS
@@ -364,7 +370,9 @@ def _with_node_settings(node: NodeSpec, table: _NodeTable, path: KeyPath = ("nod
         for key in (*settings, *(["op_ticks"] if table.op_ticks else [])):
             if key not in _SwitchTable.model_fields:
                 only = " and ".join(_SwitchTable.model_fields)
-                raise Fault((*path, key), f"{node.name} is a switch and does no work; only {only} fit it")
+                raise Fault((*path, key), f"{node.name} is a switch, without work or memory; only {only} fit it")
+    elif "crossbar_latency" in settings:
+        raise Fault((*path, "crossbar_latency"), f"{node.name} computes; only a switch has a crossbar")
     if table.op_ticks is not None:
         assert isinstance(node.op_ticks, OpTicks)
         settings["op_ticks"] = replace(node.op_ticks, **table.op_ticks.given())

@@ -76,8 +76,8 @@ SETTINGS: dict[str, Setting] = {
         4 * 2**20, 0, 2**50, "bytes", "4 MiB, the block RAM of a mid-size FPGA; all of the 784-128-10 net needs 0.4 MiB"
     ),
     "switch.frequency": Setting(1, 1, _MAX_INT32, "cycles", "as fast as nodes and links"),
-    "switch.memory_bytes": Setting(
-        64 * 2**10, 0, 2**50, "bytes", "64 KiB for frames in transit: 8,192 frames of 64 bits"
+    "switch.crossbar_latency": Setting(
+        0, 0, _MAX_INT32, "cycles", "a register where frames come in and one where they go out, nothing between"
     ),
     "link.frequency": Setting(1, 1, _MAX_INT32, "cycles", "as fast as the nodes"),
     "link.frame_bits": Setting(

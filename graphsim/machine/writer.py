@@ -25,10 +25,10 @@ class _Form:
     timed: bool
 
     def node(self, node: NodeSpec) -> Settings:
-        """The settings of a node. On a switch only its memory counts, and its frequency."""
+        """The settings of a node. Of a switch those of its crossbar, and its frequency."""
         settings = self._frequency(node)
         if node.kind == "switch":
-            return settings | {"memory_bytes": node.memory_bytes}
+            return settings | {"crossbar_latency": node.crossbar_latency}
         settings |= {key: getattr(node, key) for key in _NODE_KEYS if getattr(node, key) is not None}
         return {**settings, **{f"op_ticks.{unit}": ticks for unit, ticks in node.op_ticks.items()}}
 

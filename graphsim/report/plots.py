@@ -15,6 +15,7 @@ from graphsim.compare.result import RATIO_EDGES, Comparison
 from graphsim.graph import Graph
 from graphsim.passes import unroll
 from graphsim.report.utilisation import hop_frames, utilisation
+from graphsim.schedule.passage import passages_of
 from graphsim.schedule.schedule import Schedule, durations
 
 #: At most so many rows (nodes, links) in one picture; the busiest are shown and the caption says so.
@@ -173,8 +174,10 @@ def link_gantt(graph: Graph, schedule: Schedule, periods: int = 2) -> go.Figure 
     if not len(shown):
         return None
     hops = np.nonzero(np.isin(schedule.hop_link, shown))[0]
-    rate = np.array([link.frames_per_tick for link in machine.links], np.int64)[schedule.hop_link[hops]]
-    length = -(-hop_frames(graph, schedule)[hops] // rate) * np.array(machine.link_strides)[schedule.hop_link[hops]]
+    length = (
+        -(-hop_frames(graph, schedule)[hops] // passages_of(schedule).pace[hops])
+        * np.array(machine.link_strides)[schedule.hop_link[hops]]
+    )
     parcel = schedule.hop_parcel[hops]
     token = schedule.parcel_token[schedule.parcel_ptr[parcel]].astype(np.int64)
     unrolled = unroll(graph)

@@ -7,6 +7,7 @@
     partition.py   which node fires which actor: greedy, hypergraph
     placement_file.py  placements to keep and to edit
     route.py       tokens into parcels, a tree of links for each parcel
+    passage.py     what of a way is one piece, because switches store nothing
     timing.py      starts of firings and hops at a period: latency
     double.py      starts of firings and hops where computing and communicating alternate
     calendar.py    cyclic tables of nodes and links

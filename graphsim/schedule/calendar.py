@@ -8,6 +8,10 @@ A link's table is a part of four arrays, from ``room[link]`` on. Of a link with 
 ``end`` hold its busy stretches, ``busy[link]`` of them, ascending, disjoint and not touching one another. With several
 frames per cycle, they hold the cycles that are full, and ``tick`` and ``used`` how many frames are in each of
 ``ticks[link]`` cycles, ascending.
+
+Links are rows ``[rate, latency, stride]``: frames per cycle, cycles, ticks. Hops are rows ``[link, parent, first, many,
+offset, pace, frames, cycles]``: as in ``Routes`` and its ``Passages``; offset in ticks. Hops of a passage are sent as
+one piece: the first in some cycle, the others as long after it as their offsets say.
 """
 
 from __future__ import annotations
@@ -22,6 +26,9 @@ from graphsim.native import entry, jit, jit_call
 
 IntArray = npt.NDArray[np.int64]
 
+#: Columns of links and of hops.
+RATE, LATENCY, STRIDE = range(3)
+LINK, PARENT, FIRST, MANY, OFFSET, PACE, FRAMES, CYCLES = range(8)
 #: Periods that :func:`steady` simulates before it gives up.
 _TURNS = 40
 #: Firings about to get ready that :func:`steady` looks at before it begins another.
@@ -156,87 +163,140 @@ def _fill(
 
 
 @jit_call
-def _place(
+def _seek(
     room: Any, busy: Any, begin: Any, end: Any, ticks: Any, tick: Any, used: Any, link: Any, period: Any, rate: Any,
-    ready: Any, frames: Any,
+    pace: Any, ready: Any, frames: Any,
 ) -> Any:  # fmt: skip
-    """Take room for frames from tick ``ready`` on, full ticks first, in every period; the first tick, or -1: none."""
+    """The first cycle from ``ready`` on from which there is room for frames, ``pace`` of them in every cycle but the
+    last, in every period; -1: none.
+    """
     first = room[link]
     if rate == 1:
-        start = _find(begin, end, first, busy[link], period, ready, frames)
-        if start >= 0:
-            busy[link] = _take(begin, end, first, busy[link], period, start % period, frames)
-        return start
-    whole, rest = frames // rate, frames % rate
+        return _find(begin, end, first, busy[link], period, ready, frames)
+    whole, rest = frames // pace, frames % pace
     if whole + (rest > 0) > period:
         return -1
     start = ready
     while start < ready + period:
-        if whole == 0:
-            start = _find(begin, end, first, busy[link], period, start, 1)
-            if start < 0 or start >= ready + period:
-                return -1
+        start = _find(begin, end, first, busy[link], period, start, 1)
+        if start < 0 or start >= ready + period:
+            return -1
         fits = rest == 0 or _frames(tick, used, first, ticks[link], (start + whole) % period) + rest <= rate
         k = 0
         while fits and k < whole:
-            fits = _frames(tick, used, first, ticks[link], (start + k) % period) == 0
+            fits = _frames(tick, used, first, ticks[link], (start + k) % period) + pace <= rate
             k += 1
         if fits:
-            for k in range(whole):
-                _fill(busy, begin, end, ticks, tick, used, first, link, period, rate, (start + k) % period, rate)
-            if rest:
-                _fill(busy, begin, end, ticks, tick, used, first, link, period, rate, (start + whole) % period, rest)
             return start
         start += 1
     return -1
 
 
+@jit_call
+def _occupy(
+    room: Any, busy: Any, begin: Any, end: Any, ticks: Any, tick: Any, used: Any, link: Any, period: Any, rate: Any,
+    pace: Any, start: Any, frames: Any,
+) -> Any:  # fmt: skip
+    """Take the room that :func:`_seek` found from cycle ``start`` on."""
+    first = room[link]
+    if rate == 1:
+        busy[link] = _take(begin, end, first, busy[link], period, start % period, frames)
+        return
+    whole, rest = frames // pace, frames % pace
+    for k in range(whole):
+        _fill(busy, begin, end, ticks, tick, used, first, link, period, rate, (start + k) % period, pace)
+    if rest:
+        _fill(busy, begin, end, ticks, tick, used, first, link, period, rate, (start + whole) % period, rest)
+
+
 @jit
 def _travel(
-    room: Any, busy: Any, begin: Any, end: Any, ticks: Any, tick: Any, used: Any, period: Any, rate: Any, latency: Any,
-    stride: Any, parcel: Any, ready: Any, hop_ptr: Any, hop_link: Any, hop_parent: Any, hop_frames: Any,
-    hop_cycles: Any, fixed: Any, hop_start: Any, hop_end: Any,
+    room: Any, busy: Any, begin: Any, end: Any, ticks: Any, tick: Any, used: Any, period: Any, links: Any,
+    parcel: Any, ready: Any, hop_ptr: Any, hops: Any, fixed: Any, hop_start: Any, hop_end: Any,
 ) -> Any:  # fmt: skip
     """Send a parcel that is there in tick ``ready``; see :func:`send`."""
-    for h in range(hop_ptr[parcel], hop_ptr[parcel + 1]):
-        link = hop_link[h]
-        at = ready if hop_parent[h] < 0 else hop_end[hop_parent[h]]
-        long = stride[link]
+    last = hop_ptr[parcel + 1]
+    for h in range(hop_ptr[parcel], last):
+        if hops[h, FIRST] != h:
+            continue  # it goes with the first hop of its passage
+        link = hops[h, LINK]
+        at = ready if hops[h, PARENT] < 0 else hop_end[hops[h, PARENT]]
         if fixed[h] >= 0:
             at += (fixed[h] - at) % period
-        else:
-            amount = hop_cycles[h] if rate[link] == 1 else hop_frames[h]
-            at = _place(
-                room, busy, begin, end, ticks, tick, used, link, period // long, rate[link], -(-at // long), amount
-            )
-            if at < 0:
+        elif hops[h, MANY] == 1:
+            long, rate, pace, frames = links[link, STRIDE], links[link, RATE], hops[h, PACE], hops[h, FRAMES]
+            cycle = -(-at // long)
+            cycle = _seek(room, busy, begin, end, ticks, tick, used, link, period // long, rate, pace, cycle, frames)
+            if cycle < 0:
                 return link
-            at *= long
-        hop_start[h] = at
-        hop_end[h] = at + (hop_cycles[h] + latency[link]) * long
+            _occupy(room, busy, begin, end, ticks, tick, used, link, period // long, rate, pace, cycle, frames)
+            at = cycle * long
+        else:
+            at = _pass(room, busy, begin, end, ticks, tick, used, period, links, h, last, at, hops)
+            if at < 0:
+                return -1 - at
+        for m in range(h, last if hops[h, MANY] > 1 else h + 1):
+            if hops[m, FIRST] == h:
+                link = hops[m, LINK]
+                hop_start[m] = at + hops[m, OFFSET]
+                hop_end[m] = hop_start[m] + (hops[m, CYCLES] + links[link, LATENCY]) * links[link, STRIDE]
     return -1
+
+
+@jit_call
+def _pass(
+    room: Any, busy: Any, begin: Any, end: Any, ticks: Any, tick: Any, used: Any, period: Any, links: Any,
+    first: Any, last: Any, ready: Any, hops: Any,
+) -> Any:  # fmt: skip
+    """Take room for the passage that begins with hop ``first``, among hops up to ``last``, on all its links at once.
+
+    All of its links have cycles of one length. Returns the tick in which it starts, or -1 - link: there is no room.
+    """
+    long = links[hops[first, LINK], STRIDE]
+    cycles = period // long
+    start = -(-ready // long)
+    limit, again = start + cycles, True
+    while again:
+        again = False
+        for m in range(first, last):
+            if hops[m, FIRST] == first:
+                link, at = hops[m, LINK], start + hops[m, OFFSET] // long
+                found = _seek(
+                    room, busy, begin, end, ticks, tick, used, link, cycles, links[link, RATE], hops[m, PACE], at,
+                    hops[m, FRAMES],
+                )  # fmt: skip
+                if found < 0 or start + found - at >= limit:
+                    return -1 - link
+                again = again or found > at
+                start += found - at
+    for m in range(first, last):
+        if hops[m, FIRST] == first:
+            link, at = hops[m, LINK], start + hops[m, OFFSET] // long
+            _occupy(
+                room, busy, begin, end, ticks, tick, used, link, cycles, links[link, RATE], hops[m, PACE], at,
+                hops[m, FRAMES],
+            )  # fmt: skip
+    return start * long
 
 
 _TABLES = "int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1]"
 
 
 @entry(
-    f"int64({_TABLES}, int64, int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1],"
-    " int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1])"
+    f"int64({_TABLES}, int64, int64[:, ::1], int64[::1], int64[::1], int64[::1], int64[:, ::1], int64[::1], int64[::1],"
+    " int64[::1])"
 )
 def send(
-    room: Any, busy: Any, begin: Any, end: Any, ticks: Any, tick: Any, used: Any, period: Any, rate: Any, latency: Any,
-    stride: Any, parcels: Any, assembled: Any, hop_ptr: Any, hop_link: Any, hop_parent: Any, hop_frames: Any,
-    hop_cycles: Any, fixed: Any, hop_start: Any, hop_end: Any,
+    room: Any, busy: Any, begin: Any, end: Any, ticks: Any, tick: Any, used: Any, period: Any, links: Any,
+    parcels: Any, assembled: Any, hop_ptr: Any, hops: Any, fixed: Any, hop_start: Any, hop_end: Any,
 ) -> Any:  # fmt: skip
-    """Send parcels one after the other, hop by hop, each hop in the earliest cycles that are free.
+    """Send parcels one after the other, passage by passage, each in the earliest cycles that are free on all its links.
 
     Args:
         room .. used: the tables of all links, which are filled in.
-        rate, latency, stride: of the links: frames per cycle, cycles, ticks.
+        links, hops: rows as in the module docstring. hop_ptr: the hops of each parcel, as in ``Routes``.
         parcels: in the order in which they are sent; assembled: when each of them is there.
-        hop_ptr .. hop_cycles: as in ``Routes``.
-        fixed: residue of each hop's start, -1 where it is free.
+        fixed: residue of each hop's start, -1 where it is free; free are all hops of passages of several.
         hop_start: filled in; hop_end: when each parcel is in memory at the other end of a hop, filled in.
 
     Returns:
@@ -244,8 +304,8 @@ def send(
     """
     for k in range(len(parcels)):
         full = _travel(
-            room, busy, begin, end, ticks, tick, used, period, rate, latency, stride, parcels[k], assembled[k], hop_ptr,
-            hop_link, hop_parent, hop_frames, hop_cycles, fixed, hop_start, hop_end,
+            room, busy, begin, end, ticks, tick, used, period, links, parcels[k], assembled[k], hop_ptr, hops, fixed,
+            hop_start, hop_end,
         )  # fmt: skip
         if full >= 0:
             return full

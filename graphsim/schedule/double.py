@@ -113,19 +113,18 @@ class Double(Modulo):
         from graphsim.schedule.calendar import Tables, send
 
         routes = self.routes
-        start, end = np.zeros((2, len(self._hop_link)), np.int64)
-        fixed = np.full(len(self._hop_link), -1, np.int64)
+        start, end = np.zeros((2, len(self.hops)), np.int64)
+        fixed = np.full(len(self.hops), -1, np.int64)
         way = np.zeros(len(turn), np.int64)
         np.maximum.at(way, routes.hop_parcel, self._way)
-        room = np.bincount(self._hop_link, 2 + 2 * routes.hop_cycles, len(self.machine.links)).astype(np.int64)
+        room = self.table_room()
         for number in range(pairs):
             parcels = np.flatnonzero(turn == number)
             parcels = parcels[np.argsort(-way[parcels], kind="stable")]
-            tables = Tables.empty(np.concatenate([[0], np.cumsum(room)]).astype(np.int64))
+            tables = Tables.empty(room)
             send(
                 tables.room, tables.busy, tables.begin, tables.end, tables.ticks, tables.tick, tables.used,
-                _ENDLESS, self._rate, self._latency, self._stride, parcels, np.zeros(len(parcels), np.int64),
-                routes.hop_ptr, self._hop_link, routes.hop_parent, routes.hop_frames, routes.hop_cycles,
-                fixed, start, end,
+                _ENDLESS, self.links, parcels, np.zeros(len(parcels), np.int64), routes.hop_ptr, self.hops, fixed,
+                start, end,
             )  # fmt: skip
         return start, end

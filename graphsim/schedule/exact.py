@@ -30,6 +30,7 @@ from graphsim.passes import unroll
 from graphsim.schedule.candidate import Candidate, Work, circled, encode, placement_bound_of
 from graphsim.schedule.exact_model import Model, Problem, problem_of
 from graphsim.schedule.fold import fold
+from graphsim.schedule.passage import passages
 from graphsim.schedule.placed import Times
 from graphsim.schedule.route import Routes
 from graphsim.schedule.schedule import Schedule, latency
@@ -118,6 +119,12 @@ def search(graph: Graph, machine: Machine, *, effort: float = EFFORT, start: Sch
         )
     if {*machine.node_strides, *machine.link_strides} != {1}:
         raise PlacementError(f"exact is for machines of one frequency; {machine.name} has several: leave --exact out")
+    for v in machine.switches:
+        if len({machine.links[n].frames_per_tick for n in (*machine.in_links(v), *machine.out_links(v))}) > 1:
+            raise PlacementError(
+                f"exact is for switches whose links have one frames_per_tick; that of the links of switch "
+                f"{machine.nodes[v].name} of {machine.name} differs: leave --exact out"
+            )
     best = fold(graph, machine) if start is None else start
     costs = Costs(graph, machine)
     problem, bound = problem_of(costs, unrolled), lower_bound(costs)
@@ -220,6 +227,8 @@ def _routes(problem: Problem, model: Model, solver: Any, node: Any, work: Work) 
     hop_link = np.array([n for _, n, _, _ in hops], np.int32)
     payload = np.array([sum(problem.bits[u] for u in parcels[p][1]) for p, _, _, _ in hops], np.int64)
     frames = -(-payload // np.array([links[n].frame_bits for n in hop_link], np.int64))
+    parent = np.array([-1 if at < 0 else begin[p] + at for p, _, at, _ in hops], np.int64)
+    found = passages(problem.machine, hop_link.astype(np.int64), parent)
     counts = np.cumsum(np.array([0, *(len(members) for _, members, _ in parcels)], np.int64))
     routes = Routes(
         parcel_node=np.array([node[problem.maker[i]] for i, _, _ in parcels], np.int32),
@@ -229,9 +238,10 @@ def _routes(problem: Problem, model: Model, solver: Any, node: Any, work: Work) 
         hop_ptr=begin,
         hop_parcel=np.array([p for p, _, _, _ in hops], np.int32),
         hop_link=hop_link,
-        hop_parent=np.array([-1 if at < 0 else begin[p] + at for p, _, at, _ in hops], np.int64),
+        hop_parent=parent,
         hop_frames=frames,
-        hop_cycles=-(-frames // np.array([links[n].frames_per_tick for n in hop_link], np.int64)),
-        hop_ticks=-(-frames // np.array([links[n].frames_per_tick for n in hop_link], np.int64)),
+        hop_cycles=-(-frames // found.pace),
+        hop_ticks=-(-frames // found.pace),
+        passages=found,
     )
     return routes, np.array([solver.value(model.sent[i, n]) for _, n, _, i in hops], np.int64)

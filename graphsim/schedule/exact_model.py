@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -242,7 +242,7 @@ class Model:
         # No simple way through firings and hops is longer, each of which waits for less than a period.
         lengths = [max(t.values(), default=0) for t in problem.ticks]
         frames = 1 + max((sum(problem.bits) // link.frame_bits for link in machine.links), default=0)
-        hop = period + frames + max((link.latency for link in machine.links), default=0)
+        hop = period + frames + max((link.latency for link in machine.links), default=0) + max(machine.crossings)
         end = sum(lengths) + period * len(lengths) + hop * len(self.travels) * max(1, len(machine.nodes) - 1)
         self._end = end
         self.start, self.ends = [], []
@@ -280,8 +280,13 @@ class Model:
                 self.sent[i, n] = model.new_int_var(-end, end, f"sent {i} {n}")
                 taken, sent = self.taken[i, n], self.sent[i, n]
                 self.takes[i, n] = ticks = self._frames(i, n)[1]
-                model.add(sent >= self.there[i, link.src]).only_enforce_if(taken)
+                if not machine.crossings[link.src]:
+                    model.add(sent >= self.there[i, link.src]).only_enforce_if(taken)
                 model.add(self.there[i, link.dst] >= sent + ticks + link.latency).only_enforce_if(taken)
+            for v in machine.switches:  # which store nothing
+                for m, n in product(self._into[v], self._from[v]):
+                    leaves = self.sent[i, m] + machine.ways[m] + machine.crossings[v]
+                    model.add(self.sent[i, n] == leaves).only_enforce_if(self.taken[i, m], self.taken[i, n])
         for (t, u, n), led in self.led.items():
             model.add(self.sent[t, n] == self.sent[u, n]).only_enforce_if(led)
             if not isinstance(self.takes[t, n], int):

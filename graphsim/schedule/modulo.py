@@ -54,11 +54,6 @@ class Modulo(Placed):
         chains: Sequence[IntArray] = (),
     ) -> None:
         super().__init__(graph, machine, node, read, routes, ticks)
-        links = machine.links
-        self._latency = np.array([link.latency for link in links], np.int64)
-        self._rate = np.array([link.frames_per_tick for link in links], np.int64)
-        self._stride = np.array(machine.link_strides, np.int64)
-        self._hop_link = routes.hop_link.astype(np.int64)
         self._hop_of = np.full(len(self.pairs.token), -1, np.int64)
         self._hop_of[self.deliver_pair] = self.deliver_hop
         self._number(wave, self._listed(chains))
@@ -133,11 +128,14 @@ class Modulo(Placed):
         self._parcel = np.full(steps, -1, np.int64)
         self._length[self._step[:actors]], self._node[self._step[:actors]] = self.ticks, self.node
         self._parcel[self._step[actors : actors + parcels]] = np.arange(parcels)
-        way = routes.hop_ticks + (self._latency * self._stride)[self._hop_link]
-        whole, at = way.copy(), routes.hop_parent.copy()
+        # From when its passage can begin until a hop has brought the parcel; then over all passages before.
+        link = self.links[routes.hop_link]
+        way = routes.passages.offset + routes.hop_ticks + link[:, 1] * link[:, 2]
+        before = routes.hop_parent[routes.passages.first]
+        whole, at = way.copy(), before.copy()
         while (on := at >= 0).any():
             whole[on] += way[at[on]]
-            at[on] = routes.hop_parent[at[on]]
+            at[on] = before[at[on]]
         #: Ticks from the sending of a parcel to the end of each hop, int64 (hops,).
         self._way = whole
         self._lag = np.where(self._hop < 0, self._length[self._src], np.append(whole, 0)[self._hop])
@@ -211,17 +209,14 @@ class Modulo(Placed):
         n_room = np.concatenate([[0], np.cumsum(2 * many + 2)]).astype(np.int64)
         n_busy = np.zeros(len(machine.nodes), np.int64)
         n_begin, n_end = np.zeros((2, int(n_room[-1])), np.int64)
-        entries = 2 + np.where(self._rate[self._hop_link] > 1, 2 * routes.hop_cycles, 0)
-        room = np.bincount(self._hop_link, weights=entries, minlength=len(machine.links)).astype(np.int64)
-        tables = Tables.empty(np.concatenate([[0], np.cumsum(room)]).astype(np.int64))
+        tables = Tables.empty(self.table_room())
         time = np.zeros(len(self._length), np.int64)
-        hop_start, hop_end = np.zeros((2, len(self._hop_link)), np.int64)
+        hop_start, hop_end = np.zeros((2, len(self.hops)), np.int64)
         found = reserve(
             period, self._ptr, self._src, self._hop, self._tokens, self._node, self._length, self._beat, self._parcel,
             part, order, members, member_ptr, looped, n_room, n_busy, n_begin, n_end,
             tables.room, tables.busy, tables.begin, tables.end, tables.ticks, tables.tick, tables.used,
-            self._rate, self._latency, self._stride, routes.hop_ptr, self._hop_link, routes.hop_parent,
-            routes.hop_frames, routes.hop_cycles, np.full(len(self._hop_link), -1, np.int64), floor, time, hop_start,
+            self.links, routes.hop_ptr, self.hops, np.full(len(self.hops), -1, np.int64), floor, time, hop_start,
             hop_end,
         )  # fmt: skip
         if found != DONE:

@@ -49,7 +49,7 @@ def nodes_by_distance(machine: Machine) -> list[int]:
 def distances(machine: Machine, start: int, *, reverse: bool = False) -> list[int]:
     """Ticks that a frame takes from ``start`` to each node (or the way back) on free links; -1 where there is no way.
 
-    Dijkstra, by the way of each link.
+    Dijkstra, by the way of each link and the crossing of each switch.
     """
     import heapq
 
@@ -64,7 +64,7 @@ def distances(machine: Machine, start: int, *, reverse: bool = False) -> list[in
             link = machine.links[number]
             other = link.src if reverse else link.dst
             if found[other] < 0:
-                heapq.heappush(heap, (far + machine.ways[number], other))
+                heapq.heappush(heap, (far + machine.ways[number] + machine.crossings[link.dst], other))
     return found
 
 

@@ -34,6 +34,7 @@ class Placed:
         ticks: of each actor's firing, int64 (actors,).
         grain: ticks of which every period is a multiple: those of a cycle of all nodes and links that are used.
         stride: ticks of a cycle of each actor's node, int64 (actors,): where its firing may start.
+        links, hops: what the native code reads of links and hops; see :mod:`~graphsim.schedule.calendar`.
         makers: the actor that makes each token, int32 (tokens,).
         pairs: (token, node) pairs that are read.
         reading: for each group, what each bundle into it reads, in the order of the ports.
@@ -46,6 +47,7 @@ class Placed:
         self.graph, self.machine, self.node, self.routes, self.ticks = graph, machine, node, routes, ticks
         self.grain = grain(machine, node, routes)
         self.stride = np.array(machine.node_strides, np.int64)[node]
+        self.links, self.hops = _rows(machine, routes)
         self.makers = token_makers(graph)
         self.pairs = Pairs(graph, node, self.makers, read, len(machine.nodes))
         groups = range(len(graph.groups))
@@ -58,6 +60,16 @@ class Placed:
     def whole(self, ticks: int) -> int:
         """The least period from so many ticks on."""
         return -(-ticks // self.grain) * self.grain
+
+    def table_room(self) -> IntArray:
+        """Where the table of each link begins, int64 (links + 1,).
+
+        A hop may add two stretches to its link's table; of several frames per cycle, an entry for every cycle.
+        """
+        link = self.routes.hop_link
+        each = 2 + np.where(self.links[link, 0] > 1, 2 * self.routes.hop_cycles, 0)
+        room = np.bincount(link, weights=each, minlength=len(self.links))
+        return np.concatenate([[0], np.cumsum(room)]).astype(np.int64)
 
     def span(self, start: IntArray) -> int:
         """Ticks from the first source firing to the end of the last sink firing."""
@@ -87,6 +99,20 @@ def grain(machine: Machine, node: Int32Array, routes: Routes) -> int:
     """The least common multiple, in ticks, of the cycles of all nodes and links that are used."""
     nodes = {machine.node_strides[v] for v in np.unique(node).tolist()}
     return math.lcm(*nodes, *{machine.link_strides[link] for link in np.unique(routes.hop_link).tolist()})
+
+
+def _rows(machine: Machine, routes: Routes) -> tuple[IntArray, IntArray]:
+    """Links and hops as native code reads them."""
+    columns = [
+        [link.frames_per_tick for link in machine.links],
+        [link.latency for link in machine.links],
+        machine.link_strides,
+    ]
+    p = routes.passages
+    hops: list[npt.NDArray[np.signedinteger]]
+    hops = [routes.hop_link, routes.hop_parent, p.first, p.many, p.offset, p.pace, routes.hop_frames, routes.hop_cycles]
+    links = np.array(columns, np.int64).T
+    return np.ascontiguousarray(links), np.stack([column.astype(np.int64) for column in hops], axis=1)
 
 
 def carried(routes: Routes) -> tuple[IntArray, IntArray]:

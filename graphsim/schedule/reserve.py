@@ -92,8 +92,8 @@ def _arrival(e: Any, src: Any, hop: Any, length: Any, time: Any, hop_end: Any) -
 def _book(
     v: Any, ready: Any, period: Any, node: Any, length: Any, beat: Any, parcel: Any,
     n_room: Any, n_busy: Any, n_begin: Any, n_end: Any,
-    room: Any, busy: Any, begin: Any, end: Any, ticks: Any, tick: Any, used: Any, rate: Any, latency: Any, stride: Any,
-    hop_ptr: Any, hop_link: Any, hop_parent: Any, hop_frames: Any, hop_cycles: Any, fixed: Any,
+    room: Any, busy: Any, begin: Any, end: Any, ticks: Any, tick: Any, used: Any, links: Any,
+    hop_ptr: Any, hops: Any, fixed: Any,
     time: Any, hop_start: Any, hop_end: Any,
 ) -> Any:  # fmt: skip
     """Give a step its ticks from ``ready`` on: a firing those of its node, a parcel those of its links. False: there is
@@ -110,24 +110,25 @@ def _book(
         time[v] = start
     elif parcel[v] >= 0:
         full = _travel(
-            room, busy, begin, end, ticks, tick, used, period, rate, latency, stride, parcel[v], ready, hop_ptr,
-            hop_link, hop_parent, hop_frames, hop_cycles, fixed, hop_start, hop_end,
+            room, busy, begin, end, ticks, tick, used, period, links, parcel[v], ready, hop_ptr, hops, fixed, hop_start,
+            hop_end,
         )  # fmt: skip
         return full < 0
     return True
 
 
 _INTS = "int64[::1], "
+_ROWS = "int64[:, ::1], "
 
 
-@entry(f"int64(int64, {_INTS * 8}{_INTS * 5}{_INTS * 4}{_INTS * 10}{_INTS * 6}{_INTS * 4}".rstrip(", ") + ")")
+@entry(f"int64(int64, {_INTS * 8}{_INTS * 5}{_INTS * 4}{_INTS * 7}{_ROWS}{_INTS}{_ROWS}{_INTS * 5}".rstrip(", ") + ")")
 def reserve(
     period: Any,
     ptr: Any, src: Any, hop: Any, tokens: Any, node: Any, length: Any, beat: Any, parcel: Any,
     part: Any, order: Any, members: Any, member_ptr: Any, looped: Any,
     n_room: Any, n_busy: Any, n_begin: Any, n_end: Any,
-    room: Any, busy: Any, begin: Any, end: Any, ticks: Any, tick: Any, used: Any, rate: Any, latency: Any, stride: Any,
-    hop_ptr: Any, hop_link: Any, hop_parent: Any, hop_frames: Any, hop_cycles: Any, fixed: Any,
+    room: Any, busy: Any, begin: Any, end: Any, ticks: Any, tick: Any, used: Any, links: Any,
+    hop_ptr: Any, hops: Any, fixed: Any,
     floor: Any, time: Any, hop_start: Any, hop_end: Any,
 ) -> Any:  # fmt: skip
     """Times for all steps of a graph with loops: strongly connected parts whose cycles hold tokens.
@@ -144,7 +145,7 @@ def reserve(
         part: of each step. order: of the parts. members, member_ptr: the steps of each part, ascending.
         looped: the steps of all loops in the order in which they get room.
         n_room .. n_end: tables of the nodes. room .. used: of the links. All empty; filled in.
-        rate .. fixed: as for :func:`graphsim.schedule.calendar.send`.
+        links .. fixed: as for :func:`graphsim.schedule.calendar.send`.
         floor: when each step may start at the earliest; those of loops are raised.
         time, hop_start, hop_end: filled in.
     """
@@ -159,8 +160,7 @@ def reserve(
                     ready = max(ready, _arrival(e, src, hop, length, time, hop_end))
             if not _book(
                 v, ready, period, node, length, beat, parcel, n_room, n_busy, n_begin, n_end, room, busy, begin, end,
-                ticks, tick, used, rate, latency, stride, hop_ptr, hop_link, hop_parent, hop_frames, hop_cycles, fixed,
-                time, hop_start, hop_end,
+                ticks, tick, used, links, hop_ptr, hops, fixed, time, hop_start, hop_end,
             ):  # fmt: skip
                 return NO_ROOM
         late = False
@@ -201,8 +201,7 @@ def reserve(
                             hop_end[h] += shift * period
         elif not _book(
             members[first], ready, period, node, length, beat, parcel, n_room, n_busy, n_begin, n_end, room, busy,
-            begin, end, ticks, tick, used, rate, latency, stride, hop_ptr, hop_link, hop_parent, hop_frames, hop_cycles,
-            fixed, time, hop_start, hop_end,
+            begin, end, ticks, tick, used, links, hop_ptr, hops, fixed, time, hop_start, hop_end,
         ):  # fmt: skip
             return NO_ROOM
     return DONE

@@ -18,6 +18,7 @@ from graphsim.analysis.tokens import Readers, token_bits, token_makers
 from graphsim.errors import InfeasibleError
 from graphsim.graph import Graph
 from graphsim.machine import Machine
+from graphsim.schedule.passage import Passages, passages
 
 IntArray = npt.NDArray[np.int64]
 Int32Array = npt.NDArray[np.int32]
@@ -50,6 +51,7 @@ class Routes:
         hop_parent: int64 (hops,): the hop that brings the parcel to where this hop starts; -1 at the parcel's node.
         hop_frames, hop_cycles: int64 (hops,): frames, and the cycles of the link that they take.
         hop_ticks: int64 (hops,): the same in ticks.
+        passages: how hops hang together through switches.
     """
 
     parcel_node: Int32Array
@@ -63,6 +65,7 @@ class Routes:
     hop_frames: IntArray
     hop_cycles: IntArray
     hop_ticks: IntArray
+    passages: Passages
 
 
 @dataclass
@@ -211,7 +214,10 @@ class _Router:
             min(link.calendar_entries, enough // stride * link.frames_per_tick)
             for link, stride in zip(machine.links, self.stride, strict=True)
         ]
-        self.delay = [way if link.dst in busy else 0 for link, way in zip(machine.links, machine.ways, strict=True)]
+        self.delay = [
+            way + machine.crossings[link.dst] if link.dst in busy else 0
+            for link, way in zip(machine.links, machine.ways, strict=True)
+        ]
         self.load = [0] * len(machine.links)
         self._reach: dict[int, int] = {}
 
@@ -398,7 +404,6 @@ class _Router:
 
 def _assemble(machine: Machine, classes: Sequence[_Class]) -> Routes:
     frame_bits = np.array([link.frame_bits for link in machine.links], np.int64)
-    rate = np.array([link.frames_per_tick for link in machine.links], np.int64)
     src = [link.src for link in machine.links]
     dst = [link.dst for link in machine.links]
     parcel_node: list[int] = []
@@ -429,7 +434,9 @@ def _assemble(machine: Machine, classes: Sequence[_Class]) -> Routes:
     parcels = np.repeat(np.arange(len(hop_count)), hop_count)
     payload = np.array(bits, np.int64)[parcels] if len(parcels) else np.empty(0, np.int64)
     frames = -(-payload // frame_bits[links])
-    cycles = -(-frames // rate[links])
+    parent = np.array(hop_parent, np.int64)
+    found = passages(machine, links.astype(np.int64), parent)
+    cycles = -(-frames // found.pace)
     return Routes(
         np.array(parcel_node, np.int32),
         np.concatenate([[0], np.cumsum(np.array(sizes, np.int64))]).astype(np.int64),
@@ -438,8 +445,9 @@ def _assemble(machine: Machine, classes: Sequence[_Class]) -> Routes:
         np.concatenate([[0], np.cumsum(np.array(hop_count, np.int64))]).astype(np.int64),
         parcels.astype(np.int32),
         links,
-        np.array(hop_parent, np.int64),
+        parent,
         frames,
         cycles,
         cycles * np.array(machine.link_strides, np.int64)[links],
+        found,
     )

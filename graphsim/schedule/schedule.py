@@ -51,12 +51,17 @@ class Schedule:
     ``parcel_node[p]``, where all its tokens are produced.
 
     Hops. Hop h sends parcel ``hop_parcel[h]`` over link ``hop_link[h]``, from tick ``hop_start[h]`` of iteration 0
-    on, in ``ceil(frames / frames_per_tick)`` consecutive cycles of the link, full cycles first. It may start once the
-    parcel is in the memory of the link's source node, and is in the memory of its destination from the start of tick
-    ``hop_start + (cycles + latency) * stride`` on. The hops of a parcel form a tree from ``parcel_node``: each node
-    gets it once. Hops are sorted by (parcel, start, link).
+    on, in ``ceil(frames / pace)`` consecutive cycles of the link, full cycles first. It may start once the parcel is in
+    the memory of the link's source node, and is in the memory of its destination from the start of tick ``hop_start +
+    (cycles + latency) * stride`` on. The pace is the link's ``frames_per_tick``, if no end of it is a switch. The hops
+    of a parcel form a tree from ``parcel_node``: each node gets it once. Hops are sorted by (parcel, start, link).
 
-    Slots. A node that holds a token (made there, used there, or passing through; switches too) keeps it in slot s:
+    Switches store nothing: a frame that is there in tick t leaves in tick ``t + (1 + crossbar_latency) * stride``. So a
+    hop out of a switch starts exactly ``(1 + latency + 1 + crossbar_latency) * stride`` ticks after the hop into it
+    (strides are equal there). A hop from a compute node and those that follow it through switches are a *passage*; its
+    frames pass one by one, and the pace of all its hops is the least ``frames_per_tick`` of its links.
+
+    Slots. A compute node that holds a token (made there, used there, or passed on there) keeps it in slot s:
     ``slot_node``, ``slot_token``, byte address ``slot_address`` of the first of ``slot_depth`` copies. Iteration n
     uses copy ``n mod depth``, at address + (n mod depth) * bytes of the token (bits rounded up to bytes). A slot is
     claimed when the token's first frame arrives (hop start + (1 + latency) * stride) or its firing ends, and free once

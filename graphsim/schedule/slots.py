@@ -38,16 +38,19 @@ def allot(costs: Costs, placed: Placed, times: Times, period: int) -> Slots:
     way = np.array(machine.ways, np.int64)[routes.hop_link]
 
     hop, moved = carried(routes)
+    stores = np.array(machine.crossings, np.int64) == 0  # switches do not
+    into, out = stores[dst[hop]], stores[src[hop]]
     end = times.start + placed.ticks
     made = np.unique(pairs.token)
     home = node[makers[made]].astype(np.int64)
-    pair = np.concatenate([home * tokens + made, dst[hop] * tokens + moved])
-    claim = np.concatenate([end[makers[made]], (times.hop_start + way)[hop]])
+    pair = np.concatenate([home * tokens + made, (dst[hop] * tokens + moved)[into]])
+    claim = np.concatenate([end[makers[made]], (times.hop_start + way)[hop][into]])
     order = np.argsort(pair)
     pair, claim = pair[order], claim[order]
 
     free = claim.copy()
-    np.maximum.at(free, np.searchsorted(pair, src[hop] * tokens + moved), (times.hop_start + routes.hop_ticks)[hop])
+    sent = (times.hop_start + routes.hop_ticks)[hop][out]
+    np.maximum.at(free, np.searchsorted(pair, (src[hop] * tokens + moved)[out]), sent)
     read_at = np.searchsorted(pair, pairs.node * tokens + pairs.token)
     free[read_at] = np.maximum(free[read_at], placed.last_readings(times.start, period))
 

@@ -52,7 +52,8 @@ class Soonest:
         machine = self.costs.machine
         links, size = machine.links, len(machine.nodes)
         ends = [link.src for link in links], [link.dst for link in links]
-        matrix = coo_array((np.array(machine.ways, np.float64), ends), shape=(size, size)).tocsr()
+        ways = [way + machine.crossings[link.dst] for link, way in zip(links, machine.ways, strict=True)]
+        matrix = coo_array((np.array(ways, np.float64), ends), shape=(size, size)).tocsr()
         found: IntArray = np.ascontiguousarray(dijkstra(matrix, indices=self._nodes)[:, self._nodes], np.int64)
         return -(-found // self._stride)
 

@@ -106,16 +106,9 @@ class Timing(Placed):
         self._full = -1
         self._packed: set[int] = set()
         self._estimate = self._estimated_start = np.zeros(0, np.int64)
-        self._latency = np.array([link.latency for link in machine.links], np.int64)
-        self._rate = np.array([link.frames_per_tick for link in machine.links], np.int64)
-        self._stride = np.array(machine.link_strides, np.int64)
         self._strided = bool((self.stride > 1).any())
-        self._hop_link = routes.hop_link.astype(np.int64)
         self._fixed = np.full(len(routes.hop_link), -1, np.int64)
-        # A hop may add two stretches to its link's table; of several frames per cycle, an entry for every cycle.
-        entries = 2 + np.where(self._rate[self._hop_link] > 1, 2 * routes.hop_cycles, 0)
-        room = np.bincount(self._hop_link, weights=entries, minlength=len(machine.links)).astype(np.int64)
-        self._room = np.concatenate([[0], np.cumsum(room)]).astype(np.int64)
+        self._room = self.table_room()
 
     def stretch(self, start: IntArray) -> int:
         """The longest time from the start of an actor's first firing to the end of its last, in one iteration."""
@@ -261,15 +254,15 @@ class Timing(Placed):
 
     def _pack(self, period: int) -> bool:
         """Give the hops of the link that had no room for one fixed residues, back to back in the order of their first
-        estimate: that always fits if the link has ticks enough. False: it has not.
+        estimate: that always fits if the link has ticks enough. False: it has not, or hops go on through a switch.
         """
         link = self._full
         if link < 0 or link in self._packed:
             return False
         hops = np.flatnonzero(self.routes.hop_link == link)
         hops = hops[np.argsort(self._estimate[hops], kind="stable")]
-        ticks = self.routes.hop_ticks[hops]
-        if int(ticks.sum()) > period:
+        ticks, passages = self.routes.hop_ticks[hops], self.routes.passages
+        if int(ticks.sum()) > period or (passages.many[passages.first[hops]] > 1).any():
             return False
         begin = int(self._estimate[hops[0]]) + np.cumsum(ticks) - ticks
         self._packed.add(link)
@@ -380,7 +373,7 @@ class Timing(Placed):
         start = np.zeros(graph.actor_count, np.int64)
         ready = np.zeros(graph.actor_count, np.int64)
         arrival = np.zeros(len(self.pairs.token), np.int64)
-        hop_start, hop_end = np.zeros(len(self._hop_link), np.int64), np.zeros(len(self._hop_link), np.int64)
+        hop_start, hop_end = np.zeros((2, len(self.hops)), np.int64)
         cycle = period if period is not None else 1 << 50
         token_end = np.zeros(len(self.makers), np.int64)
         self._effort -= self._pass_effort
@@ -438,9 +431,8 @@ class Timing(Placed):
         self._effort -= int(routes.hop_ptr[high] - routes.hop_ptr[low])
         full = send(
             tables.room, tables.busy, tables.begin, tables.end, tables.ticks, tables.tick, tables.used,
-            cycle, self._rate, self._latency, self._stride, low + order, assembled[order],
-            routes.hop_ptr, self._hop_link, routes.hop_parent, routes.hop_frames, routes.hop_cycles,
-            self._fixed, hop_start, hop_end,
+            cycle, self.links, low + order, assembled[order], routes.hop_ptr, self.hops, self._fixed, hop_start,
+            hop_end,
         )  # fmt: skip
         if full >= 0:
             self._full = full

@@ -11,16 +11,18 @@ allow. All of these are constraints that the calendar meets as well, so nothing 
 steady-state period is at most the calendar's (Sriram and Bhattacharyya, Embedded Multiprocessors, on self-timed
 schedules). Room is bounded twice: a token waits until the copy of its slot is no longer needed, and a link holds at
 most as many parcels as it has cycles of flight and frames per cycle. Whatever starts waits for the next cycle of its
-node or link.
+node or link. Hops to and from a switch keep their calendar ticks, as a switch cannot hold back what it passes on.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+import networkx as nx
 import numpy as np
 import simpy
 
@@ -113,7 +115,11 @@ class _Firing:
 
 @dataclass(frozen=True)
 class _Hop:
-    """A hop: its link's frames and cycles for this parcel, and the tokens of it."""
+    """A hop: its link's frames and cycles for this parcel, its frames per cycle, and the tokens of it.
+
+    ``before`` is the hop into the switch that it leaves, if it leaves one; ``after``: how many leave the switch that it
+    leads to.
+    """
 
     number: int
     link: int
@@ -121,7 +127,10 @@ class _Hop:
     dst: int
     frames: int
     cycles: int
+    pace: int
     tokens: tuple[int, ...]
+    before: int | None
+    after: int
 
 
 @dataclass(frozen=True)
@@ -164,7 +173,7 @@ class EventsEngine:
                 self.readings.setdefault((firing.node, token), []).append(late)
                 self.uses[firing.node, token] = self.uses.get((firing.node, token), 0) + 1
         for hop in self.hops:
-            for token in hop.tokens:
+            for token in hop.tokens if hop.before is None else ():
                 self.uses[hop.src, token] = self.uses.get((hop.src, token), 0) + 1
 
     def run(
@@ -209,14 +218,33 @@ def _firings(graph: Graph, schedule: Schedule) -> list[_Firing]:
 
 
 def _hops(graph: Graph, schedule: Schedule) -> list[_Hop]:
-    bits = token_bits(graph)
+    bits, machine = token_bits(graph), schedule.machine
+    hops = list(zip(schedule.hop_parcel.tolist(), schedule.hop_link.tolist(), strict=True))
+    into = {(parcel, machine.links[link].dst): h for h, (parcel, link) in enumerate(hops)}
+    before = [
+        into.get((parcel, machine.links[link].src)) if machine.links[link].src in machine.switches else None
+        for parcel, link in hops
+    ]
+    after = Counter(before)
+    # A parcel passes the links of a way through switches as fast as the slowest of them.
+    pace = [machine.links[link].frames_per_tick for _, link in hops]
+    together = nx.Graph([(h, b) for h, b in enumerate(before) if b is not None])
+    for part in nx.connected_components(together):
+        slowest = min(pace[h] for h in part)
+        for h in part:
+            pace[h] = slowest
     found = []
-    for number, (parcel, link) in enumerate(zip(schedule.hop_parcel, schedule.hop_link, strict=True)):
-        tokens = schedule.parcel_token[schedule.parcel_ptr[parcel] : schedule.parcel_ptr[parcel + 1]]
-        spec = schedule.machine.links[link]
+    for number, (parcel, link) in enumerate(hops):
+        tokens = schedule.parcel_token[schedule.parcel_ptr[parcel] : schedule.parcel_ptr[parcel + 1]].tolist()
+        spec = machine.links[link]
         frames = -(-int(bits[tokens].sum()) // spec.frame_bits)
-        cycles = -(-frames // spec.frames_per_tick)
-        found.append(_Hop(number, int(link), spec.src, spec.dst, frames, cycles, tuple(int(t) for t in tokens)))
+        cycles = -(-frames // pace[number])
+        found.append(
+            _Hop(
+                number, link, spec.src, spec.dst, frames, cycles, pace[number], tuple(tokens), before[number],
+                after[number],
+            )
+        )  # fmt: skip
     return found
 
 
@@ -246,6 +274,10 @@ class _World:
             simpy.Resource(self.env, (1 + link.latency) * link.frames_per_tick) for link in self.machine.links
         ]
         self.flights = [simpy.Store(self.env) for _ in self.machine.links]
+        #: What is in switches, by hop into one and iteration: when it leaves, what it is, how many hops will take it.
+        self.crossing: dict[tuple[int, int], tuple[int, list[np.float32], int]] = {}
+        #: Frames in each cycle of links to and from switches.
+        self.loads: list[dict[int, int]] = [{} for _ in self.machine.links]
         #: What each process waits for.
         self.waiting: dict[str, _Stuck] = {}
 
@@ -260,7 +292,10 @@ class _World:
                     env.process(self._node(f"{kind} {v}", part, [int(s.start[f.actor]) for f in part]))
         for link in range(len(self.machine.links)):
             hops = [h for h in self.engine.hops if h.link == link and h.cycles]
-            if hops:
+            ends = (self.machine.links[link].src, self.machine.links[link].dst)
+            if hops and any(v in self.machine.switches for v in ends):
+                env.process(self._passing(link, hops, [int(s.hop_start[h.number]) for h in hops]))
+            elif hops:
                 env.process(self._sender(link, hops, [int(s.hop_start[h.number]) for h in hops]))
                 env.process(self._receiver(link))
         env.run()
@@ -278,6 +313,10 @@ class _World:
             for residue, minus, i in rows:
                 if 0 <= k + minus < self.samples:
                     yield items[i], k + minus, k * self.period + residue
+
+    @property
+    def _now(self) -> int:
+        return int(self.env.now)
 
     def _until(self, tick: int) -> Process:
         if self.paced and tick > self.env.now:
@@ -402,6 +441,77 @@ class _World:
             if hop.cycles > 1:
                 yield self.env.timeout((hop.cycles - 1) * stride)
 
+    def _passing(self, link: int, hops: list[_Hop], starts: list[int]) -> Process:
+        """Sends hops to or from a switch, each in its tick of the calendar; they may overlap if there is room."""
+        who = f"sender {link}"
+        for hop, n, tick in self._calendar(hops, starts):
+            if tick > self.env.now:
+                yield self.env.timeout(tick - self.env.now)
+            if hop.before is None:
+                sources = [self._slot(hop.src, token, tick, hop) for token in hop.tokens]
+                for token, slot in zip(hop.tokens, sources, strict=True):
+                    if not slot.has(n):
+                        yield from self._await(who, slot, n, tick, hop, token, False)
+                carried = [slot.value[n % slot.depth] for slot in sources]
+                self.env.process(self._sent(sources, n, hop.cycles * self.machine.link_stride(link)))
+            else:
+                if not self.paced and (hop.before, n) not in self.crossing:  # what it waits for is not there
+                    self.waiting[who] = _Stuck(self._now, hop, n, hop.tokens[0], "token")
+                    yield self.env.event()
+                leaves, carried, left = self.crossing.pop((hop.before, n), (-1, [], 0))
+                if leaves != self.env.now:
+                    what = self._describe(hop, hop.tokens[0], False)
+                    raise TokenError(f"tick {tick}, {what} of iteration {n}, which the switch does not pass on then")
+                if left > 1:
+                    self.crossing[hop.before, n] = (leaves, carried, left - 1)
+            self._load(hop, n, tick)
+            carried = self._sends(hop, n, carried)
+            self.env.process(self._arriving(hop, n, self._now + self.machine.ways[link], carried))
+
+    def _load(self, hop: _Hop, n: int, tick: int) -> None:
+        """Put a hop's frames into the cycles from now on."""
+        load, stride = self.loads[hop.link], self.machine.link_stride(hop.link)
+        for k in range(hop.cycles):
+            at = self._now + k * stride
+            load[at] = load.get(at, 0) + min(hop.pace, hop.frames - k * hop.pace)
+            if load[at] > self.machine.links[hop.link].frames_per_tick or self.env.now > tick:
+                what = self._describe(hop, hop.tokens[0], False)
+                raise TokenError(f"tick {tick}, {what} of iteration {n}, for which the link has no room in tick {at}")
+        for at in [at for at in load if at < self.env.now]:
+            del load[at]
+
+    def _arriving(self, hop: _Hop, n: int, arrival: int, carried: list[np.float32]) -> Process:
+        """What is sent to or from a switch gets to the other end: to the next switch, or into memory."""
+        yield self.env.timeout(arrival - self.env.now)
+        if hop.dst in self.machine.switches:
+            if hop.after:
+                self.crossing[hop.number, n] = (
+                    arrival + self.machine.crossings[hop.dst],
+                    self._delivers(hop, n, carried),
+                    hop.after,
+                )
+            return
+        yield from self._stored(f"receiver {hop.link} {n}", hop, n, arrival, carried)
+
+    def _stored(
+        self, who: str, hop: _Hop, n: int, arrival: int, carried: list[np.float32], wire: Any = None
+    ) -> Process:
+        """A parcel gets into memory, from its first frame on; ``wire``: what it held of the link until then."""
+        targets = [(self.slots.get((hop.dst, token)), token) for token in hop.tokens]
+        for slot, token in targets:
+            if slot is not None and not slot.has_room(n):
+                yield from self._await(who, slot, n, arrival, hop, token, True)
+        for slot, _ in targets:
+            if slot is not None:
+                slot.claim(n)
+        if wire is not None:
+            self.wires[hop.link].release(wire)
+        if hop.cycles > 1:
+            yield self.env.timeout((hop.cycles - 1) * self.machine.link_stride(hop.link))
+        for (slot, _), value in zip(targets, self._delivers(hop, n, carried), strict=True):
+            if slot is not None:
+                slot.put(n, value)
+
     def _sent(self, sources: list[_Slot], n: int, ticks: int) -> Process:
         yield self.env.timeout(ticks)
         for slot in sources:
@@ -414,19 +524,7 @@ class _World:
             hop, n, arrival, wire, carried = yield self.flights[link].get()
             if arrival > self.env.now:
                 yield self.env.timeout(arrival - self.env.now)
-            targets = [(self.slots.get((hop.dst, token)), token) for token in hop.tokens]
-            for slot, token in targets:
-                if slot is not None and not slot.has_room(n):
-                    yield from self._await(who, slot, n, arrival, hop, token, True)
-            for slot, _ in targets:
-                if slot is not None:
-                    slot.claim(n)
-            self.wires[link].release(wire)
-            if hop.cycles > 1:
-                yield self.env.timeout((hop.cycles - 1) * self.machine.link_stride(link))
-            for (slot, _), value in zip(targets, self._delivers(hop, n, carried), strict=True):
-                if slot is not None:
-                    slot.put(n, value)
+            yield from self._stored(who, hop, n, arrival, carried, wire)
 
     def _others(self) -> str:
         """All who wait, if that is not one alone, for a message about one of them."""
@@ -460,7 +558,7 @@ class _World:
         if process in self.waiting and kind in ("node", "dma"):
             return self.graph.actor(cast(_Firing, self.waiting[process].item).actor).name
         if kind in ("sender", "receiver"):
-            return f"{'the end of ' * (kind == 'receiver')}link {self.machine.link_name(int(number))}"
+            return f"{'the end of ' * (kind == 'receiver')}link {self.machine.link_name(int(number.split()[0]))}"
         return process
 
     def _ahead(self, node: int, token: int) -> str:

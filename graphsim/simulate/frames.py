@@ -6,6 +6,8 @@ their calendars:
 - every memory is a vector of bits, each 0, 1 or unknown; before tick 0 all are unknown but those of initial tokens;
 - every link is a FIFO of ``1 + latency`` places, one for every cycle, each of ``frames_per_tick`` frames; in the first
   tick of every cycle the oldest comes out, to the scatter engine, and one goes in, from the gather engine;
+- every switch is a delay line of ``1 + crossbar_latency`` places for each link into it; in the first tick of every
+  cycle what comes out of them goes to the links that its crossbar calendars say;
 - a frame is valid or not; before tick 0 the FIFOs hold invalid frames, and an idle gather engine sends them. What is
   invalid is not written;
 - an actor reads the bits of its operands at their addresses, and its token is written bit by bit to its own.
@@ -99,6 +101,7 @@ class FramesEngine:
         self.places = self._places()
         self.actors = self._actors()
         self.events = self._events()
+        self.crossbars = self._crossbars()
 
     def run(
         self,
@@ -189,6 +192,17 @@ class FramesEngine:
             events.sort(key=lambda e: (-e[0], _PHASE[e[1]], e[1:]))
         return found
 
+    def _crossbars(self) -> list[list[tuple[int, int, int, int]]]:
+        """What switches do in each tick of a metacycle: (link, lane) of outputs, (link, lane) of inputs."""
+        c = self.calendars
+        found: list[list[tuple[int, int, int, int]]] = [[] for _ in range(c.period)]
+        for link, begin, source, length, _, offset in _rows(c.crossbar):
+            rate = c.machine.links[link].frames_per_tick
+            for i in range(length):
+                cycle, lane = divmod(begin + i, rate)
+                found[cycle * int(c.link_stride[link])].append((link, lane, source, lane + offset - begin % rate))
+        return found
+
     def _goes_on(self, actor: int, stage: int) -> bool:
         """Whether a firing that reaches the end of the metacycle goes on in the next."""
         fire = self.calendars.fire
@@ -215,10 +229,15 @@ class _Hardware:
         ]
         #: Links by stride; what no calendar sends over carries nothing but invalid frames, and is left out.
         self.by_stride: dict[int, list[int]] = {}
-        for link in sorted(
-            {link for table in (c.gather, c.scatter) for link in table.owner[table.what != IDLE].tolist()}
-        ):
+        tables = (c.gather, c.scatter, c.crossbar)
+        in_use = {link for table in tables for link in table.owner[table.what != IDLE].tolist()}
+        for link in sorted(in_use | set(c.crossbar.what[c.crossbar.what != IDLE].tolist())):
             self.by_stride.setdefault(int(c.link_stride[link]), []).append(link)
+        self.crossings: dict[int, deque[_Frames]] = {
+            i: deque([[None] * link.frames_per_tick for _ in range(1 + c.machine.nodes[link.dst].crossbar_latency)])
+            for i, link in enumerate(c.machine.links)
+            if c.into_switch[i]
+        }
         self.working: dict[tuple[int, int], FloatArray] = {}
         self.timing, self.column = engine.form.ticks(self.samples), engine.form.column.tolist()
         self.sinks_left = [sum(self.graph.groups[i].size for i in self.graph.sinks)] * self.samples
@@ -234,17 +253,22 @@ class _Hardware:
         done = 0
         for k in range(self.samples + stages - 1 if self.samples else 0):
             for residue, part in enumerate(events):
-                self._tick(k, k * c.period + residue, part)
+                self._tick(k, k * c.period + residue, part, self.engine.crossbars[residue])
             if progress is not None:
                 while done < self.samples and not self.sinks_left[done]:
                     done += 1
                 progress(done)
 
-    def _tick(self, k: int, tick: int, events: list[tuple[int, ...]]) -> None:
+    def _tick(self, k: int, tick: int, events: list[tuple[int, ...]], passed: list[tuple[int, int, int, int]]) -> None:
         specs = self.calendars.machine.links
         acting = [i for stride, links in self.by_stride.items() if tick % stride == 0 for i in links]
         arriving = {i: self.fifos[i].popleft() for i in acting}
         leaving: dict[int, _Frames] = {i: [None] * specs[i].frames_per_tick for i in acting}
+        crossed = {i: self.crossings[i].popleft() for i in acting if i in self.crossings}
+        for i in crossed:
+            self.crossings[i].append(arriving[i])
+        for link, lane, source, came in passed:
+            leaving[link][lane] = crossed[source][came]
         for stage, kind, who, lane, ring, frame in events:
             n = k - stage
             if not 0 <= n < self.samples:

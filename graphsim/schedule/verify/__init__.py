@@ -27,6 +27,7 @@ from graphsim.schedule.verify.calendars import (
     check_nodes,
     check_parcels,
     check_strides,
+    check_transits,
 )
 from graphsim.schedule.verify.deliveries import check_deliveries
 from graphsim.schedule.verify.encoding import check_encoding, check_graph, check_placement, check_times
@@ -51,6 +52,7 @@ def verify(graph: Graph, schedule: Schedule) -> Verdict:
     check_firings(facts, found)
     check_nodes(facts, found)
     check_links(facts, found)
+    check_transits(facts, found)
     check_parcels(facts, found)
     held = check_deliveries(facts, found)
     check_slots(facts, held, found)
@@ -70,6 +72,7 @@ def verify_calendars(graph: Graph, schedule: Schedule) -> Verdict:
     check_strides(facts, found)
     check_nodes(facts, found)
     check_links(facts, found)
+    check_transits(facts, found)
     check_memory(facts, found)
     return found.verdict()
 

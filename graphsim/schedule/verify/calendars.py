@@ -207,9 +207,26 @@ def check_parcels(facts: Facts, found: Findings) -> None:
     ready = np.where(at_root, assembled[facts.hop_parcel], ready)
     found.add_all(
         "hop early",
-        (at_root | there) & (facts.hop_start < ready),
+        (at_root | there) & ~facts.switch[facts.hop_from] & (facts.hop_start < ready),
         lambda h: (
             f"{facts.hop_name(h)}: the parcel is in {facts.node_name(int(facts.hop_from[h]))} from tick {ready[h]} on"
+        ),
+    )
+
+
+def check_transits(facts: Facts, found: Findings) -> None:
+    """A switch stores nothing: a hop out of it starts when the frames of the hop into it leave the switch."""
+    h = np.flatnonzero(facts.switch[facts.hop_from] & (facts.hop_before >= 0))
+    found.checked("hops that leave a switch when their frames do", len(h))
+    crossing = np.array([1 + node.crossbar_latency for node in facts.machine.nodes], np.int64) * facts.node_stride
+    before, v = facts.hop_before[h], facts.hop_from[h]
+    due = (facts.hop_start + facts.hop_stride + facts.hop_latency)[before] + crossing[v]
+    found.add_all(
+        "transit",
+        facts.hop_start[h] != due,
+        lambda i: (
+            f"{facts.hop_name(int(h[i]))}: the switch {facts.node_name(int(v[i]))} passes the parcel on from tick "
+            f"{due[i]} on"
         ),
     )
 

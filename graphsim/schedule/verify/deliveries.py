@@ -124,9 +124,11 @@ def check_deliveries(facts: Facts, found: Findings) -> Held:
     offset = np.arange(len(hop)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     sent = facts.parcel_token[facts.schedule.parcel_ptr[facts.hop_parcel][hop] + offset]
 
-    pair = np.concatenate([facts.node[maker] * facts.tokens + made, facts.hop_to[hop] * facts.tokens + sent])
-    claim = np.concatenate([facts.end[maker], (facts.hop_start + facts.hop_stride + facts.hop_latency)[hop]])
-    arrival = np.concatenate([facts.end[maker], facts.hop_arrival[hop]])
+    into = ~facts.switch[facts.hop_to[hop]]  # switches keep nothing
+    kept = hop[into]
+    pair = np.concatenate([facts.node[maker] * facts.tokens + made, facts.hop_to[kept] * facts.tokens + sent[into]])
+    claim = np.concatenate([facts.end[maker], (facts.hop_start + facts.hop_stride + facts.hop_latency)[kept]])
+    arrival = np.concatenate([facts.end[maker], facts.hop_arrival[kept]])
     order = np.lexsort([arrival, pair])
     pair, claim, arrival = pair[order], claim[order], arrival[order]
     again = np.zeros(len(pair), np.bool_)

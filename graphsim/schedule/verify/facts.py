@@ -75,12 +75,36 @@ class Facts:
         frame_bits = np.array([link.frame_bits for link in links], np.int64)[self.hop_link]
         self.hop_frames = -(-parcel_bits[self.hop_parcel] // frame_bits)
         self.hop_stride = link_stride[self.hop_link]
-        self.hop_pace = self.link_rate[self.hop_link]
+        self.switch = np.array([node.kind == "switch" for node in self.machine.nodes], np.bool_)
+        self.hop_before = self._before()
+        self.hop_pace = self._pace()
         self.hop_cycles = -(-self.hop_frames // self.hop_pace)
         self.hop_ticks = self.hop_cycles * self.hop_stride
         self.hop_sent = self.hop_start + self.hop_ticks
         self.hop_latency = np.array([link.latency for link in links], np.int64)[self.hop_link] * self.hop_stride
         self.hop_arrival = self.hop_sent + self.hop_latency
+
+    def _before(self) -> IntArray:
+        """The hop that brings its parcel to where each hop starts; -1 where none does."""
+        nodes = len(self.machine.nodes)
+        reached = self.hop_parcel * nodes + self.hop_to
+        order = np.argsort(reached, kind="stable")
+        at, there = lookup(reached[order], self.hop_parcel * nodes + self.hop_from)
+        return np.where(there, order[at], -1) if len(order) else order
+
+    def _pace(self) -> IntArray:
+        """Frames that each hop sends per cycle: what all links take that the parcel passes without being stored."""
+        pace = self.link_rate[self.hop_link]
+        after = np.flatnonzero(self.switch[self.hop_from] & (self.hop_before >= 0))
+        before = self.hop_before[after]
+        for _ in range(2 * len(self.machine.switches) + 2):
+            slowest = pace.copy()
+            np.minimum.at(slowest, before, pace[after])
+            np.minimum.at(slowest, after, slowest[before])
+            if np.array_equal(slowest, pace):
+                break
+            pace = slowest
+        return pace
 
     def _ticks(self) -> IntArray:
         """Ticks of every actor's firing on its node."""

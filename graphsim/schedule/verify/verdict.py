@@ -30,6 +30,7 @@ Kind = Literal[
     "calendar",  # more frames per period than the link's calendar lists
     "parcel",  # an empty parcel, or one with tokens that are not made where it starts
     "tree",  # a hop from where its parcel never is, or a second way to one node
+    "transit",  # a hop out of a switch at another time than its frames leave the switch
     "hop early",  # a hop that starts before its parcel is there
     "late",  # a token used before it is there
     "lost",  # a token used where it never gets

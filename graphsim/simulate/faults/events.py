@@ -132,7 +132,7 @@ class _FaultyWorld(_World):
 
     def _frame_ticks(self, hop: _Hop, n: int, frame: int) -> tuple[int, int]:
         """The first tick of the cycle in which a frame is sent, and the tick in which it is there without faults."""
-        cycle = frame // self.machine.links[hop.link].frames_per_tick
+        cycle = frame // hop.pace
         first = int(self.schedule.hop_start[hop.number])
         tick = n * self.period + first + cycle * self.machine.link_stride(hop.link)
         return tick, tick + flight(self.schedule, hop.link)

@@ -36,6 +36,7 @@ from graphsim.simulate.machine.program import (
     OP,
     OUT,
     OUT_STRIDE,
+    PASS,
     READ,
     SOURCE_END,
     STAGE,
@@ -44,11 +45,12 @@ from graphsim.simulate.machine.program import (
 )
 
 #: Columns of the hop table. A late hop has ``copies`` of its parcel and of the states of its frames in the history, and
-#: the iteration of each in ``stamps``; ``lane_row`` is the row of its first frame in the table of lanes.
+#: the iteration of each in ``stamps``; ``lane_row`` is the row of its first frame in the table of lanes. ``passes``: 1
+#: of those to and from switches. ``rate``: frames that it sends per cycle.
 (
-    LINK, FIRST, TOKENS, BITS, FRAMES, FRAME_BITS, RATE, STRIDE_OF, CYCLES, START, FLIGHT, LATE, COPIES, HISTORY,
-    STATES, STAMP, LANE_ROW, HOP_COLUMNS,
-) = range(18)  # fmt: skip
+    LINK, FIRST, TOKENS, BITS, FRAMES, FRAME_BITS, RATE, STRIDE_OF, CYCLES, START, FLIGHT, PASSES, LATE, COPIES,
+    HISTORY, STATES, STAMP, LANE_ROW, HOP_COLUMNS,
+) = range(19)  # fmt: skip
 #: Columns of the table of late links: from when on, ticks of flight from then on, rows of lanes.
 SINCE, LATER, LANES, LANES_END, LATE_COLUMNS = range(5)
 #: Columns of the table of lanes, one row per frame of a period on a late link, sorted by tick and lane.
@@ -354,19 +356,22 @@ def advance(
             if e == 0 or events[e - 1, KIND] != kind or np.int64(events[e - 1, WHO]) != who:
                 part = 0
             is_last = e + 1 == len(events) or events[e + 1, KIND] != kind or np.int64(events[e + 1, WHO]) != who
-            if kind in (READ, CHECK):
+            if kind in (READ, CHECK, PASS):
                 is_late = hop >= 0 and hops[hop, LATE] >= 0
-                if kind == (READ if is_late and hops[hop, CYCLES] > 1 else CHECK):
+                if kind == (READ if is_late and hops[hop, CYCLES] > 1 and not hops[hop, PASSES] else CHECK):
                     continue
                 base = np.int64(at)
                 if is_late:
                     copy = n % hops[hop, COPIES]
                     base = hops[hop, HISTORY] + copy * hops[hop, TOKENS] + part
                 for i in range(count):
-                    found = words[cell] & _VALUE_BITS
-                    for j in range(size):
-                        if words[cell + j] ^ tag > _VALUE_BITS:
-                            found = _EMPTY
+                    if kind == PASS:
+                        found = transit[cell]
+                    else:
+                        found = words[cell] & _VALUE_BITS
+                        for j in range(size):
+                            if words[cell + j] ^ tag > _VALUE_BITS:
+                                found = _EMPTY
                     if hop < 0 and dead[node[who]] <= tick:
                         found = _EMPTY
                     elif hop < 0 and found == _EMPTY:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from graphsim.calendars import Calendars
 from graphsim.errors import SimulationError
 from graphsim.graph import Graph
+from graphsim.schedule.passage import passages_of
 from graphsim.schedule.schedule import Schedule
 from graphsim.simulate.engine import FloatArray, Keep, Progress, as_inputs
 from graphsim.simulate.faults.draws import mix, threshold
@@ -35,7 +36,7 @@ class FaultyMachine(MachineEngine):
         SimulationError, ScheduleError: see :class:`~graphsim.simulate.machine.engine.MachineEngine`.
     """
 
-    trains = False  # what happens on a link happens to single hops
+    apart = True  # what happens on a link happens to single hops
 
     def __init__(self, graph: Graph, schedule: Schedule, plan: Plan) -> None:
         super().__init__(graph, schedule)
@@ -151,7 +152,8 @@ class _Tables:
         hops[:, loop.TOKENS] = np.diff(s.parcel_ptr)[s.hop_parcel]
         hops[:, loop.BITS], hops[:, loop.FRAMES] = parcels.bits[s.hop_parcel], parcels.frames
         hops[:, loop.FRAME_BITS] = np.array([link.frame_bits for link in links], np.int64)[s.hop_link]
-        hops[:, loop.RATE] = np.array([link.frames_per_tick for link in links], np.int64)[s.hop_link]
+        passages = passages_of(s)
+        hops[:, loop.RATE], hops[:, loop.PASSES] = passages.pace, passages.many[passages.first] > 1
         hops[:, loop.FLIGHT] = np.array(s.machine.ways, np.int64)[s.hop_link]
         hops[:, loop.LATE] = -1
 
@@ -207,13 +209,13 @@ class _Tables:
 
 def _numbered(program: Program, calendars: Calendars, schedule: Schedule) -> Program:
     """The program with hops numbered as in the schedule: a link carries a token in one hop."""
-    s, hops, events = schedule, program.hops, program.events.copy()
+    s, hops, legs, events = schedule, program.hops, program.legs, program.events.copy()
     if not len(hops.link):
         return program
     leads = s.parcel_token[s.parcel_ptr[s.hop_parcel]]
     number = {key: h for h, key in enumerate(zip(s.hop_link.tolist(), leads.tolist(), strict=True))}
     first = calendars.place_token[hops.place[np.searchsorted(hops.of, np.arange(len(hops.link)))]]
-    order = np.array([number[key] for key in zip(hops.link.tolist(), first.tolist(), strict=True)], np.int64)
+    order = np.array([number[key] for key in zip(legs.link.tolist(), first[legs.hop].tolist(), strict=True)], np.int64)
     actors = len(program.actors)
     carried = events[:, WHO] >= actors
     events[carried, WHO] = actors + order[events[carried, WHO] - actors]

@@ -14,6 +14,7 @@ from graphsim.errors import FaultsError, GraphError, MachineError
 from graphsim.graph import Actor, Channel, Graph
 from graphsim.machine.positions import KeyPath
 from graphsim.passes import unroll
+from graphsim.schedule.passage import passages_of
 from graphsim.schedule.schedule import Schedule
 from graphsim.simulate.faults.file import Checksum, Faults, WeightTable
 
@@ -147,10 +148,24 @@ def plan_faults(faults: Faults, graph: Graph, schedule: Schedule) -> Plan:
         for number in links_of("link_down", i, one.src, one.dst, one.both_ways):
             down.setdefault(number, []).append((tick(one.at, one.unit), until))
     late: dict[int, LateLink] = {}
+    pace = passages_of(schedule).pace if faults.late_links else np.zeros(0, np.int64)
     for i, slow in enumerate(faults.late_links):
         for number in links_of("late_link", i, slow.src, slow.dst, slow.both_ways):
             if number in late:
                 raise wrong(("late_link", i), f"the latency of link {machine.link_name(number)} changes twice")
+            spec = machine.links[number]
+            if spec.dst in machine.switches and slow.latency < spec.latency:
+                raise wrong(
+                    ("late_link", i, "latency"),
+                    f"link {machine.link_name(number)} leads to a switch, and the latency of such a link can only "
+                    f"grow: it is {spec.latency}",
+                )
+            if spec.dst in machine.switches and (pace[schedule.hop_link == number] < spec.frames_per_tick).any():
+                raise wrong(
+                    ("late_link", i),
+                    f"link {machine.link_name(number)} leads to a switch that passes some of its frames on more slowly "
+                    f"than they could come; such a link cannot be late here",
+                )
             late[number] = LateLink(tick(slow.at, slow.unit), slow.latency)
     dropped: dict[int, set[int]] = {}
     for i, drop in enumerate(faults.drops):
@@ -251,13 +266,14 @@ class Parcels:
 
     Attributes:
         offset, width: int64, one per entry of ``parcel_token``. bits: of each parcel, int64 (parcels,).
-        frames, cycles: of each hop, int64 (hops,); cycles are those of its link.
+        frames, pace, cycles: of each hop, int64 (hops,): all, those of one cycle of its link, and such cycles.
     """
 
     offset: Int64Array
     width: Int64Array
     bits: Int64Array
     frames: Int64Array
+    pace: Int64Array
     cycles: Int64Array
 
     @staticmethod
@@ -267,22 +283,22 @@ class Parcels:
         width = token_bits(graph)[s.parcel_token]
         end = np.concatenate([[0], np.cumsum(width)])
         size = np.array([link.frame_bits for link in links], np.int64)[s.hop_link]
-        rate = np.array([link.frames_per_tick for link in links], np.int64)[s.hop_link]
+        pace = passages_of(s).pace
         bits = np.diff(end[s.parcel_ptr])
         frames = -(-bits[s.hop_parcel] // size)
         offset = end[:-1] - np.repeat(end[s.parcel_ptr[:-1]], np.diff(s.parcel_ptr))
-        return Parcels(offset, width, bits, frames, -(-frames // rate))
+        return Parcels(offset, width, bits, frames, pace, -(-frames // pace))
 
     def lanes(self, schedule: Schedule, link: int) -> Int64Array:
         """The frames of a period on one link as it sends them: rows [tick in the period, lane, hop, frame, tick of
         iteration 0], int64 (frames, 5). Lanes number the frames of one cycle.
         """
-        s, rate, stride = schedule, schedule.machine.links[link].frames_per_tick, schedule.machine.link_stride(link)
+        s, stride = schedule, schedule.machine.link_stride(link)
         hops = np.flatnonzero((s.hop_link == link) & (self.frames > 0))
         many = self.frames[hops]
         hop = np.repeat(hops, many)
         frame = np.arange(len(hop)) - np.repeat(np.cumsum(many) - many, many)
-        tick = s.hop_start[hop] + frame // rate * stride
+        tick = s.hop_start[hop] + frame // self.pace[hop] * stride
         order = np.lexsort([frame, s.hop_start[hop], tick % s.period])
         residue = tick[order] % s.period
         _, first, count = np.unique(residue, return_index=True, return_counts=True)

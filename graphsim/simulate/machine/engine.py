@@ -57,8 +57,8 @@ class MachineEngine:
     """
 
     name = "machine"
-    #: Whether hops may be executed several at a time.
-    trains = True
+    #: Whether hops are executed one by one, and link by link.
+    apart = False
 
     def __init__(self, graph: Graph, schedule: Schedule | Calendars) -> None:
         import graphsim.native  # noqa: F401 - first, as it says what is wrong with Numba's settings
@@ -72,7 +72,7 @@ class MachineEngine:
             check(graph, schedule)
         self.graph, self.calendars = graph, schedule
         graph = self._form.graph
-        self._program = compile_program(graph, schedule, trains=self.trains)
+        self._program = compile_program(graph, schedule, apart=self.apart)
         inputs = input_actors(graph)
         # Sources are given in source order, elements are numbered by input actor: the order of the input groups.
         self._source_order = sorted(range(len(graph.sources)), key=lambda s: input_groups(graph)[s])

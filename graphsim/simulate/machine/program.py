@@ -15,7 +15,7 @@ from graphsim.errors import SimulationError
 from graphsim.graph import Channel, Dense, Graph, Window
 from graphsim.graph.ops import ACTIVATIONS, OPS, SINKS
 from graphsim.simulate.engine import Outputs
-from graphsim.simulate.machine.hops import Hops, find_hops
+from graphsim.simulate.machine.hops import Hops, Legs, find_hops, find_legs
 from graphsim.simulate.machine.memory import (
     CELL,
     COUNT,
@@ -36,7 +36,7 @@ FloatArray = npt.NDArray[np.float32]
 MOST_STAGES = 2**20
 
 #: Kinds of event; see :class:`Program`.
-CLAIM, WRITE, END, SOURCE_END, CHECK, READ, FIRE, SOURCE_FIRE = range(8)
+CLAIM, WRITE, END, SOURCE_END, CHECK, READ, FIRE, SOURCE_FIRE, PASS = range(9)
 #: Columns of the event table.
 KIND, STAGE, WHO, AT, AT_RING, LENGTH, MOVED = range(7)  # and then those of the run table
 #: Columns of the actor table.
@@ -96,6 +96,15 @@ class Program:
     CHECK       the first tick of a hop of several: its parcel must be there already
     CLAIM       the first frame of such a hop arrives: what was in its slots is gone
     =========== ===============================================================================================
+
+    Legs. For those who do something to what is on links, hops through switches are events for every link, a *leg* of
+    them each, and who is actors + leg; legs that several hops begin with are the same ones. All of a leg happens when
+    its first frame does. Otherwise a hop is a single leg.
+
+    =========== ===============================================================================================
+    PASS        a leg out of a switch takes what is in transit over the one into it: cell and step are where that is
+    WRITE       with no tokens: the first frame of a leg into a switch arrives
+    =========== ===============================================================================================
     """
 
     period: int
@@ -120,14 +129,16 @@ class Program:
     node: Int64Array
     hops: Hops
     train: Int64Array
+    legs: Legs
 
 
-def compile_program(graph: Graph, calendars: Calendars, *, trains: bool = True) -> Program:
+def compile_program(graph: Graph, calendars: Calendars, *, apart: bool = False) -> Program:
     """Compile calendars that have been checked.
 
     Args:
         graph: unrolled.
-        trains: hops that follow each other on a link become one event, where nothing can tell the difference.
+        apart: whether every leg of every hop gets events of its own. If not, hops that follow each other on their way
+            become one event, where nothing can tell the difference.
 
     Raises:
         SimulationError: they keep more memory or more iterations in flight than this engine holds.
@@ -140,8 +151,12 @@ def compile_program(graph: Graph, calendars: Calendars, *, trains: bool = True) 
     line = _Timeline()
     start, ticks = _firing_times(calendars)
     transit = _add_firings(graph, calendars, memory, actors, start, ticks, line)
-    train = _trains(graph, calendars, memory, hops, start, ticks) if trains else np.arange(len(hops.link))
-    transit = _add_hops(graph, calendars, memory, hops, train, transit, line)
+    train = np.arange(len(hops.link)) if apart else _trains(graph, calendars, memory, hops, start, ticks)
+    legs = find_legs(hops) if apart else Legs(hops.link, np.full(len(train), -1), np.arange(len(train)))
+    if (legs.parent >= 0).any():
+        transit = _add_legs(graph, calendars, memory, hops, legs, transit, line)
+    else:
+        transit = _add_hops(graph, calendars, memory, hops, train, transit, line)
     events, event_tick = line.compiled(calendars.period, memory)
     initial_cell, initial_word = memory.initial(graph)
     stages = 1 + int(events[:, STAGE].max())
@@ -173,6 +188,7 @@ def compile_program(graph: Graph, calendars: Calendars, *, trains: bool = True) 
         node=calendars.node,
         hops=hops,
         train=train,
+        legs=legs,
     )
 
 
@@ -456,9 +472,8 @@ def _written(calendars: Calendars, memories: Memory, makers: Int64Array) -> tupl
 def _hop_times(calendars: Calendars, hops: Hops) -> tuple[Int64Array, Int64Array, Int64Array, Int64Array]:
     """Ticks of iteration 0, int64 (hops,): of the start, after the last tick of sending, of first and last arrival."""
     stride = calendars.link_stride[hops.link]
-    flight = np.array(calendars.machine.ways, np.int64)[hops.link]  # of a frame, from the start of its cycle
     start, last = hops.first * stride, hops.last * stride
-    return start, last + stride, start + flight, last + flight
+    return start, last + stride, start + hops.flight, last + hops.flight
 
 
 def _trains(
@@ -486,13 +501,12 @@ def _trains(
         read_until[child] = np.minimum(read_until[child], np.where(later >= read[child], later, NEVER))
     # What is written is read by the hops that pass it on, and by any firing of the node, to be simple.
     fires = turns(start, np.where(ticks > 0, 2, 1), c.period)
-    dst = np.array([link.dst for link in c.machine.links], np.int64)[hops.link]
-    write_until = next_of(c.node, fires, dst, write)
+    write_until = next_of(c.node, fires, c.memory_node[c.ring_memory[hops.into]], write)
     for turn in (read, begins):
         later = np.where(turn[child] >= write[parent[child]], turn[child], NEVER)
         np.minimum.at(write_until, parent[child], later)
     return couple(
-        hops.link,
+        hops.way,
         np.stack([read, (sent - 1) // c.period], axis=1),
         np.stack([write, arrives // c.period], axis=1),
         read_until,
@@ -515,7 +529,6 @@ def _add_hops(
     if not len(count):
         return first
     start, end, claims, arrives = _hop_times(calendars, hops)
-    bits = hops.frames * np.array([link.frame_bits for link in calendars.machine.links], np.int64)[hops.link]
     # Hops of one train one after the other, as they are sent.
     order = np.lexsort([np.arange(len(train)), start, train])
     amount = np.zeros(len(train), np.int64)
@@ -531,21 +544,90 @@ def _add_hops(
         each = order[wanted[train[order]]]
         return _Moves(amount[h], spots.picked(np.repeat(begin[each], count[each]) + ramp(count[each])))
 
-    sent = memory.places.picked(hops.place)
-    into = memory.spots(sent.token, hops.into[hops.of], hops.to_bit, hops.width, hops.ahead[hops.of])
+    sent, into = _carried(memory, hops)
     h = np.flatnonzero(train == np.arange(len(train)))
     carried = _Transit(at[h], depth[h], amount[h])
     line.add(READ, graph.actor_count + h, end[h] - 1, 2, carried, moves(h, sent))
     line.add(WRITE, graph.actor_count + h, arrives[h], 0, carried, moves(h, into))
     h = np.flatnonzero(hops.last > hops.first)
     line.add(CHECK, graph.actor_count + h, start[h], 2, None, moves(h, sent))
-    # From its first frame on, what was there is gone; and padding is written over what is there too.
-    filled = np.zeros(len(count), np.int64)
+    _add_claims(calendars, memory, hops, graph.actor_count + np.arange(len(train)), claims, line)
+    return int(at[-1] + amount[-1] * depth[-1])
+
+
+def _carried(memory: Memory, hops: Hops) -> tuple[Spots, Spots]:
+    """The tokens of all hops, where they are read and where they are written."""
+    sent = memory.places.picked(hops.place)
+    return sent, memory.spots(sent.token, hops.into[hops.of], hops.to_bit, hops.width, hops.ahead[hops.of])
+
+
+def _add_claims(
+    calendars: Calendars, memory: Memory, hops: Hops, who: Int64Array, claims: Int64Array, line: _Timeline
+) -> None:
+    """From its first frame on, what was there is gone; and padding is written over what is there too."""
+    bits = hops.frames * np.array([link.frame_bits for link in calendars.machine.links], np.int64)[hops.link]
+    filled = np.zeros(len(bits), np.int64)
     np.add.at(filled, hops.of, hops.width)
     h = np.flatnonzero((hops.last > hops.first) | (memory.overwrites(hops.into) & (filled < bits)))
     one = np.ones_like(h)
     whole = memory.spots(one, hops.into[h], hops.to[h], bits[h], hops.ahead[h])
-    line.add(CLAIM, graph.actor_count + h, claims[h], 0, None, _Moves(one, whole))
+    line.add(CLAIM, who[h], claims[h], 0, None, _Moves(one, whole))
+
+
+def _add_legs(
+    graph: Graph,
+    calendars: Calendars,
+    memory: Memory,
+    hops: Hops,
+    legs: Legs,
+    first: int,
+    line: _Timeline,
+) -> int:
+    """Add the events of all legs; otherwise as :func:`_add_hops`."""
+    machine, stride, hop = calendars.machine, calendars.link_stride[legs.link], legs.hop
+    count = np.bincount(hops.of, minlength=len(hops.link))
+    begin = np.cumsum(count) - count
+    way, crossing = (
+        np.array(ticks, np.int64) for ticks in (machine.ways, [machine.crossings[link.dst] for link in machine.links])
+    )
+    through = crossing[legs.link]
+    start = hops.first[hop] * stride
+    for leg in np.flatnonzero(legs.parent >= 0).tolist():  # parents come first
+        before = legs.parent[leg]
+        start[leg] = start[before] + way[legs.link[before]] + through[before]
+    claims = start + way[legs.link]
+    long = ((hops.last - hops.first)[hop]) * stride
+    alone = (legs.parent < 0) & (through == 0)
+    amount = count[hop]
+    depth = (claims + np.where(alone, 0, long + through) - start) // calendars.period + 1
+    at = _bounds(amount * depth)[:-1] + first
+    who = graph.actor_count + np.arange(len(hop))
+
+    def transit(i: Int64Array) -> _Transit:
+        return _Transit(at[i], depth[i], amount[i])
+
+    def moves(i: Int64Array, spots: Spots) -> _Moves:
+        return _Moves(amount[i], spots.picked(np.repeat(begin[hop[i]], amount[i]) + ramp(amount[i])))
+
+    sent, into = _carried(memory, hops)
+    i = np.flatnonzero(legs.parent < 0)
+    line.add(READ, who[i], np.where(alone, start + long + stride - 1, start)[i], 2, transit(i), moves(i, sent))
+    i = np.flatnonzero(alone & (long > 0))
+    line.add(CHECK, who[i], start[i], 2, None, moves(i, sent))
+    i = np.flatnonzero(legs.parent >= 0)
+    parent = legs.parent[i]
+    each = np.repeat(parent, amount[i])
+    token = ramp(amount[i])
+    one = np.ones_like(token)
+    taken = Spots(token, at[each] + token, one, depth[each], amount[each], 0 * one)
+    line.add(PASS, who[i], start[i], 2, transit(i), _Moves(amount[i], taken))
+    i = np.flatnonzero(through > 0)
+    line.add(WRITE, who[i], claims[i], 0, transit(i))
+    i = np.flatnonzero(through == 0)
+    line.add(WRITE, who[i], (claims + long)[i], 0, transit(i), moves(i, into))
+    ends = np.zeros(len(hops.link), np.int64)
+    ends[hop[i]] = i
+    _add_claims(calendars, memory, hops, who[ends], claims[ends], line)
     return int(at[-1] + amount[-1] * depth[-1])
 
 

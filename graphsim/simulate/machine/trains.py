@@ -1,7 +1,7 @@
-"""Hops that follow each other on a link as one event, where nobody can tell the difference.
+"""Hops that follow each other on their way as one event, where nobody can tell the difference.
 
-A *train* is a row of hops of one link in which each is read from memory when the last of them is, and written to memory
-when the last of them arrives. That is the same as one after the other if, in that time,
+A *train* is a row of hops over the same links in which each is read from memory when the last of them is, and written
+to memory when the last of them arrives. That is the same as one after the other if, in that time,
 
 * nothing is written to where the earlier ones are read from, and
 * nothing reads what the earlier ones write, or would have to.
@@ -45,19 +45,19 @@ def next_of(owner: IntArray, turn: IntArray, asked_owner: IntArray, asked: IntAr
 
 
 def couple(
-    link: IntArray, read: IntArray, write: IntArray, read_until: IntArray, write_until: IntArray, alone: IntArray
+    way: IntArray, read: IntArray, write: IntArray, read_until: IntArray, write_until: IntArray, alone: IntArray
 ) -> IntArray:
     """The last hop of the train of each hop, int64 (hops,).
 
     Args:
-        link: of each hop.
+        way: of each hop, the links that it goes over.
         read, write: its turns, and the stages they are in: int64 (hops, 2).
         read_until, write_until: turns from which on it must have been read, and written.
         alone: whether it is a train of its own, whatever follows.
     """
-    last = np.arange(len(link))
-    order = np.lexsort([read[:, 0], read[:, 1], link])
-    rows = np.stack([link, read[:, 1], write[:, 1], read[:, 0], write[:, 0], read_until, write_until, alone], axis=1)[
+    last = np.arange(len(way))
+    order = np.lexsort([read[:, 0], read[:, 1], way])
+    rows = np.stack([way, read[:, 1], write[:, 1], read[:, 0], write[:, 0], read_until, write_until, alone], axis=1)[
         order
     ].tolist()
     begin, limits = 0, (NEVER, NEVER)
