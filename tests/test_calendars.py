@@ -179,6 +179,19 @@ def _busy(table: Table) -> int:
     return int(np.flatnonzero(table.what != IDLE)[0])
 
 
+def _from_a_switch(c: Calendars) -> int:
+    return int(np.flatnonzero(c.from_switch)[0])
+
+
+def _into_a_switch(c: Calendars) -> int:
+    return int(np.flatnonzero(c.into_switch)[0])
+
+
+def _row(table: Table, component: int) -> int:
+    """The first row of a component."""
+    return int(table.ptr[component])
+
+
 def _shifted(length: np.ndarray, row: int) -> np.ndarray:  # type: ignore[type-arg]
     """Row lengths with one tick of a row given to the next."""
     return changed(changed(length, row, int(length[row]) - 1), row + 1, int(length[row + 1]) + 1)
@@ -221,6 +234,34 @@ CORRUPTED: dict[str, tuple[Callable[[Calendars], Calendars], type[CalendarError]
     "an instant after the end": (
         lambda c: replace(c, instant_tick=changed(c.instant_tick, 0, c.period)),
         OutOfCalendarError,
+    ),
+    "an output of another switch": (
+        lambda c: _table(c, "crossbar", what=changed(c.crossbar.what, _busy(c.crossbar), _from_a_switch(c))),
+        InvalidAddressError,
+    ),
+    "no such input": (
+        lambda c: _table(c, "crossbar", what=changed(c.crossbar.what, _busy(c.crossbar), 10**6)),
+        InvalidAddressError,
+    ),
+    "no such lane": (
+        lambda c: _table(c, "crossbar", offset=changed(c.crossbar.offset, _busy(c.crossbar), 99)),
+        InvalidAddressError,
+    ),
+    "a crossbar that waits": (
+        lambda c: _table(c, "crossbar", stage=changed(c.crossbar.stage, _busy(c.crossbar), 1)),
+        OutOfCalendarError,
+    ),
+    "a crossbar without a switch": (
+        lambda c: _table(c, "crossbar", what=changed(c.crossbar.what, _row(c.crossbar, _into_a_switch(c)), 0)),
+        InvalidAddressError,
+    ),
+    "a switch that reads memory": (
+        lambda c: _table(c, "gather", what=changed(c.gather.what, _row(c.gather, _from_a_switch(c)), 0)),
+        InvalidAddressError,
+    ),
+    "a switch that writes memory": (
+        lambda c: _table(c, "scatter", what=changed(c.scatter.what, _row(c.scatter, _into_a_switch(c)), 0)),
+        InvalidAddressError,
     ),
     "a firing too short": (
         lambda c: _table(c, "fire", length=_shifted(c.fire.length, int(np.flatnonzero(c.fire.length > 1)[0]))),
