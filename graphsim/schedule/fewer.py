@@ -40,6 +40,7 @@ from graphsim.graph.words import in_ticks
 from graphsim.machine import Machine
 from graphsim.machine.members import Member, Numbers, member, smaller
 from graphsim.schedule.candidate import Candidate, Work, circled, encode, placement_bound_of
+from graphsim.schedule.passage import passages
 from graphsim.schedule.placed import Placed, Times
 from graphsim.schedule.route import Routes
 from graphsim.schedule.schedule import Schedule
@@ -175,15 +176,13 @@ class _Ways:
         flat = np.concatenate([np.empty(0, np.int64), *(np.array(path, np.int64) for path in one.path)])
         begin = np.cumsum([0, *(len(path) for path in one.path)])
         link = flat[begin[small.hop_link[self.of]] + self.along]
-        rate, bits = (
-            np.array([getattr(each, key) for each in machine.links], np.int64)[link]
-            for key in ("frames_per_tick", "frame_bits")
-        )
+        bits = np.array([each.frame_bits for each in machine.links], np.int64)[link]
         payload = np.add.reduceat(np.append(token_bits(graph)[small.parcel_token], 0), small.parcel_ptr[:-1])
         frames = -(-payload[small.hop_parcel[self.of]] // bits)
-        cycles = -(-frames // rate)
-        stride = np.array(machine.link_strides, np.int64)[link]
         parent = np.where(self.along > 0, np.arange(len(link)) - 1, np.append(self.last, -1)[self.parent][self.of])
+        together = passages(machine, link, parent)
+        cycles = -(-frames // together.pace)
+        stride = np.array(machine.link_strides, np.int64)[link]
         makers = token_makers(graph)[small.parcel_token[small.parcel_ptr[:-1]]]
         parcels = small.hop_parcel[self.of]
         self.routes = Routes(
@@ -198,6 +197,7 @@ class _Ways:
             hop_frames=frames,
             hop_cycles=cycles,
             hop_ticks=cycles * stride,
+            passages=together,
         )
         #: Ticks from the start of each hop until its parcel is at the other end.
         self.way = (cycles + np.array([each.latency for each in machine.links], np.int64)[link]) * stride
