@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Literal
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from graphsim.frontends.blocks.reduce import Over
-from graphsim.frontends.builder import Builder, Tensor
+from graphsim.frontends.builder import MAX_LISTED, Builder, RefusedError, Tensor
 from graphsim.graph import Axis
 
 
@@ -23,6 +27,51 @@ def pooling(
     """
     y = to.group(op, [axis.consumers for axis in axes] if shape is None else shape, observes="output")
     to.window(x, y, axes)
+    return y
+
+
+def adaptive(
+    to: Builder, x: Tensor, parts: Mapping[int, int], op: Literal["max", "mean"], shape: Sequence[int]
+) -> Tensor:
+    """So many windows along each of some axes: part i of n is elements floor(i size / n) to ceil((i + 1) size / n).
+
+    Windows that are smaller than others name an element again, with weight 0 for a mean: 1 by their size is the weight.
+
+    Raises:
+        RefusedError: there are too many windows to be listed.
+    """
+    if math.prod(shape) > MAX_LISTED:
+        raise RefusedError(f"it makes {math.prod(shape):,} windows, more than graphsim lists")
+    chosen, shares = [], []
+    for axis, size in enumerate(x.shape):
+        count = parts.get(axis, size)
+        first = np.arange(count) * size // count
+        after = -(-(np.arange(count) + 1) * size // count)
+        taps = first[:, None] + np.arange((after - first).max())
+        inside = taps < after[:, None]
+        chosen.append(np.where(inside, taps, first[:, None]))
+        shares.append(inside / (after - first)[:, None])
+    fan_in = math.prod(taps.shape[1] for taps in chosen)
+
+    def joined(along: Sequence[npt.NDArray[Any]], by: Callable[[Any, Any], Any]) -> npt.NDArray[Any]:
+        """What is along every axis, for every place of the result and every tap."""
+        rank, whole = len(along), np.zeros((1,) * 2 * len(along), along[0].dtype)
+        for axis, array in enumerate(along):
+            here = [1] * 2 * rank
+            here[axis], here[rank + axis] = array.shape
+            whole = by(whole, array.reshape(here)) if axis else array.reshape(here)
+        return whole
+
+    def where() -> npt.NDArray[np.intp]:
+        steps = [math.prod(x.shape[axis + 1 :]) for axis in range(len(x.shape))]
+        return joined([taps * step for taps, step in zip(chosen, steps, strict=True)], np.add)
+
+    if op == "max":
+        y = to.group("max", shape, observes="output")
+        to.table(x, y, fan_in, where)
+        return y
+    y = to.group("linear", shape, extra_roundings=2, observes="output")
+    to.table(x, y, fan_in, where, weights=lambda: joined(shares, np.multiply))
     return y
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
-from graphsim.frontends.blocks.pool import masked_mean, pooling, whole
+from graphsim.frontends.blocks.pool import adaptive, masked_mean, pooling, whole
 from graphsim.frontends.blocks.spatial import Slide, along, sliding
 from graphsim.frontends.builder import Builder, RefusedError, Tensor
 from graphsim.frontends.keras.fields import Fields
@@ -63,19 +63,21 @@ def _global(rank: int, op: Op) -> Rule:
 
 
 def _adaptive(rank: int, op: Op) -> Rule:
-    """As many windows as are wanted, side by side, where the input can be divided so."""
+    """As many windows as are wanted: side by side where the input can be divided so, else some overlap."""
 
     def rule(fields: Fields, semantics: Semantics) -> Lowering:
         first, wanted = channels_first(fields), per_axis(fields, rank, "output_size")
 
         def divided(size: int, parts: int) -> Axis:
-            if size % parts:
-                raise RefusedError(f"it makes {parts} windows over {size} elements, of which some would overlap")
             return sliding(size, Slide(size // parts, size // parts), "valid")
 
         def build(to: Builder, x: Tensor) -> Tensor:
-            rules = [partial(divided, parts=parts) for parts in wanted]
-            return pooling(to, x, along(x, channel_axis(x, rank, first), rules), op)
+            at = channel_axis(x, rank, first)
+            parts = dict(zip(spatial_axes(rank, first), wanted, strict=True))
+            if any(x.shape[axis] % count for axis, count in parts.items()):
+                shape = [parts.get(axis, size) for axis, size in enumerate(x.shape)]
+                return adaptive(to, x, parts, op, shape)
+            return pooling(to, x, along(x, at, [partial(divided, parts=count) for count in wanted]), op)
 
         return build
 
