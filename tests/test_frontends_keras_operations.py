@@ -110,7 +110,7 @@ def made_of_others(ops: Any, x: Any, y: Any) -> list[Any]:
     return [
         ops.tan(x), ops.sinh(x), ops.cosh(x), ops.log2(positive), ops.log10(positive), ops.exp2(x), ops.mod(x, y),
         x % 2.5, ops.mod(2.5, positive), ops.mod(whole, 2.0), ops.logaddexp(x, y), ops.hypot(x, y),
-        ops.heaviside(whole, x), ops.fmax(x, y), ops.fmin(x, y), ops.hypot(ops.relu(x), ops.relu(y)),
+        ops.heaviside(whole, x), ops.fmax(x, y), ops.fmin(x, y), ops.hypot(ops.relu(x), ops.relu(y)), ops.fabs(x),
         ops.logsumexp(x, axis=1), ops.logsumexp(x, axis=(1, 2), keepdims=True), ops.norm(x, axis=-1),
         ops.norm(x, axis=(1, 2)), ops.norm(x, ord="fro", axis=(1, 2), keepdims=True), ops.norm(x, ord=1, axis=1),
         ops.norm(x, ord=3, axis=2), ops.normalize(x), ops.normalize(x, axis=1, epsilon=3.0), ops.normalize(x, order=1),
@@ -202,7 +202,7 @@ def by_keras_2(tf: Any, x: Any, y: Any) -> list[Any]:
         tf.math.reduce_std(x, axis=1), tf.math.reduce_variance(x, axis=2), tf.reduce_logsumexp(x, axis=1),
         tf.norm(x, axis=-1), tf.tile(x, [1, 2, 1]),
         tf.norm(x, ord=1, axis=-1, keepdims=True), tf.math.top_k(x, 2)[0], *tf.unstack(x, axis=1), x // 2.0,
-        tf.math.floordiv(x, y),
+        x // y,
         x % 2.5, tf.math.floormod(x, y), tf.math.divide_no_nan(x, tf.nn.relu(y)), tf.math.l2_normalize(x, axis=1),
         tf.math.squared_difference(x, y), tf.cast(tf.reduce_any(x > y, axis=1), tf.float32), tf.math.add_n([x, y, x]),
         tf.cast(tf.reduce_all(x > y - 2.0, axis=1), tf.float32), tf.nn.bias_add(x, [1.0, 2.0, 3.0]),

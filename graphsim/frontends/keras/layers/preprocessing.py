@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from graphsim.frontends.blocks.arith import elementwise, folded
+from graphsim.frontends.blocks.resample import KERNELS, Kernel, resampled_image
 from graphsim.frontends.blocks.resize import Method, resized
 from graphsim.frontends.blocks.shape import moved, sliced
 from graphsim.frontends.builder import Builder, FloatArray, RefusedError, Tensor, Unary
@@ -79,17 +80,27 @@ def center_crop(fields: Fields, semantics: Semantics) -> Lowering:
 
 @lowers("Resizing", trains=True)
 def resizing(fields: Fields, semantics: Semantics) -> Lowering:
-    """An image in another size, of its nearest elements or by straight lines: along the width, then the height."""
+    """An image in another size, of its nearest elements, by straight lines or by weights of more neighbours.
+
+    Straight lines along the width, then the height; weights along the height, then the width.
+    """
     wanted, first = (fields.size("height"), fields.size("width")), channels_first(fields)
     method = fields.text("interpolation", default="bilinear").lower()
-    if method != "bilinear" and method != "nearest":
-        raise RefusedError(f"interpolation {shown(method)} is not lowered, only 'nearest' and 'bilinear'")
-    for key in ("antialias", "crop_to_aspect_ratio", "pad_to_aspect_ratio"):
+    if method not in ("bilinear", "nearest", *KERNELS):
+        raise RefusedError(
+            f"interpolation {shown(method)} is not lowered, only 'nearest', 'bilinear' and {list(KERNELS)}"
+        )
+    smooths = fields.flag("antialias", default=False) and method != "nearest"
+    for key in ("crop_to_aspect_ratio", "pad_to_aspect_ratio"):
         if fields.flag(key, default=False):
             raise RefusedError(f"{key!r} is not lowered")
     how: Method = "bilinear" if method == "bilinear" else "nearest"
+    kernel: Kernel | None = KERNELS.get(method, "bilinear" if smooths else None)
 
     def build(to: Builder, x: Tensor) -> Tensor:
+        at = _image(x, first)
+        if kernel is not None:
+            return resampled_image(to, x, dict(zip(at, wanted, strict=True)), kernel, antialias=smooths)
         changed = [(i, n) for i, n in zip(_image(x, first), wanted, strict=True) if x.shape[i] != n][::-1]
         if not changed:
             return moved(to, x, [Axis(n, n) for n in x.shape])

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from graphsim.frontends.blocks.resample import KERNELS, Kernel, resampled_image
 from graphsim.frontends.blocks.resize import enlarged
 from graphsim.frontends.blocks.shape import moved, repeated, transposed, widened
 from graphsim.frontends.blocks.spatial import along
 from graphsim.frontends.builder import Builder, RefusedError, Tensor
 from graphsim.frontends.keras.fields import Fields, shown
 from graphsim.frontends.keras.layers.registry import Lowering, lowers
-from graphsim.frontends.keras.layers.windows import channel_axis, channels_first, pairs, per_axis
+from graphsim.frontends.keras.layers.windows import channel_axis, channels_first, pairs, per_axis, spatial_axes
 from graphsim.frontends.keras.semantics import Semantics
 from graphsim.graph import Axis
 
@@ -41,8 +42,12 @@ def _up_sampling(rank: int) -> Rule:
         how = fields.text("interpolation", default="nearest").lower()
         if how == "bilinear" and rank == 2:
             return _bilinear(per_axis(fields, rank, "size", "length", default=2), first, semantics)
+        if rank == 2 and how in KERNELS:
+            return _by_weights(KERNELS[how], per_axis(fields, rank, "size", "length", default=2), first, semantics)
         if how != "nearest":
-            raise RefusedError(f"interpolation {shown(how)} is not lowered, only 'nearest' and 'bilinear'")
+            raise RefusedError(
+                f"interpolation {shown(how)} is not lowered, only 'nearest', 'bilinear' and {list(KERNELS)}"
+            )
         rules = [partial(repeated, times=n) for n in per_axis(fields, rank, "size", "length", default=2)]
 
         def build(to: Builder, x: Tensor) -> Tensor:
@@ -53,11 +58,28 @@ def _up_sampling(rank: int) -> Rule:
     return rule
 
 
-def _bilinear(times: Sequence[int], first: bool, semantics: Semantics) -> Lowering:
-    """Along the width, then along the height, as TensorFlow does."""
+def _check_version(how: str, semantics: Semantics) -> None:
     version = [int(part) for part in semantics.version.split(".")[:2] if part.isdecimal()]
     if semantics.major < 3 and version < [2, 4]:
-        raise RefusedError(f"what 'bilinear' means to Keras {semantics.version or 2} depends on its TensorFlow")
+        raise RefusedError(f"what {how!r} means to Keras {semantics.version or 2} depends on its TensorFlow")
+
+
+def _by_weights(kernel: Kernel, times: Sequence[int], first: bool, semantics: Semantics) -> Lowering:
+    """Along the height, then along the width, as TensorFlow does."""
+    _check_version(kernel, semantics)
+
+    def build(to: Builder, x: Tensor) -> Tensor:
+        channel_axis(x, 2, first)
+        at = spatial_axes(2, first)
+        sizes = {axis: x.shape[axis] * n for axis, n in zip(at, times, strict=True)}
+        return resampled_image(to, x, sizes, kernel, antialias=False)
+
+    return build
+
+
+def _bilinear(times: Sequence[int], first: bool, semantics: Semantics) -> Lowering:
+    """Along the width, then along the height, as TensorFlow does."""
+    _check_version("bilinear", semantics)
 
     def build(to: Builder, x: Tensor) -> Tensor:
         if len(x.shape) != 3:

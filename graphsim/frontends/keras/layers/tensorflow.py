@@ -73,7 +73,6 @@ FUNCTIONS: dict[str, Function] = {
     "equal": _two("Equal"),
     "expand_dims": Function("ExpandDims"),
     "floor_div": _two("FloorDivide"),
-    "floordiv": _two("FloorDivide"),
     "floormod": _two("Mod"),
     "gather": Function("Take", "x", usual={"axis": 0}),
     "gelu": Function("Gelu", usual={"approximate": False}),
