@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,12 @@ from vcd.reader import TokenKind, tokenize
 from graphsim.cli import main
 from graphsim.errors import GraphError, ScheduleError, UsageError
 from graphsim.graph import Graph
+from graphsim.graph.store import save
 from graphsim.machine import load_machine
 from graphsim.schedule.fold import fold
 from graphsim.schedule.schedule import Schedule
+from graphsim.schedule.store import load as load_schedule
+from graphsim.schedule.store import save as save_schedule
 from graphsim.simulate.machine import MachineEngine
 from graphsim.simulate.reference import ReferenceEngine
 from graphsim.trace import Timeline, life_of, perfetto, timeline, write_waves
@@ -247,13 +251,47 @@ def test_the_command_of_a_circuit_writes_bits(tmp_path: Path, monkeypatch: pytes
     assert json.loads(Path("t.json").read_text())["graph"] == "c"
 
 
+KINDS = {
+    "double": (mlp(6, 4, 3), ["--machine", "one-to-one", "--buffering", "double", "--frame-bits", "128"]),
+    "frequencies": (mlp(6, 4, 3), ["--machine", "ring:3,node.frequency=2,link.frequency=3,frames_per_tick=2"]),
+    "states": (rnn(steps=3), ["--machine", "star:3"]),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_traces_of_every_kind_of_schedule_are_read_back(kind: str, tmp_path: Path) -> None:
+    """What viewers get says what the schedule says: every firing of a node, every tick of a link, in both files."""
+    graph, options = KINDS[kind]
+    save(graph, tmp_path / "g.gsim")
+    paths = [str(tmp_path / name) for name in ("g.gsim", "g.fold", "t.json", "w.vcd")]
+    assert main(["fold", *paths[:1], "-o", paths[1], *options]) == 0
+    assert main(["trace", *paths[:2], "--perfetto", paths[2], "--vcd", paths[3], "--iterations", "3"]) == 0
+    schedule = load_schedule(Path(paths[1]), graph)
+    line = timeline(graph, schedule)
+    shown = json.loads(Path(paths[2]).read_text(encoding="utf-8"))["traceEvents"]
+    assert shown == json.loads(json.dumps(events(line, 3)))
+    fired = [e for e in shown if e["pid"] == NODES and e["ph"] == "X"]
+    assert len(fired) == 3 * int((line.end > line.start).sum())
+    found = waves(tmp_path / "w.vcd")
+    for v, node in enumerate(schedule.machine.nodes):
+        starts = sorted(
+            int(line.start[a.id]) + n * schedule.period
+            for a in line.graph
+            for n in range(3)
+            if schedule.node[a.id] == v and line.end[a.id] > line.start[a.id]
+        )
+        plain = re.sub(r"[^A-Za-z0-9_]", "_", node.name)  # signals are named so that every viewer reads them
+        changes = found.get(f"nodes.{plain}.actor", [])
+        for start in starts:
+            assert value_at(changes, start) not in ("", "z", "x", None)
+    sent = sum(e["args"]["frames"] for e in shown if e["pid"] == LINKS and e["ph"] == "X")
+    assert sent == 3 * int(line.hop_frames.sum()) > 0
+
+
 @pytest.mark.parametrize("options", [[], ["--signals", "x"], ["--actor", "nobody"], ["--vcd", "no/folder/w.vcd"]])
 def test_the_command_refuses_what_means_nothing(
     tmp_path: Path, options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from graphsim.graph.store import save
-    from graphsim.schedule.store import save as save_schedule
-
     graph, schedule = small()
     save(graph, tmp_path / "g.gsim")
     save_schedule(schedule, tmp_path / "g.fold")
