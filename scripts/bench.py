@@ -4,6 +4,7 @@
     python scripts/bench.py --only lanes    rows whose name contains "lanes"
     python scripts/bench.py --json out.json
     python scripts/bench.py --logic         circuits, on one thread, see bench_logic.py; --circuits DIR has more of them
+    python scripts/bench.py --explore       sweeps: overhead over their points, two workers over one
     python scripts/bench.py --scale         cost of lowering, folding and simulating against the size of the graph
 
 A ratio is the median over the rounds of (time of the other) / (our time), or of samples per second where the two do not
@@ -314,6 +315,7 @@ def main(
         Path | None,
         typer.Option("--circuits", metavar="DIR", help="Where --logic finds c6288, multiplier and hyp."),
     ] = None,
+    explore: Annotated[bool, typer.Option("--explore", help="Rows of sweeps only.")] = False,
     plot: Annotated[Path, typer.Option("--plot", metavar="FILE", help="Where --scale draws.")] = Path("out/scale.html"),
 ) -> None:
     """Measure, print ratios, and say which reach what we ask of them."""
@@ -340,6 +342,10 @@ def main(
         from bench_logic import logic_rows
 
         groups = {"logic": lambda: logic_rows(circuits)}
+    if explore:
+        from bench_explore import explore_rows
+
+        groups = {"sweep": explore_rows}
     for key, group in groups.items():
         if only and only not in key:
             continue
