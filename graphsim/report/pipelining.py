@@ -32,6 +32,7 @@ from graphsim.analysis.tokens import token_makers
 from graphsim.graph import Graph
 from graphsim.passes import unroll
 from graphsim.report.utilisation import hop_frames
+from graphsim.schedule.passage import passages_of
 from graphsim.schedule.schedule import Schedule, durations, latency
 
 IntArray = npt.NDArray[np.int64]
@@ -134,10 +135,10 @@ class _Calendar:
         self.graph, self.schedule = unroll(graph).graph, schedule
         self.ticks = durations(graph, machine, schedule.node)
         link = schedule.hop_link.astype(np.int64)
-        rate = np.array([one.frames_per_tick for one in machine.links], np.int64)[link]
+        pace = passages_of(schedule).pace
         stride = np.array(machine.link_strides, np.int64)[link]
         delay = np.array([one.latency for one in machine.links], np.int64)[link]
-        full, rest = np.divmod(hop_frames(graph, schedule), rate)
+        full, rest = np.divmod(hop_frames(graph, schedule), pace)
         self.arrival = schedule.hop_start + (full + (rest > 0) + delay) * stride
         fires, sends, fills = self.ticks > 0, full > 0, rest > 0
         begin, one = schedule.hop_start, np.ones(int(fires.sum()), np.int64)
@@ -152,7 +153,7 @@ class _Calendar:
             np.concatenate([link[sends], link[fills]]),
             np.concatenate([begin[sends], (begin + full * stride)[fills]]),
             np.concatenate([(full * stride)[sends], stride[fills]]),
-            np.concatenate([rate[sends], rest[fills]]),
+            np.concatenate([pace[sends], rest[fills]]),
             np.array([one.frames_per_tick for one in machine.links], np.int64),
         )
         #: Nodes first: there are fewer firings than hops.
