@@ -303,8 +303,11 @@ def test_flip_flops_are_what_yosys_makes_of_them(tmp_path: Path) -> None:
     ports: dict[str, tuple[str, list[int]]] = {pin: ("input", [bit]) for pin, bit in shared.items()}
     parts: dict[str, Any] = {}
     for at, kind in enumerate(sorted(cells.FLIP_FLOPS)):
-        if kind != "$_FF_" and kind.split("_")[2][0] != "P":
+        letters = kind.split("_")[2]
+        if kind != "$_FF_" and letters[0] != "P":
             continue
+        if kind.startswith(("$_SR_", "$_DLATCHSR_")) or (kind.startswith("$_DLATCH_") and len(letters) > 1):
+            continue  # async2sync lets a latch forget a set or reset that is over, which the manual's tables do not
         out = next(bits)
         ports[f"q{at}"] = ("output", [out])
         parts[f"u{at}"] = (kind, {**{pin: shared[pin] for pin in cells.inputs(kind)}, "Q": out})
