@@ -23,7 +23,7 @@ from graphsim.frontends.keras import lower
 from graphsim.zoo.quiet import import_tensorflow
 
 CASES = 60
-FAMILIES = ("conv", "grow", "text", "attention", "embedding", "shared", "state")
+FAMILIES = ("conv", "grow", "text", "attention", "embedding", "shared", "state", "orders", "images")
 SECONDS = 10.0
 ODD: tuple[Any, ...] = (
     0,
@@ -94,6 +94,15 @@ def _models(keras: Any) -> dict[str, Any]:
         "embedding": _embedding(keras),
         "shared": _shared(keras),
         "state": _state(keras),
+        "orders": _orders(keras),
+        "images": net(
+            (6, 5, 2),
+            layers.Resizing(4, 7, interpolation="bicubic"),
+            layers.Resizing(5, 3, interpolation="lanczos3", antialias=True),
+            layers.UpSampling2D((2, 1), interpolation="lanczos5"),
+            layers.AdaptiveMaxPooling2D((3, 2)),
+            layers.AdaptiveAveragePooling2D((2, 3)),
+        ),
     }
 
 
@@ -135,6 +144,17 @@ def _shared(keras: Any) -> Any:
     y = layers.TimeDistributed(keras.Sequential([keras.Input((2,)), layers.Dense(3), layers.Dropout(0.5)]))(one)
     y = ops.matmul(ops.transpose(y, (0, 2, 1)), ops.softmax(other, axis=1))
     return keras.Model(x, [ops.max(y, axis=-1), ops.reshape(ops.sum(one, axis=1, keepdims=True), (-1, 2))])
+
+
+def _orders(keras: Any) -> Any:
+    """Operations between layers that put elements in order, or fold them."""
+    ops, x = keras.ops, keras.Input((4, 4))
+    greatest, numbers = ops.top_k(x, 2)
+    y = ops.take_along_axis(x, numbers, axis=-1) + greatest * ops.median(x, axis=1, keepdims=True)[:, :, :1]
+    z = ops.tril(ops.sort(x, axis=1), 1) + ops.rot90(ops.triu(x), axes=(1, 2)) + ops.cumprod(ops.normalize(x), axis=1)
+    parts = ops.array_split(ops.mod(z, 1.5), 3, axis=2)
+    folded = [ops.norm(y, axis=2), ops.logsumexp(z, axis=1), ops.diagonal(z, axis1=1, axis2=2), ops.argsort(z[:, 0])]
+    return keras.Model(x, [*parts, *folded, ops.hypot(y, y), *ops.moments(z, axes=(1,))])
 
 
 def _state(keras: Any) -> Any:

@@ -186,6 +186,8 @@ def normalize(to: Builder, of: Bound) -> Made:
     x = of.tensor()
     axes = of.axes(len(x.shape)) if of.get("axis") is not None else [len(x.shape) - 1]
     order, epsilon = of.number("order", 2), of.number("epsilon", 1e-7)
+    if order < 1 or epsilon <= 0:
+        raise RefusedError(f"its order is {order:g}, its epsilon {epsilon:g}; numbers above 0 are lowered")
     if order == 2:
         square = unary(to, x, Unary("square"), suffix="square", observes="")
         inverse = folded(

@@ -293,11 +293,17 @@ def rot90(to: Builder, of: Bound) -> Made:
     return _from(to, x, np.rot90(np.arange(x.size).reshape(x.shape), of.integer("k", 1), (one, other)))
 
 
+def _offset(of: Bound, name: str) -> int:
+    """How far a diagonal lies from the main one; beyond the tensor it does not matter how far."""
+    most = of.tensor().size
+    return max(-most, min(of.integer(name, 0), most))
+
+
 def _triangle(lower: bool) -> Callable[[Builder, Bound], Made]:
     """The elements on one side of a diagonal of the last two axes; the others 0."""
 
     def build(to: Builder, of: Bound) -> Made:
-        x, k = of.tensor(), of.integer("k", 0)
+        x, k = of.tensor(), _offset(of, "k")
         if len(x.shape) < 2:
             raise RefusedError(f"it takes triangles of samples of shape {x.shape}")
         kept = np.tril(np.ones(x.shape[-2:], np.float32), k) if lower else np.triu(np.ones(x.shape[-2:], np.float32), k)
@@ -318,7 +324,7 @@ def _diagonal(of: Bound) -> tuple[Tensor, npt.NDArray[np.intp]]:
     one, other = (of.axis(len(x.shape), name) for name in ("axis1", "axis2"))
     if one == other:
         raise RefusedError("it takes a diagonal of one axis")
-    where = np.diagonal(np.arange(x.size).reshape(x.shape), of.integer("offset", 0), one, other)
+    where = np.diagonal(np.arange(x.size).reshape(x.shape), _offset(of, "offset"), one, other)
     if not where.size:
         raise RefusedError("it takes a diagonal that has no elements")
     return x, where
