@@ -18,8 +18,8 @@ from graphsim.machine import Machine, load_machine
 #: How many there are.
 CASES = 100
 _MACHINES = (
-    "line:2", "line:3", "line:4", "ring:3", "ring:4", "ring:5", "ring:6", "mesh:2x2", "mesh:2x3", "star:3", "star:4",
-    "star:5", "full:3", "full:4", "full:5", "full:6",
+    "line:2", "line:3", "line:4", "ring:3", "ring:4", "ring:5", "ring:6", "mesh:2x2", "mesh:2x3", "mesh:3x2", "torus:2x3",
+    "torus:3x2", "full:3", "full:4", "full:5", "full:6",
 )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ class Work:
     """What is placed and what is timed: actors, and, where they fire several times, each firing.
 
     Attributes:
-        costs: of the graph, whose actors are placed.
+        costs: of the graph, whose actors are placed. unrolled: the graph of its firings.
         fired: of the unrolled graph, whose actors are routed, timed and kept.
         owner: the actor of each firing, int64 (firings,).
         chains: numbers of the groups of the firings of one group after the other, for each that fires several times.
@@ -49,7 +49,7 @@ class Work:
 
     def __init__(self, costs: Costs, unrolled: Unrolled, buffering: Buffering = "single") -> None:
         graph = costs.graph
-        self.costs, self.buffering = costs, buffering
+        self.costs, self.unrolled, self.buffering = costs, unrolled, buffering
         self.fired = costs if unrolled.graph is graph else Costs(unrolled.graph, costs.machine)
         self.owner = unrolled.owner
         self.chains = [unrolled.firings(number) for number, group in enumerate(graph.groups) if group.firings > 1]

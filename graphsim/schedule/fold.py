@@ -17,6 +17,7 @@ from graphsim.graph import Graph
 from graphsim.machine import Machine
 from graphsim.machine.topologies import is_made
 from graphsim.passes import unroll
+from graphsim.schedule import small
 from graphsim.schedule.candidate import Candidate, Work, routed
 from graphsim.schedule.fewer import shortest
 from graphsim.schedule.partition import greedy, hypergraph
@@ -150,6 +151,10 @@ def _searched(
     costs = work.costs
     if strategy is None:
         strategy = "soonest" if _gates(work) else "contiguous"
+        if small.able(work):
+            best = _there(_searched(work, strategy, seed, told, bound))
+            best = small.improved(work, best, bound) or best
+            return best if below is None or best.period < below else None
     tried = _Tried(work, told, below if strategy == "contiguous" and not work.chains else None)
     if strategy == "one-to-one":
         tried.add(one_to_one(costs))
