@@ -5,6 +5,8 @@
     python scripts/bench.py --json out.json
     python scripts/bench.py --logic         circuits, on one thread, see bench_logic.py; --circuits DIR has more of them
     python scripts/bench.py --explore       sweeps: overhead over their points, two workers over one
+    python scripts/bench.py --scheduler     period and latency of 100 small graphs against the optimum, which is in
+                                            scheduler_optima.json; --prove makes that file, with OR-Tools, in an hour
     python scripts/bench.py --scale         cost of lowering, folding and simulating against the size of the graph
 
 A ratio is the median over the rounds of (time of the other) / (our time), or of samples per second where the two do not
@@ -316,10 +318,18 @@ def main(
         typer.Option("--circuits", metavar="DIR", help="Where --logic finds c6288, multiplier and hyp."),
     ] = None,
     explore: Annotated[bool, typer.Option("--explore", help="Rows of sweeps only.")] = False,
+    scheduler: Annotated[bool, typer.Option("--scheduler", help="Small graphs against the optimum instead.")] = False,
+    prove: Annotated[bool, typer.Option("--prove", help="Prove the optima of --scheduler first.")] = False,
+    effort: Annotated[float, typer.Option("--effort", help="Work of each question of --prove.")] = 2.0,
     plot: Annotated[Path, typer.Option("--plot", metavar="FILE", help="Where --scale draws.")] = Path("out/scale.html"),
 ) -> None:
     """Measure, print ratios, and say which reach what we ask of them."""
     console = Console(stderr=json == "-")
+    if scheduler:
+        from bench_scheduler import scheduler as against_optimum
+
+        write_json(json, {"schema_version": 1, **against_optimum(console, prove, effort)})
+        return
     if growth:
         from scale import exponents, scale
 

@@ -123,6 +123,21 @@ def problem_of(costs: Costs, unrolled: Unrolled) -> Problem:
     )  # fmt: skip
 
 
+def longest(problem: Problem) -> int:
+    """The longest way through firings of one iteration from a source to a sink, each where it is fastest, in ticks."""
+    least = [min(ticks[v] for v in problem.allowed[o]) for o, ticks in zip(problem.owner, problem.ticks, strict=True)]
+    ends = [least[a] if a in problem.sources else -1 for a in range(len(least))]
+    waits = [(m, a) for m, row in zip(problem.maker, problem.readers, strict=True) for a, ago in row if not ago]
+    changed = True
+    while changed:
+        changed = False
+        for maker, reader in waits:
+            if ends[maker] >= 0 and ends[maker] + least[reader] > ends[reader]:
+                ends[reader] = ends[maker] + least[reader]
+                changed = True
+    return max(0, *(ends[a] for a in problem.sinks))
+
+
 class Model:
     """Constraints on everything at one period; or, without a period, those on loads only, the least period wanted.
 

@@ -23,7 +23,7 @@ from graphsim.native import entry, jit_call
 #: Rounds in which readers of state wait longer for what comes too late.
 _SWEEPS = 8
 #: From here on costs are those of plans that are no schedules; below it, a plan costs its latency, in ticks.
-BAD = 1e9
+BAD = 1_000_000_000
 
 
 @jit_call
@@ -42,7 +42,9 @@ def _fit(gap: Any, gaps: Any, left: Any, lefts: Any) -> Any:
 
 
 @jit_call
-def _place(begin: Any, end: Any, busy: Any, period: Any, ready: Any, length: Any, left: Any, lefts: Any, gap: Any) -> Any:
+def _place(
+    begin: Any, end: Any, busy: Any, period: Any, ready: Any, length: Any, left: Any, lefts: Any, gap: Any
+) -> Any:
     """The first tick from ``ready`` on for so many free ticks, modulo the period, such that what is left fits too; -1.
 
     Args:
@@ -87,10 +89,7 @@ def _place(begin: Any, end: Any, busy: Any, period: Any, ready: Any, length: Any
                 break
             gaps = 0
             for g in range(busy):
-                if g == busy - 1:
-                    size = begin[0] + period - end[g]
-                else:
-                    size = begin[g + 1] - end[g]
+                size = begin[0] + period - end[g] if g == busy - 1 else begin[g + 1] - end[g]
                 if g == (b % busy):
                     whole = begin[a % busy] + (a // busy) * period - low
                     gap[gaps] = at - low
@@ -133,7 +132,7 @@ def _lay(
     n_begin: Any, n_end: Any, n_busy: Any, n_left: Any, n_lefts: Any,
     l_begin: Any, l_end: Any, l_busy: Any, l_left: Any, l_lefts: Any, gap: Any, floor: Any,
 ) -> Any:  # fmt: skip
-    """Lay out a plan; returns its cost, and how many hops there are. Arguments: see :func:`lay`."""
+    """Lay out a plan; returns its cost, and how many hops there are. Arguments: see :func:`anneal`."""
     firings, tokens, nodes, links = len(owner), len(maker), ticks.shape[1], len(link)
     # Loads.
     n_lefts[:] = 0
@@ -327,43 +326,6 @@ _FIXED = f"int64, {_I1}{_I2}{_I1 * 5}{_I1 * 5}{_I3 * 3}{_I2}{_I1}"
 _PLAN = _I1 * 5
 
 
-@entry(f"float64({_FIXED}{_PLAN}{_I1}{_I1}{_I2}int64[::1])")
-def lay(
-    period: Any, owner: Any, ticks: Any, before: Any, after: Any, in_ptr: Any, in_token: Any, in_ago: Any, maker: Any,
-    bits: Any, made_ptr: Any, read_ptr: Any, read_by: Any, into: Any, turn: Any, path: Any, link: Any, ends: Any,
-    node: Any, label: Any, way: Any, order: Any, delay: Any, start: Any, parcel: Any, hops: Any, count: Any,
-) -> Any:  # fmt: skip
-    """Lay out a plan; returns its cost: below ``BAD`` if and only if it is a schedule.
-
-    Args:
-        period: in ticks. owner: the actor of each firing. ticks: (firings, nodes).
-        before, after: the firing of the same actor before each; for the first one, -1 and the last one.
-        in_ptr, in_token, in_ago: what each firing reads, and from how many iterations ago.
-        maker, bits: of each token; tokens of firing a are ``made_ptr[a] .. made_ptr[a + 1] - 1``.
-        read_ptr, read_by: the firings that read each token.
-        into: (ways, nodes, nodes): by which link the tree out of a node gets to another. turn: the same, nodes of the
-            tree in the order in which it gets to them. path: nodes on the way, as bits.
-        link: (links, 5): source, destination, latency, bits of a frame, frames per period at most.
-        ends: 1 for sources, 2 for sinks.
-        node: of each actor. label: of each token. way: of each label. order: of the firings. delay: of each firing.
-        start, parcel: filled in: of each firing; the first token of each token's parcel, or -1.
-        hops: filled in: parcel, link, start; parents first. count: of them.
-    """
-    firings, tokens, nodes, links = len(owner), len(maker), ticks.shape[1], len(link)
-    cost, count[0] = _lay(
-        period, owner, ticks, before, after, in_ptr, in_token, in_ago, maker, bits, made_ptr, read_ptr, read_by, into,
-        turn, path, link, ends, node, label, way, order, delay, start, parcel, hops,
-        np.zeros((nodes, tokens), np.int64), np.zeros(tokens, np.int64), np.zeros(nodes + links, np.int64),
-        np.zeros((tokens, 2), np.int64), np.zeros((tokens, nodes), np.int64), np.zeros(nodes, np.int64),
-        np.zeros((nodes, firings), np.int64), np.zeros((nodes, firings), np.int64), np.zeros(nodes, np.int64),
-        np.zeros((nodes, firings), np.int64), np.zeros(nodes, np.int64),
-        np.zeros((links, tokens), np.int64), np.zeros((links, tokens), np.int64), np.zeros(links, np.int64),
-        np.zeros((links, tokens), np.int64), np.zeros(links, np.int64), np.zeros(firings + tokens + 2, np.int64),
-        np.zeros(firings, np.int64),
-    )  # fmt: skip
-    return cost
-
-
 @jit_call
 def _next(state: Any, below: Any) -> Any:
     """A pseudo-random number, by xorshift."""
@@ -466,24 +428,37 @@ def _change(
     return True
 
 
-@entry(f"float64({_FIXED}{_PLAN}{_I2}{_I1}int64, float64, float64, int64, boolean, boolean)")
+@entry(f"float64({_FIXED}{_PLAN}{_I2}{_I1}int64, float64, float64, int64, boolean, int64, {_I1}{_I1}{_I2}int64[::1])")
 def anneal(
     period: Any, owner: Any, ticks: Any, before: Any, after: Any, in_ptr: Any, in_token: Any, in_ago: Any, maker: Any,
     bits: Any, made_ptr: Any, read_ptr: Any, read_by: Any, into: Any, turn: Any, path: Any, link: Any, ends: Any,
     node: Any, label: Any, way: Any, order: Any, delay: Any, allowed: Any, movable: Any, rounds: Any, hot: Any,
-    cold: Any, seed: Any, whole: Any, any_will_do: Any,
+    cold: Any, seed: Any, whole: Any, enough: Any, start: Any, parcel: Any, hops: Any, count: Any,
 ) -> Any:  # fmt: skip
-    """Change a plan for the better, by chance: ``node`` .. ``delay`` become the best plan met; returns its cost.
+    """Change a plan for the better, by chance: ``node`` .. ``delay`` become the best plan met, which is laid out.
 
     Args:
+        period: in ticks. owner: the actor of each firing. ticks: (firings, nodes).
+        before, after: the firing of the same actor before each; for the first one, -1 and the last one.
+        in_ptr, in_token, in_ago: what each firing reads, and from how many iterations ago.
+        maker, bits: of each token; tokens of firing a are ``made_ptr[a] .. made_ptr[a + 1] - 1``.
+        read_ptr, read_by: the firings that read each token.
+        into: (ways, nodes, nodes): by which link the tree out of a node gets to another. turn: the same, nodes of the
+            tree in the order in which it gets to them. path: nodes on the way, as bits.
+        link: (links, 5): source, destination, latency, bits of a frame, frames per period at most.
+        ends: 1 for sources, 2 for sinks.
+        node: of each actor. label: of each token. way: of each label. order: of the firings. delay: of each firing.
         allowed: (actors, nodes): 1 where it may be. movable: the actors that may be on several nodes.
-        rounds: plans that are tried. hot, cold: temperatures, in costs. seed: above 0.
+        rounds: plans that are tried, the given one first. hot, cold: temperatures, in costs. seed: above 0.
         whole: labels stay as they are.
-        any_will_do: stop at the first that is a schedule.
+        enough: stop at the first plan that costs so little.
+        start, parcel: filled in: of each firing; the first token of each token's parcel, or -1.
+        hops: (tokens * nodes, 3): filled in: parcel, link, start; parents first. count: (1,): of them.
+
+    Returns:
+        The cost of the plan: below ``BAD`` if and only if it is a schedule.
     """
     firings, tokens, nodes, links = len(owner), len(maker), ticks.shape[1], len(link)
-    start, parcel = np.zeros(firings, np.int64), np.zeros(tokens, np.int64)
-    hops = np.zeros((tokens * nodes + 1, 3), np.int64)
     lead, mask = np.zeros((nodes, tokens), np.int64), np.zeros(tokens, np.int64)
     load, missing = np.zeros(nodes + links, np.int64), np.zeros((tokens, 2), np.int64)
     arrival, there = np.zeros((tokens, nodes), np.int64), np.zeros(nodes, np.int64)
@@ -502,7 +477,7 @@ def anneal(
         node.copy(), label.copy(), way.copy(), order.copy(), delay.copy(),
     )  # fmt: skip
     for number in range(rounds):
-        if any_will_do and best < BAD:
+        if best <= enough:
             break
         heat = hot * (cold / hot) ** (number / rounds)
         if number > 0 and not _change(
@@ -525,4 +500,9 @@ def anneal(
         else:
             node[:], label[:], way[:], order[:], delay[:] = old_node, old_label, old_way, old_order, old_delay
     node[:], label[:], way[:], order[:], delay[:] = best_node, best_label, best_way, best_order, best_delay
+    best, count[0] = _lay(
+        period, owner, ticks, before, after, in_ptr, in_token, in_ago, maker, bits, made_ptr, read_ptr, read_by, into,
+        turn, path, link, ends, node, label, way, order, delay, start, parcel, hops, lead, mask, load, missing, arrival,
+        there, n_begin, n_end, n_busy, n_left, n_lefts, l_begin, l_end, l_busy, l_left, l_lefts, gap, floor,
+    )  # fmt: skip
     return best

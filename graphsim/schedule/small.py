@@ -1,8 +1,11 @@
 """Small graphs: a search among whole schedules, because there it costs little to look at very many.
 
-Starting from the best schedule found so far, plans (:mod:`.plans`) are changed at random and kept if they are better, or
-by chance also if they are a little worse (Kirkpatrick, Gelatt and Vecchi, Science 220, 1983): first for each shorter
-period that may be, from the lower bound on, until there is a schedule; then for less latency at that period.
+Starting from the best schedule found so far, plans (:mod:`.plans`) are changed at random and kept if they are better,
+or by chance also if they are a little worse (Kirkpatrick, Gelatt and Vecchi, Science 220, 1983): first for each shorter
+period that may be, from the lower bound on, until there is a schedule; then for less latency at that period. While a
+node or link has more to do than the period is long, only that counts, and nothing has times yet: which is most of the
+way, as what nodes and links have room for has a schedule, but for loops.
+
 Numbers of plans are fixed and so is the seed: equal input gives equal bytes.
 """
 
@@ -18,7 +21,7 @@ from graphsim.analysis.tokens import readers
 from graphsim.errors import InfeasibleError
 from graphsim.machine import Machine
 from graphsim.schedule.candidate import Candidate, Work, circled, encode, placement_bound_of
-from graphsim.schedule.exact_model import Problem, problem_of
+from graphsim.schedule.exact_model import Problem, longest, problem_of
 from graphsim.schedule.placed import IntArray, Times
 from graphsim.schedule.route import Routes
 from graphsim.schedule.schedule import Schedule, latency
@@ -27,11 +30,13 @@ from graphsim.schedule.slots import allot, check_memory
 #: The largest graph, in firings, and machine, in nodes, for which this is done.
 MOST_FIRINGS, MOST_NODES = 60, 6
 #: Plans that are tried for a period, and for latency, for every firing and token.
-_FOR_PERIOD, _FOR_LATENCY = 300, 300
-#: Periods that are tried, at most, and times that each search is begun anew.
-_PERIODS, _STARTS = 8, 3
+_FOR_PERIOD, _FOR_LATENCY = 200, 300
+#: Periods that are tried, at most, and times that the search for a period, and for latency, is begun anew.
+_PERIODS, _STARTS = 8, (3, 2)
+#: Costs from here on are those of plans that are no schedules.
+BAD = 1_000_000_000
 #: Trees out of every node.
-_WAYS = 16
+_WAYS = 48
 
 
 @dataclass
@@ -50,6 +55,17 @@ class _Plan:
     @property
     def parts(self) -> tuple[IntArray, ...]:
         return self.node, self.label, self.way, self.order, self.delay
+
+
+@dataclass(frozen=True)
+class _Laid:
+    """A plan, laid out: its cost, the start of each firing, the parcel of each token, and the hops."""
+
+    plan: _Plan
+    cost: float
+    start: IntArray
+    parcel: IntArray
+    hops: IntArray
 
 
 def able(work: Work) -> bool:
@@ -76,16 +92,20 @@ def improved(work: Work, best: Schedule, bound: Bound) -> Schedule | None:
         if (found := search.at(aim, start)) is not None:
             plan, period = found, aim
             break
-    shortest: tuple[int, _Plan] | None = None
-    for number in range(_STARTS):
-        other = plan.copy()
-        late = search.anneal(period, other, _FOR_LATENCY, max(4.0, before / 16), 0.2, seed=1 + number)
-        if late is not None and (shortest is None or late < shortest[0]):
-            shortest = late, other
-    if shortest is None or (period == best.period and shortest[0] >= before):
+    least = longest(search.problem)
+    if period == best.period and before == least:
+        return None
+    tries = []
+    for number in range(_STARTS[1]):
+        hot = max(4.0, before / 16)
+        tries.append(search.anneal(period, plan.copy(), _FOR_LATENCY, hot, 0.2, seed=1 + number, enough=least))
+        if tries[-1].cost <= least:
+            break
+    shortest = min(tries, key=lambda laid: laid.cost)
+    if shortest.cost >= (before if period == best.period else BAD):
         return None
     try:
-        return search.schedule(period, shortest[1], bound)
+        return search.schedule(period, shortest, bound)
     except InfeasibleError:
         return None
 
@@ -148,7 +168,9 @@ class _Search:
         label = np.arange(len(self.tokens))
         way = np.zeros(len(self.tokens), np.int64)
         if not self.problem.frames_whole:
-            for row in np.split(schedule.parcel_token, schedule.parcel_ptr[1:-1]) if len(schedule.parcel_ptr) > 1 else []:
+            for row in (
+                np.split(schedule.parcel_token, schedule.parcel_ptr[1:-1]) if len(schedule.parcel_ptr) > 1 else []
+            ):
                 members = sorted(number[t] for t in row.tolist())
                 label[members] = members[0]
         for p in range(len(schedule.parcel_node)):
@@ -161,41 +183,37 @@ class _Search:
 
     def at(self, period: int, start: _Plan) -> _Plan | None:
         """A plan of that period, if one is found."""
-        hot = 2.0 + 2 * float(self.ticks.max(axis=1).mean())
-        for number in range(_STARTS):
-            plan = start.copy()
-            if self.anneal(period, plan, _FOR_PERIOD, hot, 0.5, seed=1 + number, any_will_do=True) is not None:
-                return plan
+        hot = 1.0 + float(self.ticks.max(axis=1).mean())
+        for number in range(_STARTS[0]):
+            laid = self.anneal(period, start.copy(), _FOR_PERIOD, hot, 0.3, seed=1 + number, enough=BAD - 1)
+            if laid.cost < BAD:
+                return laid.plan
         return None
 
     def anneal(
-        self, period: int, plan: _Plan, each: int, hot: float, cold: float, *, seed: int, any_will_do: bool = False
-    ) -> int | None:
-        """Improve a plan; its latency if it is a schedule then."""
-        from graphsim.schedule.plans import BAD, anneal
+        self, period: int, plan: _Plan, each: int, hot: float, cold: float, *, seed: int = 1, enough: int = 0
+    ) -> _Laid:
+        """Improve a plan, by trying ``each`` others for every firing and token, until it costs at most ``enough``."""
+        from graphsim.schedule.plans import anneal
 
+        tokens, nodes = len(self.tokens), self.allowed.shape[1]
         movable = np.flatnonzero(self.allowed.sum(axis=1) > 1).astype(np.int64)
+        start, parcel = np.zeros(len(self.problem.owner), np.int64), np.zeros(tokens, np.int64)
+        hops, count = np.zeros((tokens * nodes, 3), np.int64), np.zeros(1, np.int64)
         given: tuple[Any, ...] = (
-            *self.fixed, *plan.parts, self.allowed, movable, each * self.size, hot, cold, seed,
-            bool(self.problem.frames_whole), any_will_do,
+            *self.fixed, *plan.parts, self.allowed, movable, 1 + each * self.size, hot, cold, seed,
+            bool(self.problem.frames_whole), enough, start, parcel, hops, count,
         )  # fmt: skip
         cost = float(anneal(period, *given))
-        return None if cost >= BAD else round(cost)
+        return _Laid(plan, cost, start, parcel, hops[: int(count[0])])
 
-    def schedule(self, period: int, plan: _Plan, bound: Bound) -> Schedule:
+    def schedule(self, period: int, laid: _Laid, bound: Bound) -> Schedule:
         """A plan as a schedule.
 
         Raises:
             InfeasibleError: a node's memory is too small for it.
         """
-        from graphsim.schedule.plans import lay
-
-        tokens, nodes = len(self.tokens), self.allowed.shape[1]
-        start, parcel = np.zeros(len(self.problem.owner), np.int64), np.zeros(tokens, np.int64)
-        rows, count = np.zeros((tokens * nodes + 1, 3), np.int64), np.zeros(1, np.int64)
-        given: tuple[Any, ...] = (*self.fixed, *plan.parts, start, parcel, rows, count)
-        lay(period, *given)
-        hops = rows[: int(count[0])]
+        hops, start, parcel, plan = laid.hops, laid.start, laid.parcel, laid.plan
         work, graph, machine = self.work, self.work.fired.graph, self.work.costs.machine
         node = plan.node[self.problem.owner].astype(np.int32)
         leaders = sorted(set(hops[:, 0].tolist()), key=lambda t: (int(work.wave[self.maker[t]]), self.tokens[t]))
@@ -204,8 +222,12 @@ class _Search:
         hop_parcel = np.array([place[t] for t in hops[:, 0].tolist()], np.int64)
         by = np.argsort(hop_parcel, kind="stable")
         hop_parcel, hop_link, sent = hop_parcel[by], hops[by, 1], hops[by, 2]
-        reached = {(p, int(self.link[n, 1])): h for h, (p, n) in enumerate(zip(hop_parcel.tolist(), hop_link, strict=True))}
-        parent = [reached.get((p, int(self.link[n, 0])), -1) for p, n in zip(hop_parcel.tolist(), hop_link, strict=True)]
+        reached = {
+            (p, int(self.link[n, 1])): h for h, (p, n) in enumerate(zip(hop_parcel.tolist(), hop_link, strict=True))
+        }
+        parent = [
+            reached.get((p, int(self.link[n, 0])), -1) for p, n in zip(hop_parcel.tolist(), hop_link, strict=True)
+        ]
         payload = np.array([sum(self.bits[t] for t in row) for row in members], np.int64)
         frames = -(-payload[hop_parcel] // self.link[hop_link, 3])
         groups = np.searchsorted(graph.first, self.maker[leaders], side="right") - 1 if leaders else np.zeros(0)
@@ -245,16 +267,16 @@ def _trees(machine: Machine) -> tuple[IntArray, IntArray, IntArray]:
     """Trees out of every node, int64 (ways, nodes, nodes) each; see :func:`.plans.lay`: by which link each node is
     reached, the nodes in the order in which they are, -1 where there is no way, and those on the way, as bits.
 
-    The first are shortest by time, with ties broken in favour of low and of high links; more have links weighted.
+    The first are shortest by time, with ties broken in favour of low and of high links; of the others, half are
+    shortest too, or hardly longer, and half are any.
     """
     nodes, links = len(machine.nodes), machine.links
     rng = np.random.default_rng(0)
-    scale = 1 << 20
-    base = np.array([scale * (1 + link.latency) for link in links], np.int64)
+    base = np.array([(1 + link.latency) << 20 for link in links], np.int64)
     number = np.arange(len(links))
     weights = [base + number, base + len(links) - number]
-    weights += [base + rng.integers(0, scale // 4, len(links)) for _ in range((_WAYS - 2) // 2)]
-    weights += [base + (2 * base * rng.random(len(links))).astype(np.int64) for _ in range(_WAYS - len(weights))]
+    weights += [base + rng.integers(0, 1 << 18, len(links)) for _ in range((_WAYS - 2) // 2)]
+    weights += [(base * np.exp(3 * rng.random(len(links)))).astype(np.int64) for _ in range(_WAYS - len(weights))]
     into = np.full((_WAYS, nodes, nodes), -1, np.int64)
     turn, path = into.copy(), np.zeros((_WAYS, nodes, nodes), np.int64)
     for way, weight in enumerate(weights):

@@ -1,0 +1,80 @@
+"""The search for small graphs: it finds optima that were proved, its schedules are valid, and it keeps out of all else."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from circuits import circuits
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from strategies import graphs
+
+from graphsim.graph import Graph
+from graphsim.graph.circuit import Circuit, to_graph
+from graphsim.machine import Machine, load_machine
+from graphsim.schedule import fold, latency
+from graphsim.schedule.verify import verify
+
+sys.path.append(str(Path(__file__).parents[1] / "scripts"))
+import bench_scheduler
+import scheduler_cases
+
+MACHINES = st.sampled_from(["line:2", "line:3", "ring:4", "mesh:2x3", "torus:2x3", "full:5"])
+FEW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+# Of every family two in which other strategies miss the optimum, as far as there are such.
+@pytest.mark.parametrize("number", [3, 43, 14, 24, 29, 99, 52, 62, 31, 86])
+def test_the_period_is_the_proved_optimum(number: int) -> None:
+    proof = bench_scheduler.optima()[number]
+    _, graph, machine = scheduler_cases.case(number, proof.draw)
+    schedule = fold(graph, machine)
+    assert schedule.strategy == "searched"
+    verdict = verify(graph, schedule)
+    assert verdict.ok, verdict.violations
+    assert schedule.period == proof.period == proof.period_bound
+    assert latency(graph, schedule) >= proof.latency_bound
+
+
+def check(graph: Graph, machine: Machine, strategy: str) -> None:
+    """Valid, and no worse than what the search begins with."""
+    schedule, before = fold(graph, machine), fold(graph, machine, strategy=strategy)
+    verdict = verify(graph, schedule)
+    assert verdict.ok, verdict.violations
+    assert (schedule.period, latency(graph, schedule)) <= (before.period, latency(graph, before))
+    assert schedule.bound.ticks <= schedule.placement_bound.ticks <= schedule.period
+
+
+@given(graphs(max_actors=16), MACHINES, st.sampled_from([1, 8, 64, 96]), st.integers(0, 4))
+@FEW
+def test_schedules_of_nets_are_valid_and_no_worse(graph: Graph, name: str, bits: int, late: int) -> None:
+    check(graph, load_machine(f"{name},frame_bits={bits},latency={late}"), "contiguous")
+
+
+@given(circuits(gates=12, inputs=3, registers=3, outputs=3), MACHINES, st.sampled_from([1, 3, 64]))
+@FEW
+def test_schedules_of_circuits_are_valid_and_no_worse(circuit: Circuit, name: str, bits: int) -> None:
+    check(to_graph(circuit), load_machine(f"{name},frame_bits={bits},latency=0"), "soonest")
+
+
+def test_equal_input_gives_equal_schedules() -> None:
+    _, graph, machine = scheduler_cases.case(29)
+    one, other = fold(graph, machine), fold(graph, machine)
+    for key, value in vars(one).items():
+        assert np.array_equal(value, getattr(other, key)), key
+
+
+def test_there_is_no_search_beyond_its_limits_nor_where_a_strategy_is_asked_for() -> None:
+    _, graph, machine = scheduler_cases.case(14)
+    links = tuple(dataclasses.replace(link, frames_per_tick=2) for link in machine.links)
+    nodes = (dataclasses.replace(machine.nodes[0], frequency=2), *machine.nodes[1:])
+    assert fold(graph, machine).strategy == "searched"
+    assert fold(graph, machine, strategy="soonest").strategy == "soonest"
+    assert fold(graph, load_machine("ring:7")).strategy == "soonest"
+    assert fold(graph, load_machine("star:4")).strategy == "soonest"
+    assert fold(graph, dataclasses.replace(machine, links=links, topology="")).strategy == "soonest"
+    assert fold(graph, dataclasses.replace(machine, nodes=nodes, topology="")).strategy == "contiguous"
