@@ -299,7 +299,9 @@ def test_corrupted_schedules_have_calendars_or_a_named_error(name: str) -> None:
 
 def small() -> tuple[Graph, Calendars]:
     graph = mlp(3, 2, 2)
-    return graph, compile_calendars(graph, fold(graph, load_machine("full:2,frame_bits=48,latency=2"), strategy="contiguous"))
+    return graph, compile_calendars(
+        graph, fold(graph, load_machine("full:2,frame_bits=48,latency=2"), strategy="contiguous")
+    )
 
 
 def test_text(golden: Callable[[str, str], None]) -> None:

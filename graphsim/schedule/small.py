@@ -87,25 +87,25 @@ def improved(work: Work, best: Schedule, bound: Bound) -> Schedule | None:
         return None
     start = search.plan(best)
     before = latency(work.costs.graph, best)
-    plan, period = start, best.period
-    for aim in _aims(bound.ticks, best.period):
-        if (found := search.at(aim, start)) is not None:
-            plan, period = found, aim
-            break
+    plan, period = search.shortest(bound.ticks, best.period, start)
     least = longest(search.problem)
     if period == best.period and before == least:
         return None
     tries = []
     for number in range(_STARTS[1]):
         hot = max(4.0, before / 16)
-        tries.append(search.anneal(period, plan.copy(), _FOR_LATENCY, hot, 0.2, seed=1 + number, enough=least))
-        if tries[-1].cost <= least:
+        laid = search.anneal(period, plan.copy(), _FOR_LATENCY, hot, 0.2, seed=1 + number, enough=least)
+        if laid.cost < BAD:
+            tries.append(search.tightened(period, laid))
+        if laid.cost <= least:
             break
-    shortest = min(tries, key=lambda laid: laid.cost)
-    if shortest.cost >= (before if period == best.period else BAD):
+    if not tries:
+        return None
+    period, late, laid = min(((p, laid.cost, laid) for p, laid in tries), key=lambda one: one[:2])
+    if (period, late) >= (best.period, before):
         return None
     try:
-        return search.schedule(period, shortest, bound)
+        return search.schedule(period, laid, bound)
     except InfeasibleError:
         return None
 
@@ -181,13 +181,41 @@ class _Search:
             way[[number[t] for t in members]] = int(np.argmax(alike))
         return _Plan(node, label, way, order, np.zeros(len(order), np.int64))
 
-    def at(self, period: int, start: _Plan) -> _Plan | None:
-        """A plan of that period, if one is found."""
+    def shortest(self, least: int, most: int, start: _Plan) -> tuple[_Plan, int]:
+        """A plan of the shortest period from ``least`` on that is found, and the period: the given ones if none is."""
+        plan, period, low = start, most, least - 1
+        for aim in _aims(least, most):
+            if (found := self.at(aim, start)) is not None:
+                period, plan = found[0], found[1].plan
+                break
+            low = aim
+        while period - low > 1:
+            middle = (low + period) // 2
+            if (found := self.at(middle, plan)) is not None:
+                period, plan = found[0], found[1].plan
+            else:
+                low = middle
+        return plan, period
+
+    def tightened(self, period: int, laid: _Laid) -> tuple[int, _Laid]:
+        """A plan at the period for which its nodes and links have just room, if it can be laid out then."""
+        node = laid.plan.node[self.problem.owner]
+        work = np.bincount(node, weights=self.ticks[np.arange(len(node)), node])
+        bits = np.bincount(laid.parcel[laid.parcel >= 0], np.array(self.bits)[laid.parcel >= 0], len(self.bits))
+        frames = -(-bits[laid.hops[:, 0]] // self.link[laid.hops[:, 1], 3])
+        sent = np.bincount(laid.hops[:, 1], weights=frames, minlength=1)
+        busy = int(max(1, work.max(), sent.max()))
+        if busy < period and (other := self.anneal(busy, laid.plan.copy(), 0, 1.0, 1.0)).cost < BAD:
+            return busy, other
+        return period, laid
+
+    def at(self, period: int, start: _Plan) -> tuple[int, _Laid] | None:
+        """A plan of that period or a shorter one, and this, if one is found."""
         hot = 1.0 + float(self.ticks.max(axis=1).mean())
         for number in range(_STARTS[0]):
             laid = self.anneal(period, start.copy(), _FOR_PERIOD, hot, 0.3, seed=1 + number, enough=BAD - 1)
             if laid.cost < BAD:
-                return laid.plan
+                return self.tightened(period, laid)
         return None
 
     def anneal(
