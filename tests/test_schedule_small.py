@@ -13,10 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import graphs
 
+from graphsim.analysis.costs import Costs
 from graphsim.graph import Graph
 from graphsim.graph.circuit import Circuit, to_graph
 from graphsim.machine import Machine, load_machine
-from graphsim.schedule import fold, latency
+from graphsim.passes import unroll
+from graphsim.schedule import fold, latency, small
+from graphsim.schedule.candidate import Work
 from graphsim.schedule.verify import verify
 
 sys.path.append(str(Path(__file__).parents[1] / "scripts"))
@@ -74,7 +77,9 @@ def test_there_is_no_search_beyond_its_limits_nor_where_a_strategy_is_asked_for(
     nodes = (dataclasses.replace(machine.nodes[0], frequency=2), *machine.nodes[1:])
     assert fold(graph, machine).strategy == "searched"
     assert fold(graph, machine, strategy="soonest").strategy == "soonest"
-    assert fold(graph, load_machine("ring:7")).strategy == "soonest"
-    assert fold(graph, load_machine("star:4")).strategy == "soonest"
-    assert fold(graph, dataclasses.replace(machine, links=links, topology="")).strategy == "soonest"
-    assert fold(graph, dataclasses.replace(machine, nodes=nodes, topology="")).strategy == "contiguous"
+    others = (
+        load_machine("ring:7"), load_machine("star:4"), dataclasses.replace(machine, links=links, topology=""),
+        dataclasses.replace(machine, nodes=nodes, topology=""),
+    )  # fmt: skip
+    able = [small.able(Work(Costs(graph, other), unroll(graph))) for other in (machine, *others)]
+    assert able == [True, False, False, False, False]
