@@ -22,6 +22,7 @@ from graphsim.errors import InfeasibleError
 from graphsim.machine import Machine
 from graphsim.schedule.candidate import Candidate, Work, circled, encode, placement_bound_of
 from graphsim.schedule.exact_model import Problem, longest, problem_of
+from graphsim.schedule.passage import passages
 from graphsim.schedule.placed import IntArray, Times
 from graphsim.schedule.route import Routes
 from graphsim.schedule.schedule import Schedule, latency
@@ -272,6 +273,7 @@ class _Search:
             hop_frames=frames,
             hop_cycles=frames,
             hop_ticks=frames,
+            passages=passages(machine, hop_link, np.array(parent, np.int64)),
         )
         ticks = work.fired.durations(node)
         read = readers(graph, node, len(machine.nodes))
