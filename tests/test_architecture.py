@@ -67,6 +67,7 @@ ALLOWED = {
         "passes",
         "analysis",
         "schedule",
+        "simulate",
         "datasets",
         "compare",
         "report",
