@@ -408,5 +408,7 @@ def test_behaviour_is_made_gates_by_yosys(tmp_path: Path) -> None:
     assert words(found, cycles) == expected
     with pytest.raises(CircuitError, match=r"x\.v:\d: Yosys refuses it: "):
         circuit(tmp_path, "module t(input a, output y);\nassign y = a + foo(a);\nendmodule")
-    with pytest.raises(CircuitError, match=r"x\.v:2: cell .* is a latch"):
-        circuit(tmp_path, "module t(input a, b, output reg y);\nalways @* if (a) y = b;\nendmodule")
+    latch = circuit(tmp_path, "module t(input a, b, output reg y);\nalways @* if (a) y = b;\nendmodule")
+    given = [{"a": 1, "b": 1}, {"a": 0, "b": 0}, {"a": 1, "b": 0}, {"a": 0, "b": 1}]
+    assert words(latch, given) == [{"y": 1}, {"y": 1}, {"y": 0}, {"y": 0}]
+    assert latch.notes["yosys.latches"] == "1 latches show their data in the whole cycle in which they are open"

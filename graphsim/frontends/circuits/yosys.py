@@ -268,7 +268,7 @@ class _Flattening:
         self.design = design
         self.n = _Netlist(path, top.removeprefix("\\"), data)
         self.constants: dict[str, Net] = {}
-        self.unknown = self.unset = 0
+        self.unknown = self.unset = self.latches = 0
         self.skipped: Counter[str] = Counter()
         self.size = 0
         self.places: list[_Place] = []
@@ -299,6 +299,10 @@ class _Flattening:
             self._cell(place, *item)
         if self.unknown:
             n.note("yosys.unknown", f"{self.unknown:,} bits that are x or z are read as 0")
+        if self.latches:
+            n.note(
+                "yosys.latches", f"{self.latches:,} latches show their data in the whole cycle in which they are open"
+            )
         if self.unset:
             n.note("yosys.first_values", f"{self.unset:,} registers have none; they start at 0")
         if self.skipped:
@@ -357,6 +361,7 @@ class _Flattening:
             pins[out] = self.n.new(f"{full}.{out}", line)
         held = cell.connections.get(out) or ["x"]
         first = place.module.initial.get(held[0]) if isinstance(held[0], int) else None
+        self.latches += cell.type.startswith(("$_DLATCH", "$_SR_"))
         self.unset += first is None and cell.type in cells.FLIP_FLOPS
         cells.build(self.n, cell.type, full, pins, bool(first), line)
 
