@@ -94,6 +94,10 @@ def test_a_run_goes_on_with_what_is_missing(tmp_path: Path) -> None:
     )
     assert known == [("linear", True), ("relu", False)]
     assert more["rows"][0] == first["rows"][0]
+    ran(replace(task, models=("elu", "linear", "relu")), tmp_path, resume=True)
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert [row["model"] for row in rows] == ["elu", "linear", "relu"], "what comes before is in its place"
+    assert rows[1:] == more["rows"]
 
 
 def test_a_run_of_other_settings_is_not_gone_on_with(tmp_path: Path) -> None:

@@ -71,12 +71,11 @@ def run_task(
     """
     path = folder / "results.json"
     settings = {"task": task.name, "seed": seed, **size._asdict()}
-    rows = _rows(path, settings) if resume else []
+    known = {row["model"]: row for row in _rows(path, settings)} if resume else {}
     (folder / "models").mkdir(parents=True, exist_ok=True)
     course = importlib.import_module(f"graphsim.zoo.nalu.{task.family}").course
-    kept: list[Row] = []
     for model in task.models:
-        row = next((row for row in rows if row["model"] == model), None)
+        row = known.get(model)
         fresh = row is None
         if row is None:
 
@@ -99,12 +98,11 @@ def run_task(
                 "check": dict(check(files[0], outcome.samples)),
                 "more": {name: [_finite(value) for value in values] for name, values in outcome.more.items()},
             }
-        kept.append(row)
-        if fresh:
-            write_text(path, json.dumps(_document(task, settings, kept), indent=1, allow_nan=False) + "\n")
+            known[model] = row
+            write_text(path, json.dumps(_document(task, settings, known), indent=1, allow_nan=False) + "\n")
         if done is not None:
             done(row, not fresh)
-    return _document(task, settings, kept)
+    return _document(task, settings, known)
 
 
 _SIGNS = str.maketrans({"+": " add ", "-": " sub ", "*": " mul ", "/": " div ", "^": " to "})
@@ -115,7 +113,8 @@ def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _document(task: Task, settings: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, Any]:
+def _document(task: Task, settings: Mapping[str, Any], known: Mapping[str, Row]) -> dict[str, Any]:
+    rows = [known[model] for model in task.models if model in known]
     scores = {row["model"]: {k: math.nan if v is None else v for k, v in row["scores"].items()} for row in rows}
     is_whole = len(rows) == len(task.models)
     return {
