@@ -507,6 +507,7 @@ def run(
     faults: Faults | None = None,
     discretize: float | None = None,
     max_fan_in: int | None = None,
+    runner: Callable[[Graph], Engine] | None = None,
     command: str = "",
     bar: Bar | None = None,
     warn: Warn = _ignored,
@@ -517,6 +518,7 @@ def run(
     ``exhaustive`` is for calculations: ``dataset`` is run and compared neuron by neuron, and then all calculations
     there are go through the same graph in the lanes engine, and through the reference, for their results alone.
     ``discretize``: see :func:`lower`; the reference has the rounded weights, too.
+    ``runner``: makes the engine, in the place of ``engine``.
     ``max_fan_in``: see :func:`split_neurons`; the reference is judged by the graph before.
     ``faults``: run the samples with them as well, in the machine engine, or in ``events`` if that is the engine.
 
@@ -551,7 +553,7 @@ def run(
 
         plan_faults(faults, graph, schedule)  # names that are not there are told before anything is run
     with _timed(seconds, "prepare"), bars("preparing the engine (compiles native code the first time)", None):
-        chosen = make_engine(engine, graph, schedule, threads)
+        chosen = make_engine(engine, graph, schedule, threads) if runner is None else runner(graph)
     with _timed(seconds, "simulate"), bars("simulating", len(dataset.inputs)) as done:
         ran = chosen.run(dataset.inputs, keep="all", progress=done)
     comparison = None

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 import graphsim as gs
+from graphsim.cli import main
 from graphsim.errors import UsageError
 from graphsim.explore.shard import ShardedEngine
 from graphsim.explore.sweep import cluster
@@ -38,3 +42,19 @@ def test_state_from_sample_to_sample_is_refused() -> None:
     channels += [OneToOne(src=2, dst=2, port=1, initial_tokens=1)]
     with pytest.raises(UsageError, match="state goes from sample to sample"):
         ShardedEngine(Graph("sums", groups, channels, {}), None)
+
+
+def test_the_command_runs_on_workers(tmp_path: Path) -> None:
+    documents = []
+    for more in ([], ["--workers", "2"]):
+        file = tmp_path / f"{len(more)}.json"
+        arguments = ["run", "--samples", "100", "--machine", "ring:3", "--no-reference", "--json", str(file)]
+        assert main([*arguments, *more]) == 0
+        documents.append(json.loads(file.read_text()))
+    assert documents[0]["accuracy"] == documents[1]["accuracy"]
+    assert documents[0]["schedule"]["period_ticks"] == documents[1]["schedule"]["period_ticks"]
+
+
+def test_only_lanes_runs_on_workers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--engine", "machine", "--workers", "2"]) == 2
+    assert "lanes only" in capsys.readouterr().err

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -50,6 +52,8 @@ from graphsim.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
     from graphsim.datasets import Dataset
+    from graphsim.graph import Graph
+    from graphsim.simulate.engine import Engine
 
 #: Parameters of ``run`` that mean something for circuits.
 _FOR_CIRCUITS = (
@@ -135,6 +139,14 @@ def run(
     threads: Annotated[
         int | None,
         typer.Option("--threads", metavar="N", help="Threads of the lanes engine. (default: all cores)", min=1),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", metavar="ADDRESS", help="Run samples on a Dask cluster, tcp://host:port; lanes."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", metavar="N", help="Run samples on so many processes here; lanes.", min=1, max=1024),
     ] = None,
     stimulus: StimulusOption = None,
     outputs: OutputsOption = None,
@@ -223,26 +235,28 @@ def run(
     pipeline.existing(chosen, "a model (.h5, .keras, .onnx, .json with --weights)")
     hardware_chosen = hardware(machine, frame_bits)
     wrong = None if faults is None else read_faults(faults)
-    result = pipeline.run(
-        chosen,
-        chosen_samples,
-        hardware_chosen,
-        weights=weights,
-        engine=engine,
-        strategy=place,
-        placement=placement,
-        buffering=pipeline.buffering_named(buffering),
-        seed=seed,
-        threads=threads,
-        reference=reference,
-        exhaustive=exhaustive,
-        faults=wrong,
-        discretize=distance_of(discretize, distance),
-        max_fan_in=max_fan_in,
-        command=shlex.join(["graphsim", *sys.argv[1:]]),
-        bar=progress_bar,
-        warn=partial(terminal.print_warning, console),
-    )
+    with _sharded(scheduler, workers, engine) as runner:
+        result = pipeline.run(
+            chosen,
+            chosen_samples,
+            hardware_chosen,
+            runner=runner,
+            weights=weights,
+            engine=engine,
+            strategy=place,
+            placement=placement,
+            buffering=pipeline.buffering_named(buffering),
+            seed=seed,
+            threads=threads,
+            reference=reference,
+            exhaustive=exhaustive,
+            faults=wrong,
+            discretize=distance_of(discretize, distance),
+            max_fan_in=max_fan_in,
+            command=shlex.join(["graphsim", *sys.argv[1:]]),
+            bar=progress_bar,
+            warn=partial(terminal.print_warning, console),
+        )
     terminal.print_graph(console, result.graph)
     terminal.print_schedule(console, result.graph, result.schedule)
     terminal.print_verdict(console, result.verdict)
@@ -264,6 +278,27 @@ def run(
         raise CheckFailed(
             f"{result.comparison.neurons_outside_bound:,} neuron values lie outside their rounding bounds"
         )
+
+
+@contextmanager
+def _sharded(scheduler: str | None, workers: int | None, engine: str) -> Iterator[Callable[[Graph], Engine] | None]:
+    """What makes an engine that runs samples on a cluster; None where there is to be none.
+
+    Raises:
+        UsageError: both kinds of cluster are named, or another engine than lanes.
+    """
+    if scheduler is None and workers is None:
+        yield None
+        return
+    if scheduler is not None and workers is not None:
+        raise UsageError("--workers: only for processes here; those of --scheduler are its own")
+    if engine != "lanes":
+        raise UsageError(f"--engine {engine}: samples are run on a cluster by lanes only; leave one of them out")
+    from graphsim.explore.shard import ShardedEngine
+    from graphsim.explore.sweep import cluster
+
+    with cluster(scheduler, workers) as client:
+        yield lambda graph: ShardedEngine(graph, client)
 
 
 def compare(
