@@ -12,12 +12,16 @@ from graphsim.machine import Machine
 IntArray = npt.NDArray[np.int64]
 
 
+#: Ticks from a node to one that it cannot reach: more than any way, and three of them still fit 64 bits.
+NO_WAY = 1 << 40
+
+
 def ways(machine: Machine, nodes: Sequence[int], bits: int = 1) -> IntArray:
     """Ticks from each of some nodes to each, int64 (nodes, nodes), for a token of so many bits that is alone.
 
     It need not wait for a cycle of any clock, and is whole on a node before it is sent on; switches pass frames on one
     by one, so that only one counts on machines that have some, and the time in switches. For the narrowest token of a
-    graph this is a lower bound for all of them.
+    graph this is a lower bound for all of them. :data:`NO_WAY` where there is none.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import dijkstra
@@ -30,8 +34,8 @@ def ways(machine: Machine, nodes: Sequence[int], bits: int = 1) -> IntArray:
     ticks = np.array(cycles) * np.array(machine.link_strides)
     ticks += np.array([machine.crossings[link.dst] for link in links], np.int64)
     matrix = coo_array((ticks.astype(np.float64), ends), shape=(size, size)).tocsr()
-    found: IntArray = np.ascontiguousarray(dijkstra(matrix, indices=list(nodes))[:, list(nodes)], np.int64)
-    return found
+    found = dijkstra(matrix, indices=list(nodes))[:, list(nodes)]
+    return np.where(np.isinf(found), NO_WAY, found).astype(np.int64)
 
 
 def there_and_back(way: IntArray) -> int:
@@ -47,7 +51,7 @@ def shortest_of_three(way: IntArray) -> int:
     """Ticks of the shortest tour of any three nodes; 2^62 on fewer."""
     if len(way) < 3:
         return 1 << 62
-    apart = way + np.where(np.eye(len(way), dtype=np.bool_), 1 << 40, 0)
+    apart = way + np.where(np.eye(len(way), dtype=np.bool_), NO_WAY, 0)
     best = 1 << 62
     for a in range(len(way)):
         best = min(best, int((apart[a][:, None] + apart + apart[:, a][None, :]).min()))
