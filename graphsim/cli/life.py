@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _SIZE = re.compile(r"([0-9]{1,9})x([0-9]{1,9})", re.IGNORECASE)
 #: Cells that are played without looking whether to stop.
 _UNINTERRUPTED = 1 << 30
+#: Rows and columns of a board that no terminal shows.
+_UNSEEN = (48, 80)
 #: The widest board that is printed.
 _PRINTED = 400
 
@@ -35,7 +37,11 @@ def life(
     ] = None,
     size: Annotated[
         str | None,
-        typer.Option("--size", metavar="HxW", help="Rows and columns of the torus. (default: what fits the terminal)"),
+        typer.Option(
+            "--size",
+            metavar="HxW",
+            help="Rows and columns of the torus. (default: what fits the terminal; 48x80 where none plays)",
+        ),
     ] = None,
     steps: Annotated[
         int | None, typer.Option("--steps", metavar="N", help="Generations. (default: until stopped)", min=0)
@@ -80,7 +86,9 @@ def life(
     live = not bench and json is None and console.is_terminal and sys.stdin is not None and sys.stdin.isatty()
     if not live and steps is None:
         raise UsageError("this is no terminal to draw in; say how many generations to play, with --steps")
-    rows, columns = sized(size) if size is not None else (2 * max(8, console.height - 2), max(16, console.width))
+    rows, columns = (2 * max(8, console.height - 2), max(16, console.width)) if live else _UNSEEN
+    if size is not None:
+        rows, columns = sized(size)
     board = pattern_of(pattern).placed(rows, columns) if pattern is not None else soup(rows, columns, density, seed)
     rule = life_circuit(circuit)
     automaton = automaton_of(rule, board)

@@ -66,7 +66,7 @@ def load(name: str, split: str = "test", limit: int | None = None) -> Dataset:
         DatasetError: the files are missing or damaged; the message says how to get them.
     """
     if name not in NAMES:
-        raise UsageError(f"no dataset is called {name!r}; choose one of: {', '.join(NAMES)}")
+        raise UsageError(f"no dataset is called {name!r}; choose one of: {', '.join(NAMES)}, arithmetic")
     if name != "alu":
         return images.load_images(name, split, limit)
     if split != "test":

@@ -42,10 +42,10 @@ def overview(seen: Seen) -> dict[str, Any]:
         "actors": seen.graph.actor_count,
         "edges": seen.graph.edge_count,
         "agreement": record.get("agreement"),
+        "evaluated": record.get("evaluated"),
         "command": record.get("command"),
         "wrong": len(seen.pictures["wrong"]),
         "folded": seen.schedule is not None,
-        "circuit": "stimulus" in record,
     }
 
 

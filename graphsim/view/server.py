@@ -147,7 +147,8 @@ def _tile(seen: Seen, ask: Ask) -> Any:
 
 def _subject(subject: Subject) -> dict[str, Any]:
     if subject.rows is None:
-        return {"kind": "run", "folder": str(subject.folder)}
+        circuit = subject.run is not None and "stimulus" in subject.run.record
+        return {"kind": "run", "folder": str(subject.folder), "circuit": circuit}
     return {"kind": "sweep", "folder": str(subject.folder), "rows": subject.rows}
 
 

@@ -298,11 +298,12 @@ function lifeTable(life) {
 }
 
 async function agreementPage(run, asked, main) {
-  const seen = await get(`run/${run}/overview`), agreement = seen.agreement;
+  const seen = await get(`run/${run}/overview`), agreement = seen.agreement, evaluated = seen.evaluated;
+  if (evaluated) { main.replaceChildren(h("p", { class: evaluated.differ ? "bad" : "good" }, `${number(evaluated.differ)} of ${number(evaluated.checked)} values of gates, registers and outputs differ from an independent evaluation.`)); return `${seen.title}: agreement`; }
   if (!agreement || !agreement.layers) { main.replaceChildren(h("p", {}, "This run was not compared with a reference.")); return seen.title; }
   const names = ["agreement", "ulps"].filter(name => seen.figures.includes(name)), shown = await Promise.all(names.map(name => figure(run, name, name)));
   main.replaceChildren(h("p", { class: agreement.neurons_outside_bound ? "bad" : "good" }, `${number(agreement.neurons_outside_bound)} of ${number(agreement.neurons_checked)} neuron values lie outside their rounding bounds.`),
-    table(["layer", "values judged", "outside", "max |difference|", "max |error| / bound"], agreement.layers.map(layer => [layer.name, number(layer.checked), number(layer.outside),
+    table(["layer", "reference values judged", "own values judged", "outside", "max |difference|", "max |error| / bound"], agreement.layers.map(layer => [layer.name, layer.checked ? number(layer.checked) : "-", number(layer.checked_own), number(layer.outside),
       layer.max_difference === null ? "-" : layer.max_difference.toPrecision(3), typeof layer.max_error_over_bound === "number" ? layer.max_error_over_bound.toFixed(3) : layer.max_error_over_bound])),
     ...shown.map(one => one.element));
   await Promise.all(shown.map(one => one.draw()));
@@ -311,7 +312,9 @@ async function agreementPage(run, asked, main) {
 
 async function samplesPage(run, asked, main) {
   const [seen, wrong] = await Promise.all([get(`run/${run}/overview`), get(`run/${run}/wrong`)]);
-  main.replaceChildren(h("p", {}, wrong.length ? `The first ${wrong.length} samples whose class is not their label.` : "No sample is wrong here."),
+  const missing = asked.sample !== undefined && !wrong.some(one => String(one.sample) === asked.sample);
+  main.replaceChildren(missing ? h("p", { class: "error" }, `Sample ${asked.sample} is not among these.`) : "",
+    h("p", {}, wrong.length ? `Samples whose class is not their label; at most the first 60 are kept: ${wrong.length}.` : "No sample is wrong here."),
     h("div", { class: "digits" }, ...wrong.map(one => h("figure", { id: `sample-${one.sample}`, class: String(one.sample) === asked.sample ? "chosen" : null },
       h("canvas", { width: one.width, height: one.height, "data-pixels": one.pixels, role: "img", "aria-label": `sample ${one.sample}` }), h("br"), link(`#${one.sample}`, "samples", { sample: one.sample }), ": ", h("b", {}, one.predicted), `, is ${one.label}`))));
   for (const canvas of main.querySelectorAll("canvas")) paint(canvas);
@@ -366,6 +369,7 @@ async function show() {
   const mine = ++turn, at = address(), isSweep = subject.kind === "sweep" && at.point === null;
   document.documentElement.dataset.ready = "no";
   const links = isSweep ? [] : Object.entries(PAGES).filter(([page]) => at.point === null || !["agreement", "samples"].includes(page))
+    .filter(([page]) => page !== "samples" || !subject.circuit)
     .map(([page, [name]], i) => h("a", { href: to(page), accesskey: i + 1, "aria-current": page === at.page ? "page" : null }, name));
   if (subject.kind === "sweep") links.unshift(h("a", { href: "#/", "aria-current": isSweep ? "page" : null }, "Sweep"));
   nav.replaceChildren(...links);
