@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -16,12 +17,20 @@ from graphsim.errors import UsageError
 def replacing(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it replaces ``path``, on any exception it is removed.
 
-    The file is flushed to disk before the rename, so that a crash leaves the old file or the new one.
+    The file is flushed to disk before the rename, so that a crash leaves the old file or the new one. A link stays one:
+    the file that it leads to is replaced. A device or a pipe (``/dev/null``) is written to.
 
     Raises:
         UsageError: the folder does not exist or cannot be written.
     """
-    target = Path(path)
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file() and not target.is_dir():
+        with tempfile.TemporaryDirectory() as folder:
+            made = Path(folder) / "made"
+            yield made
+            with made.open("rb") as source, target.open("wb") as device:
+                shutil.copyfileobj(source, device)
+        return
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)

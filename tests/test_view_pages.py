@@ -134,3 +134,25 @@ def test_a_folder_that_is_neither_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pictures.json").write_text("[1, 2")
     with pytest.raises(UsageError, match=r"pictures\.json: is not what graphsim writes"):
         open_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"figures": 1, "tiles": [], "wrong": []}',
+        '{"figures": {}, "tiles": null, "wrong": []}',
+        '{"figures": {}, "tiles": [], "wrong": [1]}',
+    ],
+)
+def test_pictures_of_another_form_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "report.json").write_text("{}")
+    (tmp_path / "pictures.json").write_text(text)
+    with pytest.raises(UsageError, match="are not what graphsim writes"):
+        open_folder(tmp_path)
+
+
+def test_what_is_no_file_is_not_read_without_end(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("{}")
+    (tmp_path / "pictures.json").symlink_to("/dev/zero")
+    with pytest.raises(UsageError, match="is no file"):
+        open_folder(tmp_path)

@@ -81,6 +81,9 @@ SCHEMA = pa.schema(
         ("seconds_compare", _FLOAT),
     ]
 )
+#: What every row has; and one that went well.
+_ALWAYS = ("key", "model", "model_sha256", "machine", "buffering", "seed", "status")
+_WELL = ("nodes", "period", "bound", "latency", "memory", "link_load")
 _FILE = re.compile(r"([0-9a-f]{64})\.parquet")
 
 
@@ -122,6 +125,11 @@ def read_rows(folder: Path, keys: Iterable[str] | None = None) -> list[Row]:
             f"{folder / 'results'}: a file there is not one of results ({reason}); "
             "take it away, and run the sweep again to compute it anew"
         ) from error
+    for row in rows:
+        needed = (*_ALWAYS, *(_WELL if row["status"] == "ok" else ()))
+        if lacking := [name for name in needed if row[name] is None]:
+            file = folder / "results" / f"{row['key']}.parquet"
+            raise StudyError(f"{file}: lacks {', '.join(lacking)}; take it away, and run the sweep again")
     by_key = {row["key"]: row for row in rows}
     return [by_key[key] for key in wanted]
 

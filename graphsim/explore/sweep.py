@@ -167,7 +167,12 @@ def cluster(scheduler: str | None, workers: int | None) -> Iterator[Any]:
         return
     try:
         client = Client(scheduler, timeout=_ANSWER)
-    except (OSError, ValueError, TimeoutError) as error:
+    except (
+        OSError,
+        ValueError,
+        TimeoutError,
+        MemoryError,
+    ) as error:  # of what is no scheduler, bytes are taken for sizes
         raise StudyError(
             f"{scheduler}: no scheduler answers ({str(error).splitlines()[0] if str(error) else 'no reason given'}); "
             "start one with 'dask scheduler', or leave out --scheduler"

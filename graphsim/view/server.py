@@ -72,11 +72,6 @@ class _Guard:
         self.app, self.token, self.hosts = app, token, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self.app(scope, receive, send)
-            return
-        if scope["type"] != "http":
-            return
         refusal = self._refusal(scope)
         if refusal is not None:
             status, text = refusal
@@ -153,7 +148,10 @@ def _subject(subject: Subject) -> dict[str, Any]:
 
 
 def _json(document: Any, status: int = 200) -> Response:
-    text = json.dumps(document, allow_nan=False, separators=(",", ":"))
+    try:
+        text = json.dumps(document, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        status, text = 422, '{"error": "the folder has numbers that are none; run --report again"}'
     return Response(text, status, _HEADERS, "application/json")
 
 
@@ -200,7 +198,9 @@ class Server:
         token = secrets.token_urlsafe(16)
         self.address = f"http://127.0.0.1:{taken}/{token}/"
         app = application(subject, token, taken)
-        self._server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, lifespan="off"))
+        self._server = uvicorn.Server(
+            uvicorn.Config(app, log_level="error", access_log=False, lifespan="off", ws="none")
+        )
 
     def run(self) -> None:
         """Serve until interrupted, or until :meth:`stop`."""

@@ -23,6 +23,8 @@ from graphsim.schedule.schedule import Schedule
 from graphsim.schedule.store import load as load_schedule
 from graphsim.trace import Timeline, timeline
 
+#: Of report.json and pictures.json.
+_MOST_BYTES = 1 << 28
 #: Runs of a sweep's points that are kept in memory.
 _KEPT = 8
 
@@ -113,9 +115,11 @@ def open_folder(folder: Path) -> Subject:
     if not (folder / "report.json").is_file():
         raise UsageError(f"{folder}: is neither the folder of a run (run --report) nor of a sweep (sweep --out)")
     record, pictures = _document(folder / "report.json"), _document(folder / "pictures.json")
-    for key in ("figures", "tiles", "wrong"):
-        if key not in pictures:
-            raise UsageError(f"{folder / 'pictures.json'}: has no {key}; run --report again")
+    for key, kind in (("figures", dict), ("tiles", list), ("wrong", list)):
+        within = pictures.get(key)
+        every = within.values() if isinstance(within, dict) else within
+        if not isinstance(within, kind) or not all(isinstance(one, dict) for one in every or ()):
+            raise UsageError(f"{folder / 'pictures.json'}: its {key} are not what graphsim writes; run --report again")
     graph = load_graph(folder / "graph.gsim")
     fold = folder / "schedule.fold"
     schedule = load_schedule(fold, graph) if fold.is_file() else None
@@ -124,6 +128,8 @@ def open_folder(folder: Path) -> Subject:
 
 
 def _document(path: Path) -> dict[str, Any]:
+    if path.exists() and (not path.is_file() or path.stat().st_size > _MOST_BYTES):
+        raise UsageError(f"{path}: is no file, or of more than {_MOST_BYTES:,} bytes; run --report again")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(found, dict):
