@@ -35,7 +35,7 @@ def ways(machine: Machine, nodes: Sequence[int], bits: int = 1) -> IntArray:
     ticks += np.array([machine.crossings[link.dst] for link in links], np.int64)
     matrix = coo_array((ticks.astype(np.float64), ends), shape=(size, size)).tocsr()
     found = dijkstra(matrix, indices=list(nodes))[:, list(nodes)]
-    return np.where(np.isinf(found), NO_WAY, found).astype(np.int64)
+    return np.ascontiguousarray(np.where(np.isinf(found), NO_WAY, found), np.int64)
 
 
 def there_and_back(way: IntArray) -> int:

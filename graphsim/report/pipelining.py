@@ -120,7 +120,9 @@ def pipelining(graph: Graph, schedule: Schedule) -> Pipelining:
     stages = calendar.stages()
     through = latency(graph, schedule)
     layered, first = calendar.period(max(stage.ticks for stage in stages))
-    unpipelined, second = calendar.period(through)
+    # What no way leads from a source to, such as a state of its own, may begin before and end after.
+    whole = max(stage.begin + stage.ticks for stage in stages) - min(stage.begin for stage in stages)
+    unpipelined, second = calendar.period(max(through, whole))
     clock = schedule.machine.clock_mhz
     return Pipelining(unpipelined, layered, schedule.period, stages, through, clock, first and second)
 

@@ -19,6 +19,7 @@ import numpy as np
 from graphsim.analysis.bounds import Bound
 from graphsim.analysis.tokens import readers
 from graphsim.errors import InfeasibleError
+from graphsim.graph import Graph
 from graphsim.machine import Machine
 from graphsim.schedule.candidate import Candidate, Work, circled, encode, placement_bound_of
 from graphsim.schedule.exact_model import Problem, longest, problem_of
@@ -78,7 +79,17 @@ def able(work: Work) -> bool:
         and 1 < len(machine.compute_nodes) == len(machine.nodes) <= MOST_NODES
         and {*machine.node_strides, *machine.link_strides} == {1}
         and {link.frames_per_tick for link in machine.links} == {1}
+        and _in_one_piece(work.costs.graph)
     )
+
+
+def _in_one_piece(graph: Graph) -> bool:
+    """Whether all groups hang together: tokens of applications that do not must not share parcels."""
+    import networkx as nx
+
+    pieces = nx.Graph((c.src, c.dst) for c in graph.channels)
+    pieces.add_nodes_from(range(len(graph.groups)))
+    return bool(nx.number_connected_components(pieces) == 1)
 
 
 def improved(work: Work, best: Schedule, bound: Bound) -> Schedule | None:
