@@ -40,8 +40,9 @@ class Soonest:
 
     @property
     def able(self) -> bool:
-        """Whether it knows how to place this graph: only gates and copies, on nodes that are alike."""
-        return self.costs.kinds == 1 and not any(self.costs.whole)
+        """Whether it knows how to place this graph: gates and copies that fire once, on nodes that are alike."""
+        once = len(self.wave) == self.costs.graph.actor_count
+        return once and self.costs.kinds == 1 and not any(self.costs.whole)
 
     @cached_property
     def _away(self) -> IntArray:
