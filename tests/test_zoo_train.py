@@ -172,7 +172,7 @@ def test_killed_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_interrupt_ends_without_traceback_or_half_files(tmp_path: Path) -> None:
     command = [sys.executable, SCRIPT, "digits", "--log-dir", str(tmp_path / "log"), "--out", str(tmp_path / "models")]
-    command += ["--epochs", "10000"]  # it is stopped long before, however busy the machine
+    command += ["--epochs", "9999"]  # it is stopped long before, however busy the machine
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         running.stdout.readline()
