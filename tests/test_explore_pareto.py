@@ -116,3 +116,10 @@ def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     written = row(5, period=7, link_load=0.25, compare=True)
     write_row(tmp_path, written)
     assert read_rows(tmp_path) == [written]
+
+
+def test_a_row_that_lacks_what_it_must_have_is_named(swept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_row(swept, row(2, nodes=2, period=300, latency=None))
+    assert main(["pareto", str(swept)]) == 2
+    said = capsys.readouterr().err
+    assert f"{row(2)['key']}.parquet: lacks latency" in " ".join(said.split())
