@@ -229,11 +229,11 @@ def compare_model(model: Path | str, data: Dataset | str, *, weights: Path | str
     0
     """
     samples = dataset(data) if isinstance(data, str) else data
-    return pipeline.compare(Path(model), samples, weights=None if weights is None else Path(weights))[1]
+    return pipeline.compare(Path(model), samples, weights=None if weights is None else Path(weights))[-1]
 
 
 def dataset(name: str, limit: int | None = None) -> Dataset:
-    """Samples: ``digits``, ``mnist`` (see ``graphsim fetch``) or ``alu``; the first so many.
+    """Samples: ``digits``, ``mnist`` (see ``graphsim fetch``), ``alu``, or of an ``.npz`` file; the first so many.
 
     >>> gs.dataset("digits", 3).inputs.shape
     (3, 8, 8)

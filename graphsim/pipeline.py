@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from graphsim.report.together import Together
     from graphsim.schedule.schedule import Buffering, Schedule
     from graphsim.schedule.verify import Verdict
-    from graphsim.simulate.engine import Engine, Keep
+    from graphsim.simulate.engine import Engine, FloatArray, Keep
     from graphsim.simulate.faults import Faults
 
 #: Engines by name, with what ``--help`` says of them.
@@ -56,6 +56,9 @@ _HELD = 1 << 27
 
 #: A machine, or what makes one for a graph.
 Hardware: TypeAlias = "Machine | Callable[[Graph], Machine]"
+
+#: Samples, or what makes them for a graph.
+Data: TypeAlias = "Dataset | Callable[[Graph], Dataset]"
 
 #: Opens a progress bar: (description, total) -> context manager that yields a callback of the count done.
 Bar = Callable[[str, int | None], AbstractContextManager[Callable[[int], None]]]
@@ -286,20 +289,52 @@ def check_comparable(model: Path) -> None:
         )
 
 
+def samples_for(data: Data, graph: Graph) -> Dataset:
+    """The samples themselves, made for the graph if need be."""
+    return data(graph) if callable(data) else data
+
+
+def inputs_of(dataset: Dataset) -> tuple[FloatArray, ...]:
+    """The samples of each input, in order: float32 (N, *shape)."""
+    return dataset.inputs if isinstance(dataset.inputs, tuple) else (dataset.inputs,)
+
+
+def draw(graph: Graph, count: int | None = None, seed: int = 0) -> Dataset:
+    """Samples for any graph, 32 where ``count`` is None (:func:`graphsim.simulate.samples.random_samples`)."""
+    from graphsim.datasets.own import ArrayDataset
+    from graphsim.simulate.samples import random_samples
+
+    arrays = random_samples(graph, 32 if count is None else count, seed)
+    return ArrayDataset(
+        name="random",
+        split="drawn",
+        inputs=arrays if len(arrays) > 1 else arrays[0],
+        labels=None,
+        source=f"NumPy's default generator, seed {seed}",
+        prepared="drawn, even over the range that the model states, or standard normal",
+    )
+
+
 def check_dataset(graph: Graph, dataset: Dataset) -> None:
     """Raise DatasetError unless the samples fit the graph's input."""
     from graphsim.simulate.engine import input_groups
 
-    groups = input_groups(graph)
-    if len(groups) != 1:
-        raise DatasetError(f"{graph.name} takes {len(groups)} inputs; dataset {dataset.name} has one")
-    group = graph.groups[groups[0]]
-    if int(np.prod(dataset.inputs.shape[1:])) != group.size:
-        choose = "other --bits, --vectors or another --dataset" if dataset.name == "alu" else "another --dataset"
+    choose = "another --dataset: an .npz file of your own, or random"
+    if dataset.name == "alu":
+        choose = f"other --bits, --vectors or {choose}"
+    groups, arrays = [graph.groups[number] for number in input_groups(graph)], inputs_of(dataset)
+    if len(groups) != len(arrays):
+        has = "one" if len(arrays) == 1 else str(len(arrays))
         raise DatasetError(
-            f"{graph.name} takes samples of shape {group.shape}; dataset {dataset.name} has "
-            f"{dataset.inputs.shape[1:]}; choose {choose}"
+            f"{graph.name} takes {len(groups)} inputs; dataset {dataset.name} has {has}; choose {choose}"
         )
+    for group, array in zip(groups, arrays, strict=True):
+        if int(np.prod(array.shape[1:])) != group.size:
+            which = "" if len(groups) == 1 else f" at {group.name}"
+            raise DatasetError(
+                f"{graph.name} takes samples of shape {group.shape}{which}; dataset {dataset.name} has "
+                f"{array.shape[1:]}; choose {choose}"
+            )
 
 
 def run_circuit(
@@ -465,21 +500,25 @@ def _check_verdict(verdict: Verdict) -> None:
         )
 
 
-def _check_samples(graph: Graph, dataset: Dataset, warn: Warn) -> None:
+def _checked_samples(data: Data, graph: Graph, warn: Warn) -> Dataset:
+    dataset = samples_for(data, graph)
     check_dataset(graph, dataset)
     if (remark := remark_on_range(graph, dataset)) is not None:
         warn(remark)
+    return dataset
 
 
 def remark_on_range(graph: Graph, dataset: Dataset) -> str | None:
     """One line where samples lie far outside of the range that the graph's notes state for its input, or fill almost
     none of a range that the model itself brings to the size of 1; else None.
     """
+    from graphsim.simulate.engine import input_groups
     from graphsim.simulate.samples import stated_ranges
 
+    fed = {graph.groups[g].layer: array for g, array in zip(input_groups(graph), inputs_of(dataset), strict=True)}
     for name, least, greatest, why in stated_ranges(graph):
         span = greatest - least
-        low, high = float(np.min(dataset.inputs)), float(np.max(dataset.inputs))
+        low, high = float(np.min(fed[name])), float(np.max(fed[name]))
         is_far = low < least - span or high > greatest + span
         is_small = why in ("Rescaling", "Normalization") and high - low < span / 50
         if is_far or is_small:
@@ -492,7 +531,7 @@ def remark_on_range(graph: Graph, dataset: Dataset) -> str | None:
 
 def run(
     model: Path,
-    dataset: Dataset,
+    data: Data,
     machine: Hardware,
     *,
     weights: Path | None = None,
@@ -512,10 +551,10 @@ def run(
     bar: Bar | None = None,
     warn: Warn = _ignored,
 ) -> Result:
-    """Lower ``model``, fold it onto ``machine``, verify the schedule, run ``dataset`` and compare with the reference.
+    """Lower ``model``, fold it onto ``machine``, verify the schedule, run ``data`` and compare with the reference.
 
     ``warn`` is called with what :func:`lower` and :func:`remark_on_range` say, before anything is run.
-    ``exhaustive`` is for calculations: ``dataset`` is run and compared neuron by neuron, and then all calculations
+    ``exhaustive`` is for calculations: ``data`` are run and compared neuron by neuron, and then all calculations
     there are go through the same graph in the lanes engine, and through the reference, for their results alone.
     ``discretize``: see :func:`lower`; the reference has the rounded weights, too.
     ``runner``: makes the engine, in the place of ``engine``.
@@ -538,7 +577,7 @@ def run(
         whole = load_graph(model, weights, warn=warn, discretize=discretize)
         graph = split_neurons(whole, max_fan_in)
     split_from = None if graph is whole else whole
-    _check_samples(graph, dataset, warn)
+    dataset = _checked_samples(data, graph, warn)
     calculations = _calculations(dataset, exhaustive)
     if calculations is not None:
         result_group(graph, calculations)
@@ -554,13 +593,13 @@ def run(
         plan_faults(faults, graph, schedule)  # names that are not there are told before anything is run
     with _timed(seconds, "prepare"), bars("preparing the engine (compiles native code the first time)", None):
         chosen = make_engine(engine, graph, schedule, threads) if runner is None else runner(graph)
-    with _timed(seconds, "simulate"), bars("simulating", len(dataset.inputs)) as done:
+    with _timed(seconds, "simulate"), bars("simulating", len(dataset)) as done:
         ran = chosen.run(dataset.inputs, keep="all", progress=done)
     comparison = None
     if reference:
         from graphsim.compare.compare import compare_with_reference
 
-        with _timed(seconds, "compare"), bars("comparing", len(dataset.inputs)) as done:
+        with _timed(seconds, "compare"), bars("comparing", len(dataset)) as done:
             comparison = compare_with_reference(
                 graph, model, weights, dataset, ran, progress=done, own=own_classes(), whole=split_from
             )
@@ -614,15 +653,15 @@ def _every_answer(
 
 def compare(
     model: Path,
-    dataset: Dataset,
+    data: Data,
     *,
     weights: Path | None = None,
     discretize: float | None = None,
     max_fan_in: int | None = None,
     bar: Bar | None = None,
     warn: Warn = _ignored,
-) -> tuple[Graph, Comparison]:
-    """Compare every neuron with the reference, values only: no machine, the lanes engine. The graph comes with it.
+) -> tuple[Graph, Dataset, Comparison]:
+    """Compare every neuron with the reference, values only, in the lanes engine. Graph and samples come with it.
 
     ``discretize``, ``max_fan_in``, ``warn``: see :func:`run`.
 
@@ -637,15 +676,15 @@ def compare(
     whole = load_graph(model, weights, warn=warn, discretize=discretize)
     graph = split_neurons(whole, max_fan_in)
     split_from = None if graph is whole else whole
-    _check_samples(graph, dataset, warn)
+    dataset = _checked_samples(data, graph, warn)
     with bars("preparing the engine (compiles native code the first time)", None):
         engine = LanesEngine(graph)
     ran = engine.run(dataset.inputs, keep="all")
-    with bars("comparing", len(dataset.inputs)) as done:
+    with bars("comparing", len(dataset)) as done:
         found = compare_with_reference(
             graph, model, weights, dataset, ran, progress=done, own=own_classes(), whole=split_from
         )
-    return graph, found
+    return graph, dataset, found
 
 
 #: Firings of gates a second, roughly, of engines that are there to be believed and not to be fast; and seconds from

@@ -51,8 +51,8 @@ from graphsim.cli.schedules import (
 from graphsim.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
-    from graphsim.datasets import Dataset
     from graphsim.graph import Graph
+    from graphsim.pipeline import Data
     from graphsim.simulate.engine import Engine
 
 #: Parameters of ``run`` that mean something for circuits.
@@ -77,7 +77,15 @@ _FOR_CIRCUITS = (
     "plugin",
     "json",
 )
-DatasetOption = Annotated[str, typer.Option("--dataset", "-d", metavar="D", help="mnist, digits, alu or arithmetic.")]
+DatasetOption = Annotated[
+    str,
+    typer.Option(
+        "--dataset",
+        "-d",
+        metavar="D",
+        help="mnist, digits, alu or arithmetic; an .npz file with x (and y); or random, drawn for the model.",
+    ),
+]
 BitsOption = Annotated[
     int | None,
     typer.Option("--bits", help="alu: bits of the operands. (default: 15)", min=1),
@@ -99,7 +107,11 @@ RangeOption = Annotated[
 SamplesOption = Annotated[
     int | None,
     typer.Option(
-        "--samples", "-n", metavar="N", help="How many samples. (default: all; 1200 of alu, 1000 of arithmetic)", min=1
+        "--samples",
+        "-n",
+        metavar="N",
+        help="How many samples. (default: all; alu 1200, arithmetic 1000, random 32)",
+        min=1,
     ),
 ]
 
@@ -134,7 +146,7 @@ def run(
     placement: PlacementOption = None,
     seed: Annotated[
         int,
-        typer.Option("--seed", help="Seed of placements that use chance, and of alu.", min=0, max=2**31 - 1),
+        typer.Option("--seed", help="Seed of placements that use chance, and of drawn samples.", min=0, max=2**31 - 1),
     ] = 0,
     threads: Annotated[
         int | None,
@@ -184,7 +196,9 @@ def run(
 
         graphsim run --dataset mnist --machine torus:8x8 --engine machine --report out
 
-        graphsim run my_model.keras --dataset mnist --no-reference --json result.json
+        graphsim run my_model.keras --dataset samples.npz --json result.json
+
+        graphsim run my_model.keras --dataset random --no-reference
 
         graphsim run --dataset mnist --machine one-to-one --buffering double --frame-bits 128 --engine machine
 
@@ -231,14 +245,14 @@ def run(
         return
     for_circuits = {"stimulus": stimulus, "outputs": outputs, "vcd": vcd, "top": top}
     refuse_options("circuits, such as .blif or .aig files", for_circuits)
-    chosen_samples, chosen = _samples(dataset, samples, bits, ops, vectors, seed, model, op, in_range, inputs)
+    data, chosen = _samples(dataset, samples, bits, ops, vectors, seed, model, op, in_range, inputs)
     pipeline.existing(chosen, "a model (.h5, .keras, .onnx, .json with --weights)")
     hardware_chosen = hardware(machine, frame_bits)
     wrong = None if faults is None else read_faults(faults)
     with _sharded(scheduler, workers, engine) as runner:
         result = pipeline.run(
             chosen,
-            chosen_samples,
+            data,
             hardware_chosen,
             runner=runner,
             weights=weights,
@@ -334,11 +348,11 @@ def compare(
     load_plugins(plugin)
     check_outputs(json)
     pipeline.existing(model, "a model (.h5, .keras, .onnx, .json with --weights)")
-    chosen, _ = _samples(dataset, samples, bits, ops, vectors, 0, model, op, in_range, inputs)
+    data, _ = _samples(dataset, samples, bits, ops, vectors, 0, model, op, in_range, inputs)
     warn = partial(terminal.print_warning, console)
-    graph, comparison = pipeline.compare(
+    graph, chosen, comparison = pipeline.compare(
         model,
-        chosen,
+        data,
         weights=weights,
         discretize=distance_of(discretize, distance),
         max_fan_in=max_fan_in,
@@ -364,10 +378,12 @@ def _samples(
     op: str | None,
     in_range: str | None,
     inputs: int | None,
-) -> tuple[Dataset, Path]:
+) -> tuple[Data, Path]:
     """The samples that the options name, and the model: the shipped one for them where none is given."""
     from graphsim.datasets import load
     from graphsim.datasets.arithmetic import load_calculations
+    from graphsim.datasets.own import SUFFIXES
+    from graphsim.pipeline import draw
     from graphsim.zoo import shipped, shipped_alu, shipped_arithmetic
 
     if name != "arithmetic":
@@ -380,6 +396,10 @@ def _samples(
         operation = op or "div"
         one = RANGES[6] if in_range is None else range_named(in_range)
         return load_operations(operation, one, inputs or 2, count, seed), model or shipped_arithmetic(operation)
+    if name == "random" or name.endswith(SUFFIXES):
+        if model is None:
+            raise UsageError(f"--dataset {name}: no model ships for it; name a model")
+        return partial(draw, count=count, seed=seed) if name == "random" else load(name, limit=count), model
     if name != "alu":
         return load(name, limit=count), shipped(name) if model is None else model
     length, valid_ops = 15 if bits is None else bits, operations(ops)
