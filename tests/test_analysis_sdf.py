@@ -112,6 +112,7 @@ def test_a_period_may_be_a_fraction() -> None:
 
 def test_nothing_limits_actors_that_may_overlap_without_a_cycle() -> None:
     assert throughput(timed_graph("g", {"a": 3, "b": 4}, [Flow("a", "b")], concurrency=0)).period == 0
+    assert throughput(timed_graph("g", {"a": [3, 1], "b": 4}, [], concurrency=0)).period == 0
 
 
 @given(consistent(tied=True))

@@ -17,7 +17,7 @@ from test_simulate_machine import images
 from typer.testing import CliRunner
 
 from graphsim.cli.app import app
-from graphsim.errors import GraphsimError, ScheduleError, UsageError
+from graphsim.errors import GraphsimError, OutOfMemoryError, ScheduleError, UsageError
 from graphsim.graph import Graph
 from graphsim.graph.circuit import to_graph
 from graphsim.machine import load_machine
@@ -86,7 +86,7 @@ def test_graphs_with_loops_get_several_pairs_of_metacycles(data: st.DataObject, 
     [
         ("one-to-one,frame_bits=128", "double", 392),
         ("one-to-one,frame_bits=128", "single", 196),
-        ("one-to-one,frame_bits=64", "double", 784),
+        ("one-to-one,frame_bits=64,memory_frames=392", "double", 784),
         ("one-to-one:multicast,frame_bits=128", "single", 196),
     ],
 )
@@ -103,6 +103,15 @@ def test_period_of_the_mnist_net_is_measured(machine: str, buffering: str, perio
         assert_same(slow, ReferenceEngine(graph).run(inputs[:2], keep="outputs"))
         assert slow.timing is not None
         assert np.diff(slow.timing.sink_ticks).tolist() == [period]
+
+
+def test_an_image_of_more_frames_than_the_hardware_holds_is_refused() -> None:
+    """The one-to-one machine has the limits of bittide hardware: 255 frames in a memory, 1,024 rows in a calendar."""
+    graph = mlp(1024, 2, 2)
+    machine = load_machine("one-to-one", graph)
+    assert {(link.memory_frames, link.calendar_rows) for link in machine.links} == {(255, 1024)}
+    with pytest.raises(OutOfMemoryError, match=r"tx host->dense.0: .*: 256 frames are needed, it has 255: 1 too few"):
+        MachineEngine(graph, fold(graph, machine))
 
 
 @pytest.mark.parametrize("buffering", ["single", "double"])

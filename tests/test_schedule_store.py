@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schedule_cases import machines
 
-from graphsim.errors import ScheduleError
+from graphsim.errors import MachineError, ScheduleError
 from graphsim.machine import Machine, load_machine
 from graphsim.schedule import Schedule, fold
 from graphsim.schedule.store import load, save
@@ -51,6 +51,25 @@ def test_equal_schedules_give_equal_bytes(saved: Path, tmp_path: Path) -> None:
     assert (tmp_path / "again.fold").read_bytes() == saved.read_bytes()
 
 
+def test_links_of_a_machine_that_is_no_built_in_stand_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With them the text of a machine that is made for a large graph would be too long to be saved."""
+    path = tmp_path / "s.fold"
+    made = load_machine("one-to-one", GRAPH)
+    slow = dataclasses.replace(made.links[3], latency=9)
+    schedule = fold(GRAPH, dataclasses.replace(made, links=(*made.links[:3], slow, *made.links[4:])))
+    monkeypatch.setattr("graphsim.machine.writer.MAX_FILE_BYTES", 1_000)
+    with pytest.raises(MachineError, match="its description is larger"):
+        schedule.machine.to_toml()
+    save(schedule, path)
+    assert equal(load(path, GRAPH), schedule)
+    with h5py.File(path, "r+") as file:
+        assert file["links"].shape == (2 * len(made.links),)
+        assert b"links = " not in bytes(file["machine"][()])
+        file["links"][1] += 1
+    with pytest.raises(ScheduleError, match="the arrays are damaged"):
+        load(path, GRAPH)
+
+
 def test_loaded_arrays_are_read_only(saved: Path) -> None:
     with pytest.raises(ValueError, match="read-only"):
         load(saved).start[0] = 1
@@ -79,6 +98,13 @@ def change_header(**fields: object) -> Callable[[h5py.File], None]:
         header = json.loads(bytes(file["header"][()]))
         header.update(fields)
         replace_dataset("header", np.frombuffer(json.dumps(header).encode(), np.uint8))(file)
+
+    return change
+
+
+def add(name: str, data: object) -> Callable[[h5py.File], None]:
+    def change(file: h5py.File) -> None:
+        file.create_dataset(name, data=data)
 
     return change
 
@@ -140,6 +166,8 @@ def other_byte(file: h5py.File) -> None:
         ),
         (replace_dataset("machine", np.frombuffer(b"\xff", np.uint8)), "/machine: is not UTF-8"),
         (replace_dataset("machine", np.frombuffer(b"topology = 3", np.uint8)), "/machine:1: topology"),
+        (add("links", np.zeros(4, "<i4")), "the arrays are damaged"),
+        (add("links", np.zeros((2, 2), "<i4")), r"/links: is int32 \(2, 2\)"),
     ],
 )
 def test_a_file_that_lies_is_refused_with_the_place(

@@ -59,9 +59,9 @@ def together(
 
     Examples:
 
-        graphsim together models/digits_mlp.h5 models/life.blif --machine torus:2x2
+        graphsim together left=models/digits_mlp.h5 right=models/digits_mlp.h5 --machine torus:8x8
 
-        graphsim together left=models/digits_mlp.h5 right=models/digits_mlp.h5 --samples 500 --json result.json
+        graphsim together models/digits_mlp.h5 models/life.blif --samples 500 --json result.json
 
         graphsim together models/digits_mlp.h5 models/mnist_mlp.h5 -o both.gsim
     """

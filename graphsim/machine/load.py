@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,19 +70,20 @@ def _with_frames(spec: str, graph: Graph | None, frame_bits: int) -> Machine:
     return replace(machine, links=tuple(replace(link, frame_bits=frame_bits) for link in machine.links))
 
 
-def parse_machine(text: str, source: str = "machine.toml") -> Machine:
+def parse_machine(text: str, source: str = "machine.toml", links: Sequence[tuple[int, int]] = ()) -> Machine:
     """The machine that the text of a ``machine.toml`` describes, as :meth:`Machine.to_toml` writes it.
 
     Args:
         text: the TOML.
         source: what messages call the text.
+        links: (sender, receiver) of links that the text does not list, as ``machine_parts`` gives them.
 
     Raises:
         MachineError: the text is not TOML or breaks the format; with key and line.
     """
     from graphsim.machine.reader import machine_from_toml
 
-    return machine_from_toml(text, source)
+    return machine_from_toml(text, source, links=links)
 
 
 def _plain(topology: str) -> Machine:

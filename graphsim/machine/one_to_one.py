@@ -27,7 +27,8 @@ from graphsim.machine.topologies import Shape
 MULTICAST = "one-to-one:multicast"
 #: What is different from other machines where nothing is said about it.
 NODE_DEFAULTS: dict[str, Any] = {"ticks_per_firing": 1}
-LINK_DEFAULTS: dict[str, Any] = {"frame_bits": 128, "latency": 0}
+#: Memories and calendars of links are those of bittide hardware.
+LINK_DEFAULTS: dict[str, Any] = {"frame_bits": 128, "latency": 0, "memory_frames": 255, "calendar_rows": 1024}
 
 _EDGES = 1 << 26
 """Edges of a bundle that are listed at once to find out which nodes communicate; more cannot fit on links anyway."""
@@ -73,7 +74,8 @@ def one_to_one_shape(name: str, graph: Graph) -> Shape:
     if switches:
         out = pairs[:, 0] == 0
         pairs = np.concatenate([pairs[~out], [[0, switch]], np.where(pairs[out] == 0, switch, pairs[out])])
-    pairs = _completed(pairs, computing + 2 + switches, sinks, switch if switches else 0)
+    if len(pairs) <= MAX_LINKS:
+        pairs = _completed(pairs, computing + 2 + switches, sinks, switch if switches else 0)
     if len(pairs) > MAX_LINKS:
         raise _too_many(graph, f"{len(pairs):,}")
     ends = pairs[np.lexsort([pairs[:, 1], pairs[:, 0]])].tolist()
@@ -156,7 +158,7 @@ def _names(graph: Graph, node: npt.NDArray[np.int32], sinks: int, switches: int)
         at = node[graph.first[number] : graph.first[number + 1]].tolist()
         if group.op in ("source", "input", *SINKS) or at[0] == sinks:
             continue
-        base = re.sub(r"[^A-Za-z0-9_.\-]", "_", group.name)
+        base = re.sub(r"[^A-Za-z0-9_\-]", "_", group.name)
         base = base if re.match("[A-Za-z_]", base) else f"_{base}"
         own = [base if not group.shape else f"{base}.{i}" for i in range(group.size)]
         if len(own[-1]) > 64 or not taken.isdisjoint(own):

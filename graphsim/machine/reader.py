@@ -113,9 +113,14 @@ def read_machine(path: Path, graph: Graph | None = None) -> Machine:
 
 
 def machine_from_toml(
-    text: str, source: str = "machine.toml", default_name: str = "machine", graph: Graph | None = None
+    text: str,
+    source: str = "machine.toml",
+    default_name: str = "machine",
+    graph: Graph | None = None,
+    links: Sequence[tuple[int, int]] = (),
 ) -> Machine:
-    """The machine that TOML text describes; ``source`` is what messages call it.
+    """The machine that TOML text describes; ``source`` is what messages call it, ``links`` go from node to node and are
+    those that the text does not list.
 
     Raises:
         MachineError: as for :func:`read_machine`.
@@ -123,7 +128,7 @@ def machine_from_toml(
     text = text.replace("\r\n", "\n")
     data = _FORM.parse(text, source)
     try:
-        return _machine(data, default_name, graph)
+        return _machine(data, default_name, graph, links)
     except (ValidationError, Fault) as error:
         raise MachineError(_FORM.report(error, places(text, source))) from None
 
@@ -189,7 +194,9 @@ def _inline_value(text: str) -> int | float | str:
         return text
 
 
-def _machine(data: Mapping[str, Any], default_name: str, graph: Graph | None) -> Machine:
+def _machine(
+    data: Mapping[str, Any], default_name: str, graph: Graph | None, apart: Sequence[tuple[int, int]] = ()
+) -> Machine:
     """Build the machine; raises ValidationError or Fault, which the callers turn into messages."""
     table = _MachineTable.model_validate(data)
     name = table.name if table.name is not None else table.topology or default_name
@@ -197,9 +204,11 @@ def _machine(data: Mapping[str, Any], default_name: str, graph: Graph | None) ->
         raise Fault(("name",), "a machine's name is 1 to 200 printable characters")
     sinks: int | None = None
     if table.topology is not None:
+        if apart:
+            raise Fault(("topology",), "has links of its own, and there are others beside the text")
         nodes, links, sinks = _from_topology(table, graph)
     else:
-        nodes, links = _from_lists(table)
+        nodes, links = _from_lists(table, apart)
     ids = {node.name: i for i, node in enumerate(nodes)}
     host = next((i for i, node in enumerate(nodes) if node.kind == "compute"), None)
     if host is None:
@@ -291,7 +300,7 @@ def _from_topology(table: _MachineTable, graph: Graph | None) -> tuple[list[Node
     return nodes, links, shape.sinks
 
 
-def _from_lists(table: _MachineTable) -> tuple[list[NodeSpec], list[Link]]:
+def _from_lists(table: _MachineTable, apart: Sequence[tuple[int, int]]) -> tuple[list[NodeSpec], list[Link]]:
     if "nodes" not in table.model_fields_set:
         raise Fault((), 'neither topology nor nodes; write topology = "torus:4x4", or list [[nodes]] and [[links]]')
     base = _defaults(table)
@@ -322,6 +331,7 @@ def _from_lists(table: _MachineTable) -> tuple[list[NodeSpec], list[Link]]:
                 )
             seen[src, dst] = i
             links.append(replace(base.link, src=src, dst=dst, **_link_settings(link)))
+    links += [replace(base.link, src=src, dst=dst) for src, dst in apart]
     _apply_node_overrides(table, nodes)
     _apply_link_overrides(table, nodes, links)
     return nodes, links

@@ -20,6 +20,9 @@ MAX_LINKS = 1_048_576
 MAX_FILE_BYTES = 2**20
 """Size above which a machine file is refused unread, and :meth:`Machine.to_toml` refuses to write one."""
 
+MAX_TEXT_BYTES = 2**23
+"""Size above which the text of a machine whose links stand beside it is refused: the most nodes, with long names."""
+
 _MAX_INT32 = 2**31 - 1
 
 MAX_CYCLE = 2**31

@@ -10,7 +10,7 @@ from typing import Any
 
 from graphsim.errors import MachineError
 from graphsim.machine.model import LINK_KEYS, Link, Machine, NodeSpec
-from graphsim.machine.settings import MAX_FILE_BYTES, SETTINGS
+from graphsim.machine.settings import MAX_FILE_BYTES, MAX_TEXT_BYTES, SETTINGS
 from graphsim.machine.topologies import SCALED_KEYS, Shape, shape_of
 
 _NODE_KEYS = ("macs_per_tick", "ticks_per_firing", "memory_bytes")
@@ -42,6 +42,20 @@ class _Form:
 
 def machine_toml(machine: Machine) -> str:
     """See :meth:`Machine.to_toml`, of which this is the body."""
+    return _text_of(machine, MAX_FILE_BYTES, apart=False)[0]
+
+
+def machine_parts(machine: Machine) -> tuple[str, list[tuple[int, int]]]:
+    """The machine as TOML and, unless it is a built-in, (sender, receiver) of its links, which the text then leaves to
+    them: a machine that is made for a large graph has too many links to be listed by name.
+
+    Raises:
+        MachineError: the text would be larger than 8 MiB: too many nodes and links are unlike the others.
+    """
+    return _text_of(machine, MAX_TEXT_BYTES, apart=True)
+
+
+def _text_of(machine: Machine, most: int, *, apart: bool) -> tuple[str, list[tuple[int, int]]]:
     form = _Form(machine.timed)
     compute = _commonest(form.node(machine.nodes[i]) for i in machine.compute_nodes)
     switch = _commonest(form.node(machine.nodes[i]) for i in machine.switches)
@@ -61,14 +75,16 @@ def machine_toml(machine: Machine) -> str:
         head.append(f"topology = {_text(machine.topology)}")
         lines = [*head, *defaults, *_overrides(form, machine, shape, compute, switch, link)]
     else:
-        lines = [*head, *_lists(form, machine, compute, switch, link), *defaults]
+        lines = [*head, *_nodes(form, machine, compute, switch)]
+        lines += [] if apart else _links(form, machine, link)
+        lines += [*defaults, *(_unlike(form, machine, link) if apart else [])]
     text = "\n".join(lines) + "\n"
-    if len(text.encode("utf-8")) > MAX_FILE_BYTES:
+    if len(text.encode("utf-8")) > most:
         raise MachineError(
-            f"{machine.name}: its description is larger than {MAX_FILE_BYTES // 2**20} MiB, the most a machine file "
-            f"may be; use fewer nodes and links, or a built-in topology with fewer exceptions"
+            f"{machine.name}: its description is larger than {most // 2**20} MiB, the most it may be; use fewer nodes "
+            "and links, or a built-in topology with fewer exceptions"
         )
-    return text
+    return text, [] if shape is not None or not apart else [(one.src, one.dst) for one in machine.links]
 
 
 def _common_link(form: _Form, links: Sequence[Link], shape: Shape | None) -> Settings:
@@ -88,7 +104,7 @@ def _is_within_bounds(link: Settings, shape: Shape) -> bool:
     return all(link.get(key, 1) * widest <= SETTINGS[f"link.{key}"].high for key in SCALED_KEYS)
 
 
-def _lists(form: _Form, machine: Machine, compute: Settings, switch: Settings, link: Settings) -> list[str]:
+def _nodes(form: _Form, machine: Machine, compute: Settings, switch: Settings) -> list[str]:
     lines = ["nodes = ["]
     for node in machine.nodes:
         own = form.node(node)
@@ -97,11 +113,25 @@ def _lists(form: _Form, machine: Machine, compute: Settings, switch: Settings, l
         else:
             entry = {"name": node.name, "kind": "switch", **_difference(own, switch)}
         lines.append(f"  {_inline(entry)},")
-    lines += ["]", "links = ["]
-    for one in machine.links:
-        ends = {"from": machine.nodes[one.src].name, "to": machine.nodes[one.dst].name}
-        lines.append(f"  {_inline({**ends, **_difference(form.link(one), link)})},")
     return [*lines, "]"]
+
+
+def _links(form: _Form, machine: Machine, link: Settings) -> list[str]:
+    entries = [_inline({**_ends(machine, one), **_difference(form.link(one), link)}) for one in machine.links]
+    return ["links = [", *(f"  {entry}," for entry in entries), "]"]
+
+
+def _unlike(form: _Form, machine: Machine, link: Settings) -> list[str]:
+    """An override of every link that is not like most."""
+    lines: list[str] = []
+    for one in machine.links:
+        if own := _difference(form.link(one), link):
+            lines += ["", "[[link_override]]", *_assignments({**_ends(machine, one), **own})]
+    return lines
+
+
+def _ends(machine: Machine, link: Link) -> Settings:
+    return {"from": machine.nodes[link.src].name, "to": machine.nodes[link.dst].name}
 
 
 def _overrides(
@@ -116,8 +146,7 @@ def _overrides(
         expected = {**link, **{key: link[key] * capacity for key in SCALED_KEYS}}
         own = _difference(form.link(one), expected)
         if own:
-            ends = {"from": machine.nodes[one.src].name, "to": machine.nodes[one.dst].name}
-            lines += ["", "[[link_override]]", *_assignments({**ends, **own})]
+            lines += ["", "[[link_override]]", *_assignments({**_ends(machine, one), **own})]
     return lines
 
 

@@ -5,7 +5,8 @@ Layout, schema 1 (see also docs/scheduling.md)::
     /              attribute   graphsim_fold_schema   int64 scalar: 1
     /header        uint8 (n,)  JSON object: graph_digest, strategy, period, bound, placement_bound, remark, sha256;
                                buffering where it is not single
-    /machine       uint8 (n,)  the machine as TOML
+    /machine       uint8 (n,)  the machine as TOML, without its links where they stand in /links
+    /links         int32 (2 * links,)  node ids, sender and receiver of each link; only of machines that are no built-in
     /<name>        the array attribute of that name of Schedule: int32 or int64, one axis
 
 Every dataset is contiguous: no chunks, filters, external storage or virtual sources. There are no times in the file
@@ -34,12 +35,14 @@ from graphsim.analysis.tokens import input_actors
 from graphsim.errors import MachineError, ScheduleError
 from graphsim.files import bounded_memory, replacing
 from graphsim.graph import Graph
-from graphsim.machine import Machine, parse_machine
+from graphsim.machine import MAX_LINKS, Machine, parse_machine
+from graphsim.machine.settings import MAX_TEXT_BYTES
+from graphsim.machine.writer import machine_parts
 from graphsim.passes import unroll
 from graphsim.schedule.schedule import BUFFERING, Bound, Schedule
 
 SCHEMA = 1
-_SCHEMA, _HEADER, _MACHINE = "graphsim_fold_schema", "header", "machine"
+_SCHEMA, _HEADER, _MACHINE, _LINKS = "graphsim_fold_schema", "header", "machine", "links"
 #: Array attributes of Schedule, in the order in which they are written and digested.
 _ARRAYS: dict[str, np.dtype[Any]] = {
     "node": np.dtype("<i4"),
@@ -61,18 +64,18 @@ _MOST = 2**50
 _ALLOWANCE = 256 << 20
 _MOST_TEXT = 1_000
 _MOST_HEADER = 65_536
-#: As many bytes as a machine file may have.
-_MOST_MACHINE = 4 * 2**20
 
 
 def save(schedule: Schedule, path: Path | str) -> None:
     """Write ``schedule`` to ``path`` atomically; equal schedules give equal bytes.
 
     Raises:
-        MachineError: the machine is too large to be written down.
+        MachineError: too much of the machine is unlike the rest of it to be written down.
         UsageError: the folder cannot be written.
     """
     arrays = {name: np.ascontiguousarray(getattr(schedule, name), dtype) for name, dtype in _ARRAYS.items()}
+    text, pairs = machine_parts(schedule.machine)
+    links = np.array(pairs, "<i4").ravel()
     header = {
         "graph_digest": schedule.graph_digest,
         "strategy": schedule.strategy,
@@ -81,15 +84,17 @@ def save(schedule: Schedule, path: Path | str) -> None:
         "placement_bound": vars(schedule.placement_bound),
         "remark": schedule.remark,
         **({} if schedule.buffering == "single" else {"buffering": schedule.buffering}),
-        "sha256": _sha256(arrays),
+        "sha256": _sha256(arrays, links),
     }
     head = np.frombuffer(json.dumps(header, indent=1).encode("ascii"), np.uint8)
-    machine = np.frombuffer(schedule.machine.to_toml().encode("utf-8"), np.uint8)
+    machine = np.frombuffer(text.encode("utf-8"), np.uint8)
     # The oldest format has no timestamps in groups; newer ones would put the time of writing into the file.
     with replacing(path) as temporary, h5py.File(temporary, "w", libver="earliest", track_order=False) as file:
         file.attrs.create(_SCHEMA, SCHEMA, dtype="<i8")
         file.create_dataset(_HEADER, data=head, track_times=False)
         file.create_dataset(_MACHINE, data=machine, track_times=False)
+        if len(links):
+            file.create_dataset(_LINKS, data=links, track_times=False)
         for name, array in arrays.items():
             file.create_dataset(name, data=array, dtype=_ARRAYS[name], track_times=False)
 
@@ -119,8 +124,12 @@ def load(path: Path | str, graph: Graph | None = None) -> Schedule:
             _check_schema(file)
             left = status.st_size
             head = _read(file, _HEADER, np.dtype("u1"), min(left, _MOST_HEADER)).tobytes()
-            text = _read(file, _MACHINE, np.dtype("u1"), min(left, _MOST_MACHINE)).tobytes()
+            text = _read(file, _MACHINE, np.dtype("u1"), min(left, MAX_TEXT_BYTES)).tobytes()
             left -= len(head) + len(text)
+            links = np.empty(0, "<i4")
+            if file.id.links.exists(_LINKS.encode()):
+                links = _read(file, _LINKS, np.dtype("<i4"), min(left, 8 * MAX_LINKS))
+            left -= links.nbytes
             arrays = {}
             for name, dtype in _ARRAYS.items():
                 arrays[name] = _read(file, name, dtype, left)
@@ -131,9 +140,9 @@ def load(path: Path | str, graph: Graph | None = None) -> Schedule:
                 f"the schedule is for graph {header['graph_digest'][:12]}, not for {graph.name}, which is "
                 f"{graph.digest[:12]}; fold this graph again"
             )
-        if _sha256(arrays) != header.pop("sha256"):
+        if _sha256(arrays, links) != header.pop("sha256"):
             raise ScheduleError("the arrays are damaged: their SHA-256 differs from the header's; fold again")
-        machine = _machine(text)
+        machine = _machine(text, links)
         _check(arrays, machine, graph)
     for array in arrays.values():
         array.flags.writeable = False
@@ -141,9 +150,9 @@ def load(path: Path | str, graph: Graph | None = None) -> Schedule:
     return Schedule(machine=machine, **fields)
 
 
-def _sha256(arrays: dict[str, npt.NDArray[Any]]) -> str:
+def _sha256(arrays: dict[str, npt.NDArray[Any]], links: npt.NDArray[np.int32]) -> str:
     sha = hashlib.sha256()
-    for name, array in arrays.items():
+    for name, array in {**arrays, **({_LINKS: links} if len(links) else {})}.items():
         sha.update(f"{name} {len(array)}\n".encode())
         sha.update(array.tobytes())
     return sha.hexdigest()
@@ -236,9 +245,12 @@ def _check_whole(key: str, value: object, least: int) -> None:
         raise ScheduleError(f"/header: {key} must be a whole number from {least} to {_MOST}")
 
 
-def _machine(text: bytes) -> Machine:
+def _machine(text: bytes, links: npt.NDArray[np.int32]) -> Machine:
+    if len(links) % 2:
+        raise ScheduleError(f"/{_LINKS}: has {len(links):,} entries; must have two for each link")
+    ends = list(zip(links[::2].tolist(), links[1::2].tolist(), strict=True))
     try:
-        return parse_machine(text.decode("utf-8"), "/machine")
+        return parse_machine(text.decode("utf-8"), "/machine", ends)
     except UnicodeDecodeError as error:
         raise ScheduleError(f"/machine: is not UTF-8 at byte {error.start}") from error
     except MachineError as error:

@@ -66,7 +66,8 @@ def expand(graph: TimedGraph, repetition: IntArray) -> Expansion:
             np.concatenate([graph.tokens, graph.concurrency[limited]]),
             np.concatenate([np.arange(graph.channel_count), graph.channel_count + limited]),
         )
-    found = [expand_channel(graph, repetition, first, c) for c in range(graph.channel_count)]
+    found = [(np.empty(0, np.int64),) * 4]  # there may be no channels
+    found += [expand_channel(graph, repetition, first, c) for c in range(graph.channel_count)]
     for actor in np.flatnonzero(graph.concurrency).tolist():
         count = int(repetition[actor])
         numbers = np.arange(count, dtype=np.int64)
