@@ -12,7 +12,7 @@ from oracle import judged_by_tensorflow
 from graphsim.errors import ModelError, UnsupportedLayerError
 from graphsim.frontends.keras import lower
 from graphsim.graph.formula import formulas
-from graphsim.zoo.arithmetic.layers import LAYERS
+from graphsim.zoo.arithmetic.layers import LAYERS, ArithmeticCell
 from graphsim.zoo.arithmetic.modules import MODULES, keras
 
 INPUTS, UNITS = 4, 3
@@ -138,3 +138,43 @@ def test_a_sum_has_the_inputs_that_count(weights: list[float], formula: str, tmp
     graph = lower(tmp_path / "m.keras", discretize=0.1)
     assert formulas(graph) == [formula]
     assert [edge.weight or 1 for edge in graph["unit", 0].inputs] == [w for w in weights if w]
+
+
+def recurrent(name: str, weights: list[list[float]], path: Path) -> Path:
+    """A recurrent layer of one module on three steps of two numbers, with its only matrix."""
+    cell = ArithmeticCell(name, 2)
+    model = keras.Sequential([keras.Input((3, 2)), keras.layers.RNN(cell, return_sequences=True, name="rnn")])
+    cell.held["w"].assign(weights)
+    model.save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "states"),
+    [
+        (
+            "NAU",
+            [[0.99, 0], [0, 1], [1, -0.98], [0, 0.02]],
+            ["serial(x0, x2, x4) + rnn[0](t-1)", "serial(x1, x3, x5) - rnn[0](t-1)"],
+        ),
+        (
+            "NMU",
+            [[1, 0.01], [0.97, 0], [0, 1], [0, 0]],
+            ["serial(x0, x2, x4) * serial(x1, x3, x5)", "rnn[0](t-1)"],
+        ),
+    ],
+)
+def test_a_recurrent_cell_with_whole_weights_is_a_recurrence(
+    name: str, weights: list[list[float]], states: list[str], tmp_path: Path
+) -> None:
+    path = recurrent(name, weights, tmp_path / "m.keras")
+    graph = lower(path, discretize=0.1)
+    steps = np.random.default_rng(0).uniform(-2, 2, (20, 3, 2)).astype(np.float32)
+    assert judged_by_tensorflow(path, graph, steps).ok
+    assert formulas(graph)[:2] == [f"rnn[{number}](t) = {state}" for number, state in enumerate(states)]
+
+
+def test_a_recurrent_cell_that_has_not_converged_is_named(tmp_path: Path) -> None:
+    path = recurrent("NAU", [[1, 0], [0, 0.6], [0, 0], [0, 0]], tmp_path / "m.keras")
+    with pytest.raises(ModelError, match=r"'rnn': has not converged: w\[1, 1\] = 0\.6 is 0\.4 from 1"):
+        lower(path, discretize=0.1)

@@ -13,7 +13,7 @@ import pytest
 
 from graphsim.errors import UsageError
 from graphsim.zoo.arithmetic.layers import LAYERS
-from graphsim.zoo.arithmetic.modules import MODULES, keras, module_named, penalty, sparsity_error, tf
+from graphsim.zoo.arithmetic.modules import MODULES, keras, length, module_named, penalty, sparsity_error, tf
 
 PHI = (1 + 5**0.5) / 2
 X = np.array([[1.5, -0.7, 2.25], [-3.0, 0.4, 0.9], [0.2, 5.0, -1.1]])
@@ -233,8 +233,9 @@ def test_distance_from_whole_numbers() -> None:
     np.testing.assert_allclose(sparsity_error(matrix), [0.3, 0], atol=1e-7)
     np.testing.assert_allclose(penalty(MODULES["NAU"], {"w": matrix}), [0.1, 0], atol=1e-7)
     gated = {"wr": matrix, "gate": np.array([[0.75, 1], [1, 1]], np.float32)}
-    np.testing.assert_allclose(penalty(MODULES["RealNPUModified"], gated), [0.225, 0], atol=1e-7)
-    np.testing.assert_allclose(penalty(MODULES["RealNPU"], gated), [2.2 + 1.75, 3 + 2], atol=1e-6)
+    np.testing.assert_allclose(penalty(MODULES["RealNPU"], gated), [0.225, 0], atol=1e-7)
+    np.testing.assert_allclose(penalty(MODULES["RealNPUModified"], gated), [1.8 / 4 + 0.125, 0.25], atol=1e-7)
+    np.testing.assert_allclose(length(MODULES["RealNPU"], gated), [2.2 + 1.75, 3 + 2], atol=1e-6)
 
 
 def test_modules_are_named_as_people_write_them() -> None:

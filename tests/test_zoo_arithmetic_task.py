@@ -63,11 +63,13 @@ def test_recipes_are_the_published_ones() -> None:
     assert recipe(MODULES["NRU"], 10) == Recipe(10, 100_000, 128, 1e-3, 10.0, 50_000, 75_000)
     assert recipe(MODULES["NRU"]).rate == 1.0
     assert recipe(MODULES["NMRU"]).rate == 1e-2
+    assert recipe(MODULES["RealNPUModified"]) == Recipe(2, 50_000, 128, 5e-3, 1.0, 40_000, 50_000)
+    assert recipe(MODULES["RealNPUModified"], 10) == Recipe(10, 100_000, 128, 5e-3, 1.0, 50_000, 75_000)
     real = recipe(MODULES["RealNPU"])
     steps = (0, 9_999, 10_000, 25_000, 49_999)
-    weights = [float(real.weight(task.tf.constant(step), "l1")) for step in steps]
+    weights = [float(real.shrunk(task.tf.constant(step))) for step in steps]
     np.testing.assert_allclose(weights, [1e-9, 1e-9, 1e-8, 1e-7, 1e-7], rtol=1e-5)
-    pulled = [float(recipe(MODULES["NMU"]).weight(task.tf.constant(step), "sparsity")) for step in (0, 27_500, 40_000)]
+    pulled = [float(recipe(MODULES["NMU"]).pulled(task.tf.constant(step))) for step in (0, 27_500, 40_000)]
     np.testing.assert_allclose(pulled, [0, 5, 10], rtol=1e-5)
 
 

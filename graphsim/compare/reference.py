@@ -29,7 +29,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from graphsim.compare.steps import listening
+from graphsim.compare.steps import cells_of, listening
 from graphsim.errors import GraphsimError, ReferenceUnavailableError
 from graphsim.zoo.quiet import import_tensorflow
 
@@ -136,9 +136,12 @@ class TensorFlowReference:
         return model
 
     def _discretize(self) -> None:
-        from graphsim.zoo.arithmetic.layers import Arithmetic
+        from graphsim.zoo.arithmetic.layers import Arithmetic, ArithmeticCell
 
-        modules = {path: layer for path, layer in self._layers(self._model, "") if isinstance(layer, Arithmetic)}
+        modules: dict[str, Any] = {}
+        for path, layer in self._layers(self._model, ""):
+            parts = [(path, layer), *cells_of(self._keras, layer, path)]
+            modules |= {name: part for name, part in parts if isinstance(part, Arithmetic | ArithmeticCell)}
         with self._on_cpu():
             for layer in modules.values():
                 layer.discretize()

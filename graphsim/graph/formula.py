@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from graphsim.graph.graph import Actor, Graph
+from graphsim.graph.graph import Actor, Graph, InputEdge
 from graphsim.graph.ops import SINKS
 
 #: Characters of a formula, beyond which it is cut.
@@ -29,42 +29,67 @@ _FUNCTIONS: dict[str, Callable[[str], str]] = {
 
 
 def formulas(graph: Graph, limit: int = LIMIT) -> list[str]:
-    """A line for every value that an output of the graph has, in order.
+    """A line for every value that an output of the graph has, in order; before them, one for every state.
 
-    Inputs are x0, x1 and so on, of a graph with several inputs after their groups; outputs y, or y[0] and so on. A line
-    of more than ``limit`` characters ends in three dots.
+    Inputs are x0, x1 and so on, of a graph with several inputs after their groups; outputs y, or y[0] and so on. What
+    is read with initial tokens in between is a state: of ``rnn[0](t) = rnn[0](t-1) + ...`` outputs take ``rnn[0]``.
+    A line of more than ``limit`` characters ends in three dots.
     """
     inputs = [number for number, group in enumerate(graph.groups) if group.op == "input"]
-    written: dict[int, _Text] = {}
+    writer = _Writer(graph, limit)
     for number in inputs:
         prefix = "x" if len(inputs) == 1 else f"{graph.groups[number].name}."
         first = int(graph.first[number])
-        written |= {first + i: (f"{prefix}{i}", _ATOM) for i in range(graph.groups[number].size)}
+        writer.written |= {first + i: (f"{prefix}{i}", _ATOM) for i in range(graph.groups[number].size)}
     lines = []
+    for number in sorted({src for _, _, src in writer.delayed}):
+        actors = range(int(graph.first[number]), int(graph.first[number]) + graph.groups[number].size)
+        lines += [f"{graph.actor(actor).name}(t) = {writer.of(actor)}" for actor in actors]
+        writer.written |= {actor: (graph.actor(actor).name, _ATOM) for actor in actors}
     sinks = [number for number, group in enumerate(graph.groups) if group.op in SINKS]
     for number in sinks:
         edges = graph.actor(int(graph.first[number])).inputs
         name = "y" if len(sinks) == 1 else graph.groups[number].name
         for i, edge in enumerate(edges):
-            line = f"{name if len(edges) == 1 else f'{name}[{i}]'} = {_written(graph, edge.producer, written, limit)}"
-            lines.append(line if len(line) <= limit else line[: limit - len(_CUT)] + _CUT)
-    return lines
+            lines.append(f"{name if len(edges) == 1 else f'{name}[{i}]'} = {writer.of(edge.producer)}")
+    return [line if len(line) <= limit else line[: limit - len(_CUT)] + _CUT for line in lines]
 
 
-def _written(graph: Graph, actor: int, written: dict[int, _Text], limit: int) -> str:
-    """The text of an actor; all that it needs is written before it, without recursion."""
-    waiting = [actor]
-    while waiting:
-        found = graph.actor(waiting[-1])
-        missing = [edge.producer for edge in found.inputs if edge.producer not in written]
-        if waiting[-1] in written or not missing or len(waiting) > DEEPEST:
-            at = waiting.pop()
-            terms = [(written.get(edge.producer, (_CUT, _ATOM)), edge.weight) for edge in found.inputs]
-            text, tightness = _text(found, terms)
-            written.setdefault(at, (text, tightness) if len(text) <= limit else (text[:limit] + _CUT, _ATOM))
-        else:
-            waiting.append(missing[0])
-    return written[actor][0]
+class _Writer:
+    """Texts of actors. ``delayed``: group and port that read a state, and the group that has it."""
+
+    def __init__(self, graph: Graph, limit: int) -> None:
+        self.graph, self.limit = graph, limit
+        self.written: dict[int, _Text] = {}
+        self.delayed = {(c.dst, c.port, c.src) for c in graph.channels if c.initial_tokens}
+
+    def of(self, actor: int) -> str:
+        """The text of an actor; all that it needs is written before it, without recursion."""
+        waiting = [actor]
+        while waiting:
+            found = self.graph.actor(waiting[-1])
+            states = [self._is_delayed(found, edge) for edge in found.inputs]
+            needed = [edge.producer for edge, state in zip(found.inputs, states, strict=True) if not state]
+            missing = [producer for producer in needed if producer not in self.written]
+            if waiting[-1] in self.written or not missing or len(waiting) > DEEPEST:
+                at = waiting.pop()
+                terms = [
+                    (self._before(edge) if state else self.written.get(edge.producer, (_CUT, _ATOM)), edge.weight)
+                    for edge, state in zip(found.inputs, states, strict=True)
+                ]
+                text, tightness = _text(found, terms)
+                cut = (text[: self.limit] + _CUT, _ATOM)
+                self.written.setdefault(at, (text, tightness) if len(text) <= self.limit else cut)
+            else:
+                waiting.append(missing[0])
+        return self.written[actor][0]
+
+    def _is_delayed(self, reader: Actor, edge: InputEdge) -> bool:
+        producer = self.graph.actor(edge.producer)
+        return (reader.group_number, edge.port, producer.group_number) in self.delayed
+
+    def _before(self, edge: InputEdge) -> _Text:
+        return f"{self.graph.actor(edge.producer).name}(t-1)", _ATOM
 
 
 def _text(actor: Actor, terms: list[tuple[_Text, float | None]]) -> _Text:

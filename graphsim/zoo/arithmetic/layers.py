@@ -47,6 +47,11 @@ def _held(layer: Any, module: Module, inputs: int) -> dict[str, Any]:
     return held
 
 
+def _round(layer: Any) -> None:
+    for name, value in discretized(layer.module, layer.held).items():
+        layer.held[name].assign(value)
+
+
 class Arithmetic(_Layer):  # type: ignore[misc]
     """A layer of one arithmetic module, of which each subclass is one; see :mod:`graphsim.zoo.arithmetic.modules`.
 
@@ -84,8 +89,7 @@ class Arithmetic(_Layer):  # type: ignore[misc]
 
     def discretize(self) -> None:
         """Round the matrices and gates to the whole numbers that are nearest."""
-        for name, value in discretized(self.module, self.held).items():
-            self.held[name].assign(value)
+        _round(self)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         """(batch, O)."""
@@ -124,6 +128,10 @@ class ArithmeticCell(_Layer):  # type: ignore[misc]
         joined = tf.concat([inputs, states[0]], axis=-1)
         new = self.module.forward(self.held, joined, False)
         return new, [new]
+
+    def discretize(self) -> None:
+        """Round the matrices and gates to the whole numbers that are nearest."""
+        _round(self)
 
     def get_config(self) -> dict[str, Any]:
         """What makes the cell again."""

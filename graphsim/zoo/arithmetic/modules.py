@@ -77,7 +77,9 @@ class Module:
         forward: (weights, x, training) to z; ``training`` is a Python bool, and noise is drawn from ``noise``.
         matrices: names and values in terms of the weights of the matrices that converge to whole numbers.
         whole: the whole numbers that they converge to.
-        pull: what does so in training: "sparsity", the mean of min(|w|, |1 - |w||); "l1", the sum of |w|.
+        pull: what does so in training: "sparsity", the mean of min(|w|, |1 - |w||) of matrices and gates; "ends", of
+            matrices the mean of |1 - |w|| instead; None: nothing.
+        shrinks: whether the sum of |w| over matrices and gates is kept small in training, too.
         value_clip, norm_clip: of gradients, for the optimizer; None: not at all.
         noise: whether it draws noise in training.
     """
@@ -88,7 +90,8 @@ class Module:
     forward: Callable[..., Any]
     matrices: Callable[[Tensors], dict[str, Any]]
     whole: tuple[int, ...]
-    pull: Literal["sparsity", "l1"] | None = None
+    pull: Literal["sparsity", "ends"] | None = None
+    shrinks: bool = False
     value_clip: float | None = None
     norm_clip: float | None = None
     noise: bool = False
@@ -125,18 +128,20 @@ def _log(x: Any) -> Any:
     return tf.math.log(tf.abs(x) + EPSILON)
 
 
-def _edges(x: Any) -> Any:
-    """x as (..., batch, I, 1), to stand beside weights (..., 1, I, O)."""
-    return x[..., tf.newaxis]
+def _product(w: Any, x: Any, factor: Callable[[Any, Any], Any]) -> Any:
+    """prod_i factor(w_io, x_i), from the first input to the last: (..., batch, O).
+
+    The batch is the last axis while factors are made and multiplied, since XLA vectorises along that one.
+    """
+    along = tf.linalg.matrix_transpose(x)[..., tf.newaxis, :]
+    product, *others = tf.unstack(factor(w[..., tf.newaxis], along), axis=-3)
+    for each in others:
+        product *= each
+    return tf.linalg.matrix_transpose(product)
 
 
-def _beside(w: Any) -> Any:
-    return w[..., tf.newaxis, :, :]
-
-
-def _products(w: Any, x: Any) -> Any:
-    """prod_i (w_io x_i + 1 - w_io): (..., batch, O)."""
-    return tf.reduce_prod(_beside(w) * _edges(x) + 1 - _beside(w), axis=-2)
+def _affine(w: Any, x: Any) -> Any:
+    return w * x + 1 - w
 
 
 def _blend(gate: Any, one: Any, other: Any) -> Any:
@@ -169,8 +174,7 @@ def _inalu(w: Tensors, x: Any, training: bool, noise: Any = None) -> Any:
     adding = _nac_matrix(w["what"], w["mhat"])
     multiplying = _nac_matrix(w["what_mul"], w["mhat_mul"])
     size = tf.exp(tf.minimum(LARGEST, tf.matmul(_log(x), multiplying)))
-    strength = _beside(tf.abs(multiplying))
-    sign = tf.reduce_prod(_edges(tf.sign(x)) * strength + 1 - strength, axis=-2)
+    sign = _product(tf.abs(multiplying), tf.sign(x), _affine)
     gate = tf.sigmoid(w["gate"])[..., tf.newaxis, :]
     return _blend(gate, tf.matmul(x, adding), sign * size)
 
@@ -180,13 +184,13 @@ def _nau(w: Tensors, x: Any, training: bool, noise: Any = None) -> Any:
 
 
 def _nmu(w: Tensors, x: Any, training: bool, noise: Any = None) -> Any:
-    return _products(w["w"], x)
+    return _product(w["w"], x, _affine)
 
 
 def _snmu(w: Tensors, x: Any, training: bool, noise: Any = None) -> Any:
     if not training:
-        return _products(w["w"], x)
-    return _products(w["w"], noise * x) / _products(w["w"], noise)
+        return _product(w["w"], x, _affine)
+    return _product(w["w"], noise * x, _affine) / _product(w["w"], noise, _affine)
 
 
 def _npu_of(real: bool) -> Callable[..., Any]:
@@ -204,16 +208,17 @@ def _npu_of(real: bool) -> Callable[..., Any]:
 
 
 def _nru(w: Tensors, x: Any, training: bool, noise: Any = None) -> Any:
-    weight = _beside(w["w"])
-    strength = tf.square(tf.tanh(1000.0 * weight)) if training else tf.abs(weight)
-    powers = tf.pow(tf.abs(_edges(x)), weight)
-    return tf.reduce_prod(tf.sign(_edges(x)) * powers * strength + 1 - strength, axis=-2)
+    def factor(weight: Any, of: Any) -> Any:
+        strength = tf.square(tf.tanh(1000.0 * weight)) if training else tf.abs(weight)
+        return tf.sign(of) * tf.pow(tf.abs(of), weight) * strength + 1 - strength
+
+    return _product(w["w"], x, factor)
 
 
 def _nmru(w: Tensors, x: Any, training: bool, noise: Any = None) -> Any:
     both = tf.concat([x, 1 / (x + TINY) if training else 1 / x], axis=-1)
     turns = tf.where(both < 0, math.pi * tf.ones_like(both), tf.zeros_like(both))
-    return _products(w["w"], tf.abs(both)) * tf.cos(tf.matmul(turns, w["w"]))
+    return _product(w["w"], tf.abs(both), _affine) * tf.cos(tf.matmul(turns, w["w"]))
 
 
 _UNIT = (0.0, 1.0)
@@ -228,6 +233,7 @@ _INALU = {
     "mhat_mul": Weight("matrix", "normal", 0.5, 0.2),
     "gate": Weight("outputs", "normal", 0.0, 0.2),
 }
+_CONSTRAINED = Weight("matrix", "uniform", _minus_additive, _additive, _SIGNED)
 _GATE = Weight("inputs", "uniform", 0.5, 0.5)
 
 
@@ -294,7 +300,7 @@ _TABLE = (
     Module(
         "NAU",
         "z = W x",
-        {"w": Weight("matrix", "uniform", _minus_additive, _additive, _SIGNED)},
+        {"w": _CONSTRAINED},
         _nau,
         _own("w"),
         (-1, 0, 1),
@@ -318,7 +324,7 @@ _TABLE = (
         _npu_of(False),
         _own("wr", "wi", "gate"),
         (-1, 0, 1),
-        pull="l1",
+        shrinks=True,
     ),
     Module(
         "RealNPU",
@@ -327,21 +333,22 @@ _TABLE = (
         _npu_of(True),
         _own("wr", "gate"),
         (-1, 0, 1),
-        pull="l1",
+        shrinks=True,
     ),
     Module(
         "RealNPUModified",
         "a RealNPU with W held in [-1, 1] and g in [0, 1]",
-        {"wr": _glorot()._replace(clip=_SIGNED), "gate": _GATE._replace(clip=_UNIT)},
+        {"wr": _CONSTRAINED, "gate": _GATE._replace(clip=_UNIT)},
         _npu_of(True),
         _own("wr", "gate"),
         (-1, 0, 1),
-        pull="sparsity",
+        pull="ends",
+        shrinks=True,
     ),
     Module(
         "NRU",
         "z = prod(sign(x) |x|^W |W| + 1 - |W|)",
-        {"w": Weight("matrix", "uniform", _minus_additive, _additive, _SIGNED)},
+        {"w": _CONSTRAINED},
         _nru,
         _own("w"),
         (-1, 0, 1),
@@ -407,11 +414,20 @@ def penalty(module: Module, w: Tensors) -> Any:
     """What pulls a module's matrices and gates to whole numbers, without its weight in the loss: (...)."""
     total: Any = 0.0
     for name, held in module.matrices(w).items():
-        weight = module.weights.get(name)
-        axes = list(range(-1 if weight is not None and weight.kind != "matrix" else -2, 0))
         size = tf.abs(held)
-        if module.pull == "l1":
-            total = total + tf.reduce_sum(size, axis=axes)
-        else:
-            total = total + tf.reduce_mean(tf.minimum(size, tf.abs(1 - size)), axis=axes)
+        away = tf.abs(1 - size)
+        is_matrix = name not in module.weights or module.weights[name].kind == "matrix"
+        far = away if is_matrix and module.pull == "ends" else tf.minimum(size, away)
+        total = total + tf.reduce_mean(far, axis=_axes(module, name))
     return total
+
+
+def length(module: Module, w: Tensors) -> Any:
+    """The sum of |w| over a module's matrices and gates: (...)."""
+    return sum(tf.reduce_sum(tf.abs(held), axis=_axes(module, name)) for name, held in module.matrices(w).items())
+
+
+def _axes(module: Module, name: str) -> list[int]:
+    """The axes of one model's matrix or gate."""
+    weight = module.weights.get(name)
+    return list(range(-1 if weight is not None and weight.kind != "matrix" else -2, 0))

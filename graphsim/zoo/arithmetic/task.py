@@ -23,7 +23,7 @@ import numpy.typing as npt
 from graphsim.datasets.operations import OPERATIONS, RANGES, SOLVED, Range, operation_named
 from graphsim.errors import UsageError
 from graphsim.zoo import adam
-from graphsim.zoo.arithmetic.modules import Module, penalty, sparsity_error, tf
+from graphsim.zoo.arithmetic.modules import Module, length, penalty, sparsity_error, tf
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -42,7 +42,8 @@ class Recipe:
         steps: of Adam, each on ``batch`` fresh samples.
         rate: learning rate.
         pull: greatest weight of the penalty for matrices that are not whole; it grows from step ``start`` to ``end``.
-        growth: a penalty of the kind "l1" starts at ``pull`` instead, and grows tenfold twice, every so many steps.
+        shrink: weight of the penalty for large weights, where a module has it, at first; it grows tenfold twice, every
+            ``growth`` steps.
     """
 
     inputs: int
@@ -52,24 +53,27 @@ class Recipe:
     pull: float
     start: int
     end: int
+    shrink: float = 1e-9
     growth: int = 10_000
 
-    def weight(self, step: Any, kind: str | None) -> Any:
-        """The weight of the penalty at a step."""
-        if kind is None:
-            return tf.constant(0.0)
-        if kind == "l1":
-            return self.pull * tf.pow(10.0, tf.cast(tf.minimum(step // self.growth, 2), tf.float32))
+    def pulled(self, step: Any) -> Any:
+        """The weight of the penalty for matrices that are not whole, at a step."""
         along = (tf.cast(step, tf.float32) - self.start) / max(1, self.end - self.start)
         return self.pull * tf.clip_by_value(along, 0.0, 1.0)
+
+    def shrunk(self, step: Any) -> Any:
+        """The weight of the penalty for large weights, at a step."""
+        return self.shrink * tf.pow(10.0, tf.cast(tf.minimum(step // self.growth, 2), tf.float32))
 
 
 def recipe(module: Module, inputs: int = 2, steps: int | None = None) -> Recipe:
     """The published settings for a module and a number of inputs; with other ``steps`` the schedule is stretched."""
     full = 50_000 if inputs == 2 else 100_000
     rates = {"NMRU": 1e-2, "NPU": 5e-3, "RealNPU": 5e-3, "RealNPUModified": 5e-3, "NRU": 1.0 if inputs == 2 else 1e-3}
-    pull = {"NAU": 0.01, "NPU": 1e-9, "RealNPU": 1e-9}.get(module.name, 10.0)
+    pull = {"NAU": 0.01, "RealNPUModified": 1.0}.get(module.name, 10.0)
     start, end = (20_000, 35_000) if inputs == 2 else (50_000, 75_000)
+    if inputs == 2 and module.name == "RealNPUModified":
+        start, end = 40_000, 50_000
     taken = full if steps is None else steps
     share = taken / full
     return Recipe(
@@ -80,7 +84,7 @@ def recipe(module: Module, inputs: int = 2, steps: int | None = None) -> Recipe:
         pull,
         int(start * share),
         int(end * share),
-        max(1, int(10_000 * share)),
+        growth=max(1, int(10_000 * share)),
     )
 
 
@@ -257,7 +261,9 @@ def _train(
         error = module.forward(w, x, True, noise) - _target(x, operation)
         total = tf.reduce_sum(tf.reduce_mean(tf.square(error), axis=(-2, -1)))
         if module.pull is not None:
-            total += settings.weight(step, module.pull) * tf.reduce_sum(penalty(module, w))
+            total += settings.pulled(step) * tf.reduce_sum(penalty(module, w))
+        if module.shrinks:
+            total += settings.shrunk(step) * tf.reduce_sum(length(module, w))
         return total
 
     def advance(step: Any, state: Any) -> Any:

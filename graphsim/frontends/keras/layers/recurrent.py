@@ -37,7 +37,7 @@ from graphsim.frontends.blocks.recurrent import (
 from graphsim.frontends.builder import Builder, FloatArray, RefusedError, Stored, Tensor, Unary, Weight
 from graphsim.frontends.keras import activations
 from graphsim.frontends.keras.fields import Fields, shown
-from graphsim.frontends.keras.layers import arithmetic
+from graphsim.frontends.keras.layers import whole
 from graphsim.frontends.keras.layers.registry import Calling, Given, Lowering, calls
 from graphsim.frontends.keras.semantics import Semantics
 from graphsim.frontends.keras.weights import snake_case
@@ -383,9 +383,9 @@ class _ArithmeticCell:
 
 def _arithmetic(fields: Fields, semantics: Semantics) -> CellRule:
     module = fields.text("module")
-    if module not in arithmetic.RULES:
+    if module not in whole.RULES:
         raise RefusedError(f"its cell is of an arithmetic module {shown(module)}, which there is not")
-    lowering, units = arithmetic.RULES[module](fields, semantics), fields.size("units")
+    lowering, units = whole.RULES[module](fields, semantics), fields.size("units")
 
     def make(to: Builder, width: int, part: str) -> Cell:
         return _ArithmeticCell(lowering, units, part)

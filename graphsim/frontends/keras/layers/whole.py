@@ -353,6 +353,9 @@ def _either(name: str) -> Callable[[Fields, Semantics], Lowering]:
     return rule
 
 
+#: The rule of each module's layer, by name: as it was learnt, or with whole weights where the builder has what was.
+RULES = {name: _either(name) for name in learning.RULES}
+
 with registering_own():
-    for _name in learning.RULES:
-        lowers(f"graphsim>{_name}")(_either(_name))
+    for _name, _rule in RULES.items():
+        lowers(f"graphsim>{_name}")(_rule)
