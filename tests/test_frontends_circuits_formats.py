@@ -177,6 +177,9 @@ def test_a_clock_is_no_input(tmp_path: Path) -> None:
     body = ".inputs c d\n.outputs q\n.latch d q re c 0"
     assert circuit_of(tmp_path, "x.blif", blif(body)).input_names == ("d",)
     assert circuit_of(tmp_path, "x.blif", blif(f".clock c\n{body}".replace("c d", "d"))).input_names == ("d",)
+    undeclared = circuit_of(tmp_path, "x.blif", blif(body.replace("c d", "d", 1)))
+    assert undeclared.input_names == ("d",)
+    assert undeclared.notes["blif.clock"] == "c is no port, and controls latches: it is the clock"
     assert "falling" in circuit_of(tmp_path, "x.blif", blif(body.replace("re", "fe"))).notes["clock"]
     level = circuit_of(tmp_path, "x.blif", blif(body.replace("re", "ah")))
     assert level.notes["blif.latches"] == "of type ah are registers of one clock"
@@ -248,6 +251,33 @@ def test_cells_of_yosys_are_instances_without_a_model(tmp_path: Path) -> None:
         circuit_of(tmp_path, "x.blif", text.replace("D=n", "X=n"))
     with pytest.raises(CircuitError, match=r":5: pin B of cell '\$_XOR__1', of type \$_XOR_, is not connected"):
         circuit_of(tmp_path, "x.blif", text.replace(" B=q", ""))
+
+
+def test_gateinit_is_the_first_value_of_a_cell(tmp_path: Path) -> None:
+    """As Yosys writes it (``write_blif -gatesi``), behind the cells."""
+    text = (
+        ".model t\n.inputs clk d e\n.outputs p q r\n"
+        + "".join(f".subckt $_DFFE_PP_ C=clk D=d E=e Q={net}\n" for net in "pqr")
+        + ".gateinit q=1\n.gateinit p=0\n.end\n"
+    )
+    found = circuit_of(tmp_path, "x.blif", text)
+    assert dict(zip(found.register_names, found.initial.tolist(), strict=True)) == {"p": False, "q": True, "r": False}
+    assert found.notes["blif.first_values"].startswith("1 latches")
+    with pytest.raises(CircuitError, match=r":7: .gateinit 'q=x' is not net=0 or net=1"):
+        circuit_of(tmp_path, "x.blif", text.replace("q=1", "q=x"))
+
+
+def test_names_of_nets_that_were_optimised_away_are_left_out(tmp_path: Path) -> None:
+    """As Yosys writes them: copies of nets that nothing drives, which nothing reads."""
+    body = ".inputs a\n.outputs y\n.names a y\n1 1\n.names gone name\n1 1\n.names name other\n1 1"
+    found = circuit_of(tmp_path, "x.blif", blif(body))
+    assert (found.gate_count, table(found)) == (1, ["0", "1"])
+    assert found.notes["netlist.names"] == "2 nets that are named, but neither driven nor read, are left out"
+    for reader in (".names a other z\n11 1", ".latch other q 0", ".names other z\n0 1"):
+        with pytest.raises(CircuitError, match=r":6: net 'gone' has no driver; 'name' reads it"):
+            circuit_of(tmp_path, "x.blif", blif(f"{body}\n{reader}"))
+    with pytest.raises(CircuitError, match="net 'gone' has no driver"):
+        circuit_of(tmp_path, "x.blif", blif(body.replace("outputs y", "outputs y other")))
 
 
 def test_models_may_be_as_deep_as_they_like(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_a_circuit_with_faults(tmp_path: Path, browser: Any, capsys: pytest.Capt
     assert none["first_wrong"]["sample"] == 4
     assert some["frames"]["hit"] > 0
     assert some["affected"] >= none["affected"]
-    assert "faults of f.toml, seed 0: 30 samples a run, through the machine engine" in capsys.readouterr().out
+    assert "faults of f.toml, seed 0: 30 clock cycles a run, through the machine engine" in capsys.readouterr().out
     browser.get((tmp_path / "out" / "report.html").as_uri())
     drawn = browser.execute_script(
         "return [...document.querySelectorAll('[id^=plot-]')].map(e => [e.id, e.querySelectorAll('.main-svg').length])"

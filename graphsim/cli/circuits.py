@@ -167,7 +167,7 @@ def run_circuit(
     if result.faults is not None:
         from graphsim.report.faults import print_faults
 
-        print_faults(console, result.faults, None)
+        print_faults(console, result.faults, None, "clock cycle")
     for path in (outputs, vcd):
         if path is not None:
             write_outputs(path, circuit, result.stimulus, result.outputs, result.registers)

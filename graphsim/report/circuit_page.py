@@ -16,6 +16,8 @@ from graphsim.report import faults, plots
 from graphsim.report.circuits import CircuitResult
 from graphsim.report.html import Pictures, binding, keep_run, page, shown, write_folder
 
+#: What a circuit computes one after the other, where nets have samples.
+EACH = "clock cycle"
 #: Cycles and ports that are drawn, and ports that are listed.
 CYCLES, PORTS, LISTED = 64, 48, 256
 #: Height of a port's line, in a row of height 1.
@@ -46,7 +48,7 @@ def write_circuit_report(folder: Path, result: CircuitResult, record: Mapping[st
             "nodes": plots.node_gantt(graph, schedule),
             "links": plots.link_gantt(graph, schedule),
         }
-    figures |= faults.figures(result.faults)
+    figures |= faults.figures(result.faults, EACH)
     pictures = Pictures(figures, _tiles(record))
     text = page(
         "circuit.html",
@@ -63,10 +65,10 @@ def write_circuit_report(folder: Path, result: CircuitResult, record: Mapping[st
         count=count,
         drawn=min(PORTS, total),
         total=total,
-        each="clock cycle",
+        each=EACH,
         binding=None if schedule is None else binding(schedule, graph),
         shown=None if schedule is None else shown(schedule),
-        **faults.page_values(result.faults),
+        **faults.page_values(result.faults, EACH),
     )
     path = write_folder(folder, record, text)
     keep_run(folder, pictures, graph, schedule)

@@ -22,13 +22,13 @@ def share(value: float | None, digits: int = 2) -> str:
     return "-" if value is None else f"{value:.{digits}%}"
 
 
-def first_wrong(case: Damage) -> str:
-    """Where the first sample of a run goes wrong, in words."""
+def first_wrong(case: Damage, each: str = "sample") -> str:
+    """Where the first sample of a run goes wrong, in words; ``each``: what a sample is."""
     first = case.first
     if first is None:
         return "no neuron"
     value = "missing" if first.value is None else f"{first.value:.9g}"
-    return f"{first.actor} on {first.node}, sample {first.sample}, tick {first.tick:,}: {value}, not {first.clean:.9g}"
+    return f"{first.actor} on {first.node}, {each} {first.sample}, tick {first.tick:,}: {value}, not {first.clean:.9g}"
 
 
 def rows(sweep: Sweep) -> list[dict[str, str]]:
@@ -51,8 +51,8 @@ def rows(sweep: Sweep) -> list[dict[str, str]]:
     ]
 
 
-def print_faults(console: Console, sweep: Sweep, accuracy: float | None) -> None:
-    """A table of the runs with faults, and what there is to say of single ones."""
+def print_faults(console: Console, sweep: Sweep, accuracy: float | None, each: str = "sample") -> None:
+    """A table of the runs with faults, and what there is to say of single ones; ``each``: what a sample is."""
     table_rows = rows(sweep)
     columns = list(table_rows[0])
     table = new_table(*columns, right=columns[1:])
@@ -61,7 +61,7 @@ def print_faults(console: Console, sweep: Sweep, accuracy: float | None) -> None
     without = "" if accuracy is None else f"; without faults, {accuracy:.2%} are answered right"
     samples = sweep.cases[0].samples
     console.print(
-        f"[bold]faults[/] of {escape(sweep.faults.name)}, seed {sweep.faults.seed}: {samples:,} samples a run, through "
+        f"[bold]faults[/] of {escape(sweep.faults.name)}, seed {sweep.faults.seed}: {samples:,} {each}s a run, through "
         f"the {sweep.engine} engine{without}",
         soft_wrap=True,
     )
@@ -80,27 +80,27 @@ def print_faults(console: Console, sweep: Sweep, accuracy: float | None) -> None
     for case in sweep.cases:
         if case.first is not None:
             where = f"{case.rate:g}, {case.checksum}" if len(sweep.cases) > 1 else "first"
-            console.print(f"  wrong      {where}: {escape(first_wrong(case))}", soft_wrap=True)
+            console.print(f"  wrong      {where}: {escape(first_wrong(case, each))}", soft_wrap=True)
 
 
-def page_values(sweep: Sweep | None) -> dict[str, Any]:
-    """What ``faults.html`` reads."""
+def page_values(sweep: Sweep | None, each: str = "sample") -> dict[str, Any]:
+    """What ``faults.html`` reads; ``each``: what a sample is."""
     if sweep is None:
         return {"faults": None}
     firsts = [
-        {"run": f"{case.rate:g}, {case.checksum}", "what": first_wrong(case)}
+        {"run": f"{case.rate:g}, {case.checksum}", "what": first_wrong(case, each)}
         for case in sweep.cases
         if case.first is not None
     ]
     return {"faults": sweep, "fault_rows": rows(sweep), "fault_firsts": firsts}
 
 
-def figures(sweep: Sweep | None) -> dict[str, Any]:
-    """The pictures of ``faults.html``."""
-    return {"damage": sweep and damage(sweep), "origins": sweep and origins(sweep)}
+def figures(sweep: Sweep | None, each: str = "sample") -> dict[str, Any]:
+    """The pictures of ``faults.html``; ``each``: what a sample is."""
+    return {"damage": sweep and damage(sweep, each), "origins": sweep and origins(sweep, each)}
 
 
-def damage(sweep: Sweep) -> go.Figure:
+def damage(sweep: Sweep, each: str = "sample") -> go.Figure:
     """Shares of samples against the rate of corruption: right, silently wrong, missing. Rate 0 is drawn at the left."""
     traces: list[Any] = []
     rates = [rate for rate in sweep.faults.rates if rate > 0]
@@ -135,11 +135,11 @@ def damage(sweep: Sweep) -> go.Figure:
         tickvals=ticks,
         ticktext=[f"{0 if tick == least else tick:g}" for tick in ticks],
     )
-    figure.update_yaxes(title="share of samples", tickformat=".0%", range=[-0.03, 1.03])
+    figure.update_yaxes(title=f"share of {each}s", tickformat=".0%", range=[-0.03, 1.03])
     return figure
 
 
-def origins(sweep: Sweep) -> go.Figure | None:
+def origins(sweep: Sweep, each: str = "sample") -> go.Figure | None:
     """In which groups samples go wrong first, one bar per run; None where none does."""
     names = list(dict.fromkeys(name for case in sweep.cases for name in case.first_in))
     hit = [case for case in sweep.cases if case.first_in]
@@ -152,11 +152,11 @@ def origins(sweep: Sweep) -> go.Figure | None:
             name=name,
             orientation="h",
             marker={"color": COLOURS[number % len(COLOURS)]},
-            hovertemplate=f"%{{y}}: %{{x:,}} samples go wrong first in {name}<extra></extra>",
+            hovertemplate=f"%{{y}}: %{{x:,}} {each}s go wrong first in {name}<extra></extra>",
         )
         for number, name in enumerate(names)
     ]
     figure = picture(traces, int(np.clip(120 + 28 * len(hit), 180, 900)), barmode="stack")
-    figure.update_xaxes(title="samples that go wrong, by the group of the first wrong neuron")
+    figure.update_xaxes(title=f"{each}s that go wrong, by the group of the first wrong neuron")
     figure.update_yaxes(type="category", autorange="reversed")
     return figure

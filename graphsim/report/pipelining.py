@@ -77,23 +77,23 @@ class Pipelining:
         """The longest stage, the first of equals."""
         return max(self.stages, key=lambda stage: stage.ticks)
 
-    @property
-    def ways(self) -> tuple[tuple[str, int, str], ...]:
-        """(name, ticks from sample to sample, what it is) of each way, for people."""
+    def ways(self, each: str = "sample") -> tuple[tuple[str, int, str], ...]:
+        """(name, ticks from sample to sample, what it is) of each way, for people; ``each``: what a sample is."""
         longest = self.longest
+        flight = -(-self.latency // self.modulo)
         shared = self.layered > max(longest.ticks, self.modulo)
         return (
-            ("unpipelined", self.unpipelined, "one sample in flight"),
+            ("unpipelined", self.unpipelined, f"one {each} in flight"),
             (
                 "layer-pipelined",
                 self.layered,
-                f"one sample in each layer; {longest.layer} takes longest, {longest.ticks:,} ticks"
-                + ("; nodes or links that layers share are free for the next sample only then" if shared else ""),
+                f"one {each} in each layer; {longest.layer} takes longest, {longest.ticks:,} ticks"
+                + ("; nodes or links that layers share are free for the next one only then" if shared else ""),
             ),
             (
                 "modulo-scheduled",
                 self.modulo,
-                f"this schedule: {-(-self.latency // self.modulo):,} samples in flight",
+                f"this schedule: {flight:,} {each}{'s' if flight != 1 else ''} in flight",
             ),
         )
 
@@ -124,6 +124,8 @@ def pipelining(graph: Graph, schedule: Schedule) -> Pipelining:
     whole = max(stage.begin + stage.ticks for stage in stages) - min(stage.begin for stage in stages)
     unpipelined, second = calendar.period(max(through, whole))
     clock = schedule.machine.clock_mhz
+    # What has room for one sample in all layers has room for one in each: the search for that may have been cut short.
+    layered = min(layered, unpipelined)
     return Pipelining(unpipelined, layered, schedule.period, stages, through, clock, first and second)
 
 

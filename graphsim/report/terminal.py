@@ -223,7 +223,7 @@ def print_pipelining(console: Console, found: Pipelining, each: str) -> None:
     least = "" if found.exact else " (at most)"
     numbers = (f"ticks per {each}{least}", f"{each}s/s", "gain")
     table = new_table("pipelining", *numbers, "what", right=numbers)
-    for name, ticks, what in found.ways:
+    for name, ticks, what in found.ways(each):
         rate = f"{found.samples_per_second(ticks):,.0f}"
         table.add_row(name, f"{ticks:,}", rate, f"{found.unpipelined / ticks:.2f}x", escape(what))
     console.print(table)

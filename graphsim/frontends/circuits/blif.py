@@ -3,7 +3,7 @@
 What the format is: "Berkeley Logic Interchange Format (BLIF)", Berkeley, 1992. The first model is the circuit, or the
 one that ``top`` names; instances of others are put in their places, their nets named ``model_1/net``. A ``.gate`` is an
 instance of a model of the file, or of one of Yosys's cells (``$_DFFE_PP_``), for which BLIF has no words; cells of a
-library elsewhere are refused.
+library elsewhere are refused. ``.gateinit net=value`` is Yosys's word for the first value of such a cell.
 
 Level-sensitive and asynchronous latches are registers all the same, as in ABC, which is noted. First values 2 (does not
 matter) and 3 (unknown, also where none is given) are 0, which is noted.
@@ -11,7 +11,7 @@ matter) and 3 (unknown, also where none is given) are 0, which is noted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -101,6 +101,7 @@ class _Model:
     latches: list[_Latch] = field(default_factory=list)
     instances: list[_Instance] = field(default_factory=list)
     same: list[tuple[str, str, int]] = field(default_factory=list)
+    first_values: dict[str, str] = field(default_factory=dict)
     black_box: bool = False
 
     @property
@@ -224,6 +225,11 @@ class _Parser:
             if len(words) != 2:
                 raise self._fail(f"{what} joins two nets; {len(words)} are here")
             model.same.append((words[1], words[0], line))
+        elif what == ".gateinit":
+            net, equals, value = "".join(words).rpartition("=")
+            if len(words) != 1 or not net or not equals or value not in ("0", "1"):
+                raise self._fail(f".gateinit {quoted(' '.join(words))} is not net=0 or net=1")
+            model.first_values[net] = value
         elif what == ".blackbox":
             model.black_box = True
         else:
@@ -360,7 +366,7 @@ class _Flattened:
                 count += 1
             number[instance.model] = count
             if self._is_cell(instance):
-                self._cell(instance, f"{prefix}{label}", net)
+                self._cell(instance, f"{prefix}{label}", net, model.first_values)
                 continue
             inner = self._models[instance.model]
             self._instances += 1
@@ -368,8 +374,10 @@ class _Flattened:
             within.append((inner, self._bound(inner, instance, net), path))
         return within
 
-    def _cell(self, instance: _Instance, name: str, net: Callable[[str, int], Net]) -> None:
-        """One of Yosys's cells, whose first value BLIF has no place for."""
+    def _cell(
+        self, instance: _Instance, name: str, net: Callable[[str, int], Net], first_values: Mapping[str, str]
+    ) -> None:
+        """One of Yosys's cells; what a flip-flop starts with is said by its net, if at all."""
         kind, line = instance.model, instance.line
         known = (*cells.inputs(kind), cells.output(kind))
         for formal in instance.actuals:
@@ -378,9 +386,10 @@ class _Flattened:
                 raise self._netlist.fail(message, line)
         pins = {formal: net(actual, line) for formal, actual in instance.actuals.items()}
         self._read.update(pin for formal, pin in pins.items() if formal != cells.output(kind))
-        cells.build(self._netlist, kind, name, pins, line=line)
+        first = first_values.get(instance.actuals.get(cells.output(kind), ""))
+        cells.build(self._netlist, kind, name, pins, first == "1", line)
         if kind in cells.FLIP_FLOPS:
-            self._unknown += 1
+            self._unknown += first is None
             if "C" in pins:
                 self._clocks.add(pins["C"])
 
@@ -416,10 +425,16 @@ class _Flattened:
     def circuit(self) -> Circuit:
         """The circuit, with the ports of its model."""
         netlist, top, nets = self._netlist, self._top, self._nets
+        declared = {nets[name] for name, _ in (*(top.inputs or ()), *top.clocks)}
         for name, line in top.clocks:
             netlist.input(nets[name], line)
             if nets[name] not in self._clocks:
                 netlist.clock(nets[name], line=line)
+        for latch in top.latches:
+            clock = nets.get(latch.control)
+            if clock is not None and not netlist.is_driven(clock) and clock not in declared:
+                netlist.input(clock, latch.line)
+                netlist.note("blif.clock", f"{latch.control} is no port, and controls latches: it is the clock")
         for name, line in top.inputs if top.inputs is not None else self._deduced():
             netlist.input(nets[name], line)
         if self._unknown:

@@ -25,6 +25,8 @@ Net = int
 #: Names of a loop that a message shows.
 _SHOWN = 12
 _ALL = (1 << 64) - 1
+#: The truth table of a copy of one net.
+_COPY = 0b10
 #: Truth tables of one input that may stand in a clock's way, and whether they turn its edges round.
 _COPIES = {0b10: False, 0b01: True}
 
@@ -206,6 +208,7 @@ class Netlist:
                 two clocks, or the clock is made by gates or read as data.
         """
         driver = self._driver
+        self._leave_out_names()
         clock = self._clock_tree()
         inputs = [net for net in self._inputs if net not in clock]
         gates = [net for net, how in driver.items() if isinstance(how, _Gate) and net not in clock]
@@ -255,6 +258,34 @@ class Netlist:
         )
         circuit.check()
         return circuit
+
+    def _leave_out_names(self) -> None:
+        """Take out copies of a net that nothing drives, where only such copies read it: they are names, not logic.
+
+        Tools write such names of nets that they have optimised away.
+        """
+        driver = self._driver
+        loose = [net for net in range(len(self._names)) if not self.is_driven(net)]
+        if not loose:
+            return
+        shown = {self._root(net) for net in (*(net for _, net in self._outputs), *(net for net, _ in self._clocks))}
+        copies: dict[Net, list[Net]] = {}
+        for net, how in driver.items():
+            if isinstance(how, _Gate) and len(how.fanins) == 1 and how.truth == _COPY:
+                copies.setdefault(self._root(how.fanins[0]), []).append(net)
+            elif how is not None:
+                shown.update(map(self._root, how.fanins if isinstance(how, _Gate) else (how.following,)))
+        gone = 0
+        for net in loose:
+            names = [net]
+            for name in names:  # grows: copies of copies
+                names += copies.get(name, ())
+            if not shown.intersection(names):
+                gone += len(names) - 1
+                for name in names[1:]:
+                    del driver[name]
+        if gone:
+            self.note("netlist.names", f"{gone:,} nets that are named, but neither driven nor read, are left out")
 
     def _clock_tree(self) -> set[Net]:
         """The clock, and what buffers and inverters make of it: nets that only registers may read, as their clock."""
