@@ -130,6 +130,10 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path: Path) -> No
     assert all((log / "epoch-0005.keras").is_file() for log in logs)
     one, two, three = (np.load(log / "choices.npz")["choices"] for log in logs)
     assert one.shape == (3, 2, 22)
+    shown = [(log / "choices.txt").read_text() for log in logs]
+    assert shown[0].count("layer ") == 3 * 4 and "\nepoch 5\n" in shown[0]
+    assert shown == shown[:1] * 3
+    assert all(Image.open(log / "choices.png").format == "PNG" for log in logs)
     assert np.array_equal(one, two) and np.array_equal(one, three)
     from graphsim.zoo.logic.layers import keras
 

@@ -277,7 +277,7 @@ def _course(plan: Recipe, log: Path) -> Course:
     if isinstance(plan, GateImageRecipe):
         from graphsim.zoo.logic.images import GateImageCourse
 
-        return GateImageCourse(plan)
+        return GateImageCourse(plan, log)
     if isinstance(plan, CheckerboardRecipe):
         from graphsim.zoo.logic.automaton import CheckerboardCourse
 

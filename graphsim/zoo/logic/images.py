@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from graphsim import files
 from graphsim.datasets.images import ImageDataset, load_images
 from graphsim.errors import CheckFailed
 from graphsim.frontends import circuits
@@ -18,6 +20,7 @@ from graphsim.passes.logic import passes_of
 from graphsim.zoo.card import Words
 from graphsim.zoo.images import shifted
 from graphsim.zoo.logic.learnt import Bits, Learnt, run
+from graphsim.zoo.logic.pictures import Counts, keep_drawn
 from graphsim.zoo.logic.voting import voting
 from graphsim.zoo.nets import CLASSES, fresh
 from graphsim.zoo.recipes import GateImageRecipe
@@ -31,10 +34,14 @@ class GateImageCourse:
 
     ``training_loss`` is over the moved training samples while the gates were mixtures and changed;
     ``held_out_soft_accuracy`` and ``held_out_hard_accuracy`` are over the held-out samples afterwards, of the mixtures
-    and of the gates chosen.
+    and of the gates chosen. The log folder also holds ``choices.npz``: how many gates of each layer were which after
+    every epoch; and, drawn anew after each, ``choices.png`` and ``choices.txt``.
     """
 
-    def __init__(self, plan: GateImageRecipe) -> None:
+    def __init__(self, plan: GateImageRecipe, log: Path) -> None:
+        self._history_file = log / "choices.npz"
+        #: Gates of each layer that are which, (layers, 16), after every epoch.
+        self._history: list[Counts] = []
         self.plan, self.epochs, self.stride = plan, plan.epochs, 1
         self.samples = load_images(plan.dataset, "train")
         self.held_out = len(self.samples) - plan.validation
@@ -51,6 +58,9 @@ class GateImageCourse:
             optimizer = keras.optimizers.Adam(schedule, beta_1=plan.betas[0], beta_2=plan.betas[1])
             optimizer.build(model.trainable_variables)
             model.compile(optimizer)
+        elif done:
+            with np.load(self._history_file) as kept:
+                self._history = list(kept["counts"][:done])
         optimizer, variables = model.optimizer, model.trainable_variables
 
         def step(images: Any, labels: Any) -> Any:
@@ -75,6 +85,11 @@ class GateImageCourse:
             losses.append(self._step(*batch))
             if self.watch(done, self._steps):
                 break
+        self._history.append(Learnt.of_model(self._model).counts())
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, counts=np.stack(self._history))
+        files.write_bytes(self._history_file, buffer.getvalue())
+        keep_drawn(self._history_file.parent, [(f"epoch {at:,}", counts) for at, counts in enumerate(self._history, 1)])
         rest = slice(self.held_out, None)
         images, labels = self.samples.images[rest], self.samples.labels[rest]
         return {

@@ -20,7 +20,7 @@ from graphsim.zoo.card import Words
 from graphsim.zoo.logic.gates import NAMES, TRUTHS
 from graphsim.zoo.logic.learnt import Bits, Layer, Learnt, run
 from graphsim.zoo.logic.optimizer import compile_with_adamw
-from graphsim.zoo.logic.pictures import bars, bars_png, learning_gif
+from graphsim.zoo.logic.pictures import Counts, drawn, keep_drawn, learning_gif
 from graphsim.zoo.nets import life as build
 from graphsim.zoo.recipes import LifeRecipe
 from graphsim.zoo.watch import Watch, unwatched
@@ -33,8 +33,6 @@ NEXT = "next"
 
 #: What leaves out gates that do nothing; and what finds fewer that do the same.
 PRUNING, OPTIMISING = passes_of("default"), passes_of("default,strong")
-#: Parts of the training after which the choices are shown.
-_MOMENTS = (0.0, 0.1, 0.2, 0.4, 1.0)
 #: The board that is played while learning: rows and columns, its seed, and generations from it.
 _BOARD, _SOUP, _GENERATIONS = (48, 64), 5, 5
 
@@ -53,7 +51,8 @@ class LifeCourse:
 
     Scores are those of the best net so far: ``soft_loss``, its sum of squared errors over the 512 neighbourhoods, and
     ``hard_loss``, the same of its chosen gates: how many neighbourhoods they have wrong; and ``solved``, how many nets
-    have none. The log folder also holds ``choices.npz``: the gates chosen after every stride, for pictures.
+    have none. The log folder also holds ``choices.npz``: the gates chosen after every stride; and, drawn anew after
+    each, ``choices.png`` and ``choices.txt``: what the best net has chosen so far.
     """
 
     def __init__(self, plan: LifeRecipe, log: Path) -> None:
@@ -109,11 +108,27 @@ class LifeCourse:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, choices=np.stack(self._history))
         files.write_bytes(self._history_file, buffer.getvalue())
+        keep_drawn(self._history_file.parent, self._counts(self._best))
         return {
             "soft_loss": float(soft[self._best]),
             "hard_loss": float(self._hard[self._best]),
             "solved": float(np.count_nonzero(self._hard == 0)),
         }
+
+    def _epoch_of(self, at: int) -> int:
+        """How many epochs were done at a moment of the history."""
+        return min((at + 1) * self.stride, self._done)
+
+    def _counts(self, net: int) -> list[tuple[str, Counts]]:
+        """How many gates of each layer of a net were which, at every moment of the history."""
+        ends = np.cumsum(self.plan.widths)[:-1]
+        return [
+            (
+                f"epoch {self._epoch_of(at):,}",
+                np.stack([np.bincount(gates, minlength=len(NAMES)) for gates in np.split(chosen[net], ends)]),
+            )
+            for at, chosen in enumerate(self._history)
+        ]
 
     def may_break(self, number: int) -> bool:
         """Always: every step is the same."""
@@ -216,10 +231,9 @@ class LifeCourse:
         circuits.write(self._circuits["optimised"], written["circuit"])
         circuits.write(self._circuits["pruned"], written["pruned circuit"])
         nets = [(f"epoch {epoch:,}", net) for epoch, net in self._learning()]
-        shown = [nets[at] for at in sorted({round(part * (len(nets) - 1)) for part in _MOMENTS})]
-        files.write_bytes(written["choices"], bars_png([(when, net.counts()) for when, net in shown]))
-        text = "\n\n".join("\n".join((when, *bars(net.counts()))) for when, net in shown)
-        files.write_text(written["choices as text"], text + "\n")
+        picture, text = drawn([(when, net.counts()) for when, net in nets])
+        files.write_bytes(written["choices"], picture)
+        files.write_text(written["choices as text"], text)
         files.write_bytes(written["animation"], learning_gif([frame for net in nets for frame in _played(*net)]))
         return written
 
@@ -229,7 +243,7 @@ class LifeCourse:
         ends = np.cumsum([len(some) for some in wires])[:-1]
         return [
             (
-                min((at + 1) * self.stride, self._done),
+                self._epoch_of(at),
                 Learnt(len(CELLS), tuple(map(Layer, wires, np.split(chosen[self._chosen], ends)))),
             )
             for at, chosen in enumerate(self._history)

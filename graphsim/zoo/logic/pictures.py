@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from graphsim import files
 from graphsim.errors import ReferenceUnavailableError
 from graphsim.zoo.logic.gates import NAMES
 
 Counts = npt.NDArray[np.int64]
 Board = npt.NDArray[np.bool_]
 
+#: Parts of the training after which the choices are shown.
+_MOMENTS = (0.0, 0.1, 0.2, 0.4, 1.0)
 #: One character for each gate, in the order of the gates.
 SYMBOLS = "0&>A<B^|~=b)a(-1"
 #: One colour for each gate: greys are constants, sand passes on or inverts, blues are ANDs, greens ORs, reds XORs.
@@ -97,6 +101,20 @@ def bars_png(history: Sequence[tuple[str, Counts]]) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
+
+
+def drawn(history: Sequence[tuple[str, Counts]]) -> tuple[bytes, str]:
+    """The bars of at most five moments of a training, as a PNG and as text; ``history``: as for :func:`bars_png`."""
+    shown = [history[at] for at in sorted({round(part * (len(history) - 1)) for part in _MOMENTS})]
+    text = "\n\n".join("\n".join((when, *bars(counts))) for when, counts in shown)
+    return bars_png(shown), text + "\n"
+
+
+def keep_drawn(folder: Path, history: Sequence[tuple[str, Counts]]) -> None:
+    """Write ``choices.png`` and ``choices.txt``, each atomically: to be looked at while training goes on."""
+    picture, text = drawn(history)
+    files.write_bytes(folder / "choices.png", picture)
+    files.write_text(folder / "choices.txt", text)
 
 
 def learning_gif(frames: Sequence[tuple[str, Board, Board]], cell: int = 4, milliseconds: int = 160) -> bytes:
