@@ -110,7 +110,7 @@ SamplesOption = Annotated[
         "--samples",
         "-n",
         metavar="N",
-        help="How many samples; of circuits, cycles. (default: all; alu 1200, arithmetic 1000, random 32, circuits 256)",
+        help="How many samples, of circuits cycles. (default: all; alu 1200, arithmetic 1000, random 32, circuits 256)",
         min=1,
     ),
 ]
