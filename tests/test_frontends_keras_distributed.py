@@ -166,6 +166,23 @@ def test_recurrent_convolutions_agree(keras: Any, tmp_path: Path, rank: int) -> 
     agree(keras, tmp_path, [x, mask], keras.tree.flatten(outputs), samples(3, *size, 2, count=2), on)
 
 
+@pytest.mark.slow
+def test_recurrent_convolutions_in_other_layers_agree(keras: Any, tmp_path: Path) -> None:
+    """In Bidirectional, in TimeDistributed, and both at once."""
+    layers, x, films = keras.layers, keras.Input((3, 5, 2), name="x"), keras.Input((2, 3, 4, 3, 1), name="films")
+    conv, image = layers.ConvLSTM1D, layers.ConvLSTM2D
+    outputs = [
+        layers.Bidirectional(conv(2, 2, padding="same", return_sequences=True))(x),
+        layers.Bidirectional(conv(2, 2, return_state=True), merge_mode="mul")(x),
+        layers.TimeDistributed(image(2, 2, padding="same", return_sequences=True))(films),
+        layers.TimeDistributed(image(2, 2, strides=2, go_backwards=True))(films),
+        layers.TimeDistributed(layers.Bidirectional(image(1, (2, 1), use_bias=False), merge_mode="sum"))(films),
+    ]
+    agree(
+        keras, tmp_path, [x, films], keras.tree.flatten(outputs), *(samples(*t.shape[1:], count=2) for t in (x, films))
+    )
+
+
 def test_recurrent_convolutions_with_channels_first_compute_the_same(keras: Any, tmp_path: Path) -> None:
     """TensorFlow has no such convolutions on a CPU. Small whole numbers make sums that no order changes."""
     rng = np.random.default_rng(2)

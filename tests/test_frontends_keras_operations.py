@@ -70,6 +70,7 @@ def products(ops: Any, x: Any, y: Any) -> list[Any]:
     matrix = np.arange(6, dtype=np.float32).reshape(3, 2) - 2
     deep = ops.stack([x, y], axis=1)
     return [
+        ops.tensordot(x, matrix, axes=1), ops.tensordot(x, matrix, axes=[[2], [0]]),
         ops.matmul(x, turned), x @ matrix, ops.dot(x, matrix), ops.matmul(deep, ops.swapaxes(deep, 2, 3)),
         ops.matmul(deep, turned[:, None]), ops.einsum("bij,bkj->bik", x, y), ops.einsum("bij,bij->bj", x, y),
         ops.einsum("bij,bik->bkj", x, y), ops.einsum("...j,jk->...k", x, matrix), ops.einsum("bij,bkl->bikjl", x, y),
@@ -144,7 +145,22 @@ def places(ops: Any, x: Any, y: Any) -> list[Any]:
     ]  # fmt: skip
 
 
-FAMILIES = [unary, binary, products, folds, shapes, made_of_others, orders, places]
+def windows(ops: Any, x: Any, y: Any) -> list[Any]:
+    rng = np.random.default_rng(5)
+    image = ops.reshape(ops.concatenate([x, y], axis=2), (-1, 3, 4, 2))
+    first = ops.transpose(image, (0, 3, 1, 2))
+    kernel, wide = (rng.normal(size=shape).astype(np.float32) for shape in ((2, 3, 2), (2, 3, 2, 4)))
+    return [
+        ops.conv(x, kernel, padding="same"), ops.conv(x, kernel, 2, "valid"), ops.conv(image, wide, (1, 2), "same"),
+ ops.conv(image, wide[:, :2], dilation_rate=2, padding="same"),
+        ops.depthwise_conv(image, wide[..., :2], padding="same"), ops.depthwise_conv(x, kernel, padding="valid"),
+        ops.max_pool(x, 2), ops.max_pool(image, (2, 1), 1, "same"), ops.average_pool(image, 2, 1, "same"),
+        ops.max_pool(first, 2, data_format="channels_first"), ops.average_pool(x, 3, 2, "valid"),
+        ops.image.resize(image, (5, 3)), ops.image.resize(image, (2, 7), interpolation="nearest"),
+    ]  # fmt: skip
+
+
+FAMILIES = [unary, binary, products, folds, shapes, made_of_others, orders, places, windows]
 
 
 @slow
@@ -161,7 +177,7 @@ def test_every_operation_in_the_table_is_tested(keras: Any) -> None:
     model = keras.Model([x, y], [made for family in FAMILIES for made in family(keras.ops, x, y)])
     tested = {type(operation).__name__ for operation in model.operations}
     # Sparsemax of Keras is wrong, see the tests of activations. The others are TensorFlow's alone, see below.
-    others = {"AddN", "Identity", "L2Normalize", "Mish", "SquaredDifference"}
+    others = {"AddN", "BroadcastTo", "Crelu", "Identity", "L2Normalize", "Mish", "SquaredDifference"}
     assert set(OPERATIONS) - tested == others | {"Sparsemax"}
 
 
@@ -232,6 +248,15 @@ def test_functions_of_tensorflow_in_files_of_keras_2(tmp_path: Path) -> None:
         np.testing.assert_allclose(found, wanted, rtol=4e-6, atol=2e-6, err_msg=feeder)
 
 
+#: Tested with what they are mostly called on, in test_frontends_keras_known.py.
+_ELSEWHERE = """
+avg_pool avg_pool1d avg_pool2d batch_flatten broadcast_to conv1d conv2d crelu depth_to_space depthwise_conv2d diag_part
+embedding_lookup ensure_shape matrix_transpose max_pool max_pool1d max_pool2d resize scalar_mul slice space_to_depth
+strided_slice tensordot
+"""
+WITH_SHAPES_AND_WINDOWS = frozenset(_ELSEWHERE.split())
+
+
 @slow
 def test_every_function_of_tensorflow_in_the_table_is_tested() -> None:
     tf_keras = needed("tf_keras")
@@ -241,7 +266,7 @@ def test_every_function_of_tensorflow_in_the_table_is_tested() -> None:
     named = {layer.get_config().get("function", "").rsplit(".", 1)[-1] for layer in model.layers}
     spellings = {"softmax_v2", "log_softmax_v2", "softmax", "log_softmax", "mish", "einsum", "truediv", "divide"}
     spellings |= {"swish", "silu", "identity"}
-    assert set(FUNCTIONS) - named <= spellings
+    assert set(FUNCTIONS) - named <= spellings | WITH_SHAPES_AND_WINDOWS
 
 
 def of_keras_2(folder: Path, *layers: Any) -> Path:

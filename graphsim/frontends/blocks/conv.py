@@ -78,10 +78,12 @@ def convolution(
     activation: Unary = LINEAR,
     observes: Observed = "",
     suffix: str = "",
+    rows: int = 0,
 ) -> Tensor:
     """Windows over the spatial axes, over all channels of a group.
 
     Args:
+        rows: of how many tensors side by side, whose number is an axis of ``x`` before all others; 0 for none.
         axes: for every axis of ``x``, as :func:`~graphsim.frontends.blocks.spatial.along` gives them; that of the
             channels, axis number ``channels``, is replaced.
         groups: into which input and output channels are divided; with as many as there are input channels, the
@@ -91,17 +93,18 @@ def convolution(
     Raises:
         RefusedError: channels, groups and kernel do not fit.
     """
-    found, offset = weighted_axes(x.shape, axes, kernel, channels=channels, groups=groups)
+    outer = (rows,) if rows else ()
+    found, offset = weighted_axes(x.shape[len(outer) :], axes, kernel, channels=channels, groups=groups)
     given = kernel.shape[kernel.gives]
     shape = [given if i == channels else axis.consumers for i, axis in enumerate(axes)]
     inner = math.prod(shape[channels + 1 :])
     y = to.group(
         "linear",
-        shape,
+        [*outer, *shape],
         suffix=suffix,
         activation=activation,
         params={"bias": None if bias is None else Ref(bias.param, inner)},
         observes=observes,
     )
-    to.window(x, y, found, weight=kernel.stored, weight_offset=offset)
+    to.window(x, y, [*(Axis(n, n) for n in outer), *found], weight=kernel.stored, weight_offset=offset)
     return y

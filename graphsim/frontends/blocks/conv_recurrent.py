@@ -24,6 +24,7 @@ class ConvGate:
         kernel, axes: of the step, and how its window slides over every axis.
         recurrent, around: of the state.
         channels: which axis is that of the channels.
+        rows: of how many sequences side by side, whose number is an axis before all others; 0 for none.
     """
 
     kernel: Kernel
@@ -32,6 +33,7 @@ class ConvGate:
     around: Sequence[Axis]
     channels: int
     bias: Stored | Weight | None = None
+    rows: int = 0
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -60,6 +62,7 @@ class ConvGate:
             activation=function if isinstance(function, Unary) else LINEAR,
             observes=observes if isinstance(function, Unary) else "",
             suffix=name,
+            rows=self.rows,
         )
         if isinstance(state, State):
             self.recall(to, state, y, 1)
@@ -77,4 +80,5 @@ class ConvGate:
         state.read(Window(src=y.group, dst=y.group, port=port, axes=tuple(axes), weight=weight, weight_offset=offset))
 
     def _recurrent_axes(self) -> tuple[list[Axis], int]:
-        return weighted_axes(self.shape, self.around, self.recurrent, channels=self.channels)
+        axes, offset = weighted_axes(self.shape, self.around, self.recurrent, channels=self.channels)
+        return ([Axis(self.rows, self.rows)] if self.rows else []) + axes, offset

@@ -5,8 +5,8 @@ Spellings that are read:
 * Sequential: a list of layers (Keras <= 2.2.2), or an object with ``layers``; its input is an InputLayer, or the first
   layer's ``batch_input_shape`` or ``input_dim``, or the model's ``build_input_shape``.
 * Functional (``Model`` before Keras 2.4): ``layers`` with ``inbound_nodes``, ``input_layers``, ``output_layers``.
-  A node of Keras 1 and 2 is a list of ``[layer, node, tensor, kwargs]``; of Keras 3 an object with ``args`` and
-  ``kwargs``, in which a tensor is an object of class ``__keras_tensor__`` with a ``keras_history``.
+  A node of Keras 1 and 2 is a list of ``[layer, node, tensor, kwargs]``, or an object of them; of Keras 3 an object
+  with ``args`` and ``kwargs``, in which a tensor is an object of class ``__keras_tensor__`` with a ``keras_history``.
 * Models nest: a layer may be a Sequential or Functional model. References count the calls of such a layer from 1 where
   its own construction counts as call 0: everywhere in Keras 1 and 2, and for Functional models in ``output_layers`` of
   Keras 3. Here calls count from 0.
@@ -18,7 +18,7 @@ import heapq
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from graphsim.errors import ModelError
 from graphsim.frontends.keras.fields import Fields, shown
@@ -109,7 +109,8 @@ def map_tensors(function: Callable[[TensorId], Any], value: Any) -> Any:
 class Model:
     """A model: its layers in the order of the file, and the calls its outputs need, each after those it takes from.
 
-    ``sequential`` says which kind it is; ``inputs`` are outputs of InputLayers, whose calls have no inputs.
+    ``sequential`` says which kind it is; ``inputs`` are outputs of InputLayers, whose calls have no inputs;
+    ``input_keys`` are their names in a call with an object of tensors.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Model:
     outputs: tuple[TensorId, ...]
     sequential: bool
     fields: Fields
+    input_keys: tuple[str, ...] = ()
 
     def walk(self) -> Iterator[Layer]:
         """All layers, those of nested models after the layer that is the model."""
@@ -255,12 +257,14 @@ def _read_functional(entry: Fields, class_name: str, prefix: str, depth: int) ->
         if tensor.layer not in layers or layers[tensor.layer].class_name != "InputLayer":
             raise config.error(f"'input_layers' names {tensor.layer!r}, which is not an InputLayer of this model")
     is_keras3 = any(
-        isinstance(node, dict) for _, described in pairs for node in described.items("inbound_nodes", default=[])
+        _is_of_keras_3(node) for _, described in pairs for node in described.items("inbound_nodes", default=[])
     )
     calls, outputs = _from_zero(layers, calls, outputs, is_keras3)
     ordered = _ordered(config, layers, calls, inputs, outputs)
     name = config.text("name", default="model")
-    return Model(name, class_name, tuple(layers.values()), ordered, inputs, outputs, False, config)
+    stated = config.find("input_layers")
+    keys = sorted(stated) if isinstance(stated, dict) else [tensor.layer for tensor in inputs]
+    return Model(name, class_name, tuple(layers.values()), ordered, inputs, outputs, False, config, tuple(keys))
 
 
 def _from_zero(
@@ -296,21 +300,28 @@ def _from_zero(
 def _read_node(layer: Layer, number: int, node: object, entry: Fields) -> Call:
     """One entry of ``inbound_nodes``, in either style."""
     place = f"{entry.place}, call {number} of {layer.name!r}"
-    if isinstance(node, dict):
+    if _is_of_keras_3(node):
         described = Fields(node, entry.file, place)
         args = tuple(_argument(value, described) for value in described.items("args"))
         kwargs = {key: _argument(value, described) for key, value in described.child("kwargs", default={}).data.items()}
         return Call(layer, number, args, _given(kwargs))
     described = Fields({}, entry.file, place)
-    if not isinstance(node, list) or not node:
+    if not isinstance(node, list | dict) or not node:
         raise described.error(f"is {shown(node)}; it should be a list of [layer, node, tensor]")
-    tensors: list[Any] = []
-    kwargs = {}
-    for value in node if not isinstance(node[0], str) else [node]:
-        tensors.append(_older_argument(value, described))
-        if isinstance(value, list) and len(value) > 3 and isinstance(value[3], dict):
-            kwargs |= {key: _older_keyword(item) for key, item in value[3].items()}
-    return Call(layer, number, (tensors[0] if len(tensors) == 1 else tensors,), _given(kwargs))
+    keywords: dict[str, Any] = {}
+    first = _older_argument(node, described, keywords)
+    is_one = isinstance(node, list) and len(node) == 1  # in a list of its own
+    return Call(layer, number, (first[0] if is_one else first,), _given(keywords))
+
+
+def _is_of_keras_3(node: object) -> TypeGuard[dict[str, Any]]:
+    """Whether an entry of ``inbound_nodes`` is in the style of Keras 3: one of Keras 2 may be an object of tensors."""
+    return isinstance(node, dict) and isinstance(node.get("kwargs", {}), dict) and _is_list_of_arguments(node)
+
+
+def _is_list_of_arguments(node: dict[str, Any]) -> bool:
+    args = node.get("args")
+    return "args" in node and not (isinstance(args, list) and args[:1] and isinstance(args[0], str))
 
 
 def _given(kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -325,12 +336,21 @@ def _argument(value: Any, place: Fields) -> Any:
     if isinstance(value, list):
         return [_argument(item, place) for item in value]
     if isinstance(value, dict):
-        return {key: _argument(item, place) for key, item in value.items()}
+        return {key: _argument(value[key], place) for key in sorted(value)}  # as Keras takes them apart
     return value
 
 
-def _older_argument(value: Any, place: Fields) -> Any:
-    """A first argument of Keras 1 and 2: ``[layer, node, tensor]``, or a constant as ``["_CONSTANT_VALUE", -1, x]``."""
+def _older_argument(value: Any, place: Fields, kwargs: dict[str, Any], depth: int = 0) -> Any:
+    """A first argument of Keras 1 and 2: ``[layer, node, tensor]``, a constant as ``["_CONSTANT_VALUE", -1, x]``, or
+    lists or objects of them, each of which may have the keyword arguments of the call behind it."""
+    if depth > MAX_NESTING:
+        raise place.error(f"its arguments nest more than {MAX_NESTING} deep")
+    if isinstance(value, dict):
+        return {key: _older_argument(value[key], place, kwargs, depth + 1) for key in sorted(value)}
+    if isinstance(value, list) and not any(isinstance(item, str) for item in value[:1]):
+        return [_older_argument(item, place, kwargs, depth + 1) for item in value]
+    if isinstance(value, list) and len(value) > 3 and isinstance(value[3], dict):
+        kwargs |= {key: _older_keyword(item) for key, item in value[3].items()}
     if isinstance(value, list) and len(value) >= 3 and value[0] == "_CONSTANT_VALUE":
         return value[2]
     return _tensor_id(value, place)
@@ -345,6 +365,8 @@ def _older_keyword(value: Any) -> Any:
             return TensorId(*value)
     if isinstance(value, list):
         return [_older_keyword(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _older_keyword(item) for key, item in value.items()}
     return value
 
 

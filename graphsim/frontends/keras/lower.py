@@ -43,6 +43,8 @@ from graphsim.frontends.keras.layers import (
     RULES,
     Calling,
     Given,
+    Knowing,
+    Known,
     calling,
     operation_calling,
     reason_without_rule,
@@ -59,6 +61,8 @@ _DTYPES = ("float32", "float64")
 DISTANCE = "discretized.distance"
 #: Nested models that call each other twice make 2^depth calls out of a few kilobytes.
 MAX_CALLS = 20_000
+#: What a call makes: None is what needs a layer that was refused.
+Value = Tensor | Known | None
 _INPUT_DTYPES = (*_DTYPES, "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 
 
@@ -151,7 +155,7 @@ class _Lowerer:
     def __init__(self, file: str, semantics: Semantics) -> None:
         self.file, self.semantics = file, semantics
         self.builder = Builder(file)
-        self._made: dict[str, Calling] = {}
+        self._made: dict[str, Calling | Knowing] = {}
         self._steppers: set[str] = set()  # layers that know what to do with tensors of steps
         self._refusals: dict[str, str] = {}
         self._calls = 0
@@ -246,11 +250,11 @@ class _Lowerer:
 
     # -- building ---------------------------------------------------------------------------------------------------
 
-    def build(self, model: Model) -> list[tuple[TensorId, Tensor | None]]:
+    def build(self, model: Model) -> list[tuple[TensorId, Value]]:
         """Sources, inputs and all calls of the outermost model; its output tensors, None where one is not known."""
         to = self.builder
         layers = {layer.name: layer for layer in model.layers}
-        given: list[Tensor | None] = []
+        given: list[Value] = []
         for tensor in model.inputs:
             layer = layers[tensor.layer]
             sizes = input_shape(layer)
@@ -264,19 +268,19 @@ class _Lowerer:
             given.append(to.input(layer.path, shape, only=len(model.inputs) == 1, dtype=_dtype(layer) or "float32"))
         return list(zip(model.outputs, self._run(model, given), strict=True))
 
-    def _run(self, model: Model, given: Sequence[Tensor | None], enclosing: int = 0) -> list[Tensor | None]:
+    def _run(self, model: Model, given: Sequence[Value], enclosing: int = 0) -> list[Value]:
         """Build the calls of a model on ``given`` inputs. A tensor that needs a refused layer is None.
 
         ``enclosing`` is the number of this call of the model itself: where the model calls a layer n times, the n
         calls numbered from ``enclosing * n`` are this time's.
         """
-        values: dict[TensorId, Tensor | None] = dict(zip(model.inputs, given, strict=True))
+        values: dict[TensorId, Value] = dict(zip(model.inputs, given, strict=True))
         unknown: set[tuple[str, int]] = set()  # calls that could not be built
         nodes: dict[str, int] = {}
         for call in model.calls:
             nodes[call.layer.name] = max(nodes.get(call.layer.name, 0), call.node + 1)
 
-        def value(tensor: TensorId) -> Tensor | None:
+        def value(tensor: TensorId) -> Value:
             if tensor not in values and (tensor.layer, tensor.node) not in unknown:
                 raise ModelError(f"{self.file}: layer {tensor.layer!r} has no output {tensor.output}")
             return values.get(tensor)
@@ -287,11 +291,12 @@ class _Lowerer:
             self._count_call()
             number = enclosing * nodes[call.layer.name] + call.node
             xs = [value(t) for t in call.inputs]
-            made: Sequence[Tensor | None]
+            made: Sequence[Value]
             try:
                 if call.layer.inner is not None:
                     run = self._run_inner if call.layer.is_model else self._run_for_every_step
-                    made = run(call.layer, call.layer.inner, number, xs)
+                    named = _by_name(call, call.layer.inner)
+                    made = run(call.layer, call.layer.inner, number, [value(t) for t in named] if named else xs)
                 else:
                     made = self._run_layer(call, number, values if None not in xs else None)
             except RefusedError as reason:
@@ -307,37 +312,39 @@ class _Lowerer:
         if self._calls > MAX_CALLS:
             raise ModelError(f"{self.file}: calls layers more than {MAX_CALLS:,} times, more than graphsim lowers")
 
-    def _run_layer(
-        self, call: Call, number: int, values: Mapping[TensorId, Tensor | None] | None
-    ) -> Sequence[Tensor | None]:
+    def _run_layer(self, call: Call, number: int, values: Mapping[TensorId, Value] | None) -> Sequence[Value]:
         """The outputs of a call of a layer; none where they are not known: the layer, or one before it, was refused."""
         if values is None or call.layer.path not in self._made:
             return []
         self.builder.layer, self.builder.call = call.layer.path, number
 
-        def value(tensor: TensorId) -> Tensor | None:
+        knows = call.layer.class_name in RULES and RULES[call.layer.class_name].knows
+
+        def value(tensor: TensorId) -> Value:
             x = values[tensor]
-            return x if x is None or call.layer.path in self._steppers else self.builder.settled(x)
+            if isinstance(x, Known) and not knows:
+                raise RefusedError(f"it is called on numbers that no sample changes, the output of {tensor.layer!r}")
+            return self.builder.settled(x) if isinstance(x, Tensor) and call.layer.path not in self._steppers else x
 
         args, kwargs = map_tensors(value, (call.args, dict(call.kwargs)))
         made = self._made[call.layer.path](self.builder, Given(args, kwargs))
-        return [made] if isinstance(made, Tensor) else made
+        return [made] if isinstance(made, Tensor | Known) else made
 
-    def _run_inner(self, layer: Layer, inner: Model, number: int, xs: list[Tensor | None]) -> list[Tensor | None]:
+    def _run_inner(self, layer: Layer, inner: Model, number: int, xs: Sequence[Value]) -> list[Value]:
         if len(xs) != len(inner.inputs):
             raise ModelError(f"{self.file}: layer {layer.path!r} takes {len(inner.inputs)} inputs; it gets {len(xs)}")
         inputs = {input_layer.name: input_layer for input_layer in inner.layers}
         for tensor, x in zip(inner.inputs, xs, strict=True):
             wanted = input_shape(inputs[tensor.layer])
+            if isinstance(x, Known):
+                raise RefusedError("it is called on numbers that no sample changes")
             if x is not None and (
                 len(x.shape) != len(wanted) or any(w not in (None, n) for w, n in zip(wanted, x.shape, strict=True))
             ):
                 raise ModelError(f"{self.file}: layer {layer.path!r} takes shape {wanted}; it gets {x.shape}")
         return self._run(inner, xs, number)
 
-    def _run_for_every_step(
-        self, layer: Layer, inner: Model, number: int, xs: list[Tensor | None]
-    ) -> Sequence[Tensor | None]:
+    def _run_for_every_step(self, layer: Layer, inner: Model, number: int, xs: Sequence[Value]) -> Sequence[Value]:
         """A model in a TimeDistributed layer; a mask stays with the steps."""
         to = self.builder
         if len(xs) != 1:
@@ -347,21 +354,35 @@ class _Lowerer:
         def one(step: Tensor) -> Tensor:
             outputs = self._run_inner(layer, inner, number, [step])
             to.layer, to.call = layer.path, number
-            if len(outputs) != 1 or outputs[0] is None:
+            if len(outputs) != 1 or not isinstance(outputs[0], Tensor):
                 refused = "has layers that are not lowered" if None in outputs else f"has {len(outputs)} outputs"
                 raise RefusedError(f"its model {refused}")
             return outputs[0]
 
         if x is None:
             return []
+        if isinstance(x, Known):
+            raise RefusedError("it is called on numbers that no sample changes")
         to.layer, to.call = layer.path, number
         if len(x.shape) < 2:
             raise to.error(f"repeats a model along its first axis; its input has shape {x.shape}")
         return [for_every_step(to, x, one)]
 
-    def finish(self, outputs: list[tuple[TensorId, Tensor | None]]) -> None:
+    def finish(self, outputs: list[tuple[TensorId, Value]]) -> None:
         """Add a sink for every output: the answer of a classifier, or all values. Drop what leads to no sink."""
-        self.builder.finish([(tensor.layer, x) for tensor, x in outputs if x is not None])
+        known = [tensor.layer for tensor, x in outputs if isinstance(x, Known)]
+        if known:
+            raise ModelError(f"{self.file}: {', '.join(known)}: an output of the model that no sample changes")
+        self.builder.finish([(tensor.layer, x) for tensor, x in outputs if isinstance(x, Tensor)])
+
+
+def _by_name(call: Call, inner: Model) -> list[TensorId] | None:
+    """The tensors that a model is called on, in its order, where it is called with an object; None where not."""
+    given = call.args[0] if call.args else None
+    if not isinstance(given, dict) or set(given) < set(inner.input_keys):
+        return None
+    found = [given.get(key) for key in inner.input_keys]
+    return [tensor for tensor in found if isinstance(tensor, TensorId)] or None
 
 
 def _is_made(to: Builder, x: Any) -> bool:

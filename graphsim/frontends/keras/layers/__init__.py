@@ -12,6 +12,7 @@ from graphsim.frontends.keras.layers import (
     distributed,
     embedding,
     functions,
+    known,
     merge,
     norm,
     pool,
@@ -22,6 +23,7 @@ from graphsim.frontends.keras.layers import (
     sorting,
     tensorflow,
     whole,
+    windowed,
 )
 from graphsim.frontends.keras.layers.operations import OPERATIONS, operation_calling
 from graphsim.frontends.keras.layers.registry import (
@@ -29,6 +31,8 @@ from graphsim.frontends.keras.layers.registry import (
     RULES,
     Calling,
     Given,
+    Knowing,
+    Known,
     Lowering,
     Merging,
     Rule,
@@ -45,6 +49,8 @@ __all__ = [
     "RULES",
     "Calling",
     "Given",
+    "Knowing",
+    "Known",
     "Lowering",
     "Merging",
     "Rule",
@@ -58,6 +64,7 @@ __all__ = [
     "distributed",
     "embedding",
     "functions",
+    "known",
     "lowers",
     "merge",
     "merges",
@@ -72,4 +79,5 @@ __all__ = [
     "sorting",
     "tensorflow",
     "whole",
+    "windowed",
 ]

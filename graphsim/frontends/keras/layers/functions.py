@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from graphsim.frontends.blocks.arith import Value, elementwise, folded, select, unary
+from graphsim.frontends.blocks.shape import joined
 from graphsim.frontends.builder import Builder, RefusedError, Tensor, Unary
 from graphsim.frontends.keras.fields import shown
 from graphsim.frontends.keras.layers.operations import Bound, Made, operation
@@ -258,3 +259,12 @@ def l2_normalize(to: Builder, of: Bound) -> Made:
     most = np.full((), of.number("epsilon", 1e-12), np.float32)
     inverse = elementwise(to, "max", [total, most], activation=Unary("rsqrt"), suffix="inverse", observes="")
     return elementwise(to, "product", [x, inverse])
+
+
+@operation("Crelu", takes="x axis")
+def crelu(to: Builder, of: Bound) -> Made:
+    """What is above 0, and behind it what is below, without its sign."""
+    x = of.tensor()
+    minus = unary(to, x, Unary("negative"), suffix="minus", observes="")
+    parts = [unary(to, y, Unary("relu"), suffix=name, observes="") for y, name in ((x, "above"), (minus, "below"))]
+    return joined(to, parts, of.axis(len(x.shape), default=-1))

@@ -328,12 +328,14 @@ def rounded(to: Builder, of: Bound) -> Made:
 
 @operation("Cast", takes="x dtype")
 def cast(to: Builder, of: Bound) -> Made:
-    """To float32, which everything is; or to true and false."""
+    """To float32, which everything is; to whole numbers, which are float32; or to true and false."""
     dtype = of.get("dtype", "float32")
     if isinstance(dtype, str) and dtype.split(".")[-1] in ("float32", "float64", "float"):
         return of.tensor()
     if dtype == "bool":
         return unary(to, of.tensor(), Unary("nonzero"))
+    if isinstance(dtype, str) and dtype.split(".")[-1] in ("int32", "int64"):
+        return unary(to, of.tensor(), Unary("trunc"))
     raise RefusedError(f"it makes {shown(dtype)} of its input; graphs compute in float32")
 
 
@@ -616,6 +618,40 @@ def dot(to: Builder, of: Bound) -> Made:
     if isinstance(of.get("x2"), Tensor):
         raise RefusedError("it multiplies the samples of a batch by each other; matmul and einsum are lowered")
     return matmul(to, of)
+
+
+@operation("Tensordot", takes="x1 x2 axes")
+def tensordot(to: Builder, of: Bound) -> Made:
+    """Sums of products with a constant, over some axes of both."""
+    x, axes = of.tensor("x1"), of.get("axes", 2)
+    if isinstance(of.get("x2"), Tensor):
+        raise RefusedError("it multiplies the samples of a batch by each other; matmul and einsum are lowered")
+    array = of._operand(of.get("x2"), "x2")
+    assert not isinstance(array, Tensor)
+    rank = len(x.shape)
+    if type(axes) is int and 1 <= axes <= min(rank, array.ndim):
+        mine, theirs = list(range(rank - axes, rank)), list(range(axes))
+    elif isinstance(axes, list) and len(axes) == 2:
+        sides = [side if isinstance(side, list) else [side] for side in axes]
+        mine = [positive_axis(axis, rank) for axis in sides[0]]
+        theirs = [_axis_of(array, axis) for axis in sides[1]]
+    else:
+        raise RefusedError(f"its axes are {shown(axes)}")
+    if len(mine) != len(theirs) or len(set(mine)) != len(mine) or len(set(theirs)) != len(theirs) or not mine:
+        raise RefusedError(f"its axes are {shown(axes)}")
+    left, right = string.ascii_lowercase[:rank], list(string.ascii_uppercase[: array.ndim])
+    for one, other in zip(mine, theirs, strict=True):
+        right[other] = left[one]
+    result = [c for i, c in enumerate(left) if i not in mine] + [c for i, c in enumerate(right) if i not in theirs]
+    equation = Equation(left, "".join(right), "".join(result))
+    return weighted(to, equation, x, to.constant("matrix", array))
+
+
+def _axis_of(array: FloatArray, axis: Any) -> int:
+    """An axis of a constant, which has no batch."""
+    if type(axis) is not int or not -array.ndim <= axis < array.ndim:
+        raise RefusedError(f"axis {shown(axis)} is not an axis of a constant of shape {array.shape}")
+    return axis % array.ndim
 
 
 @operation("Einsum", takes="subscripts operands x1 x2")

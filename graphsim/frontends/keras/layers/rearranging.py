@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from graphsim.frontends.blocks.arith import select
+from graphsim.frontends.blocks.arith import common_shape, select
 from graphsim.frontends.blocks.shape import joined, moved, repeated, sliced, transposed, widened
 from graphsim.frontends.builder import Builder, RefusedError, Tensor, positive_axis
 from graphsim.frontends.keras.config import MAX_AXES
 from graphsim.frontends.keras.fields import shown
 from graphsim.frontends.keras.layers.operations import Bound, Made, operation
-from graphsim.graph import Axis
+from graphsim.graph import Axis, Ref
 
 
 @operation("Reshape", takes="x newshape")
@@ -198,7 +198,7 @@ def _parts(to: Builder, of: Bound, at: int, *, even: bool) -> Made:
 def getitem(to: Builder, of: Bound) -> Made:
     """Slices, whole numbers, new axes and an ellipsis; the batch as it is."""
     x, key = of.tensor(), of.values.get("key")
-    keys = [_key(item) for item in (key if isinstance(key, list) else [key])]
+    keys = [index(item) for item in (key if isinstance(key, list) else [key])]
     taking = sum(item is not None and item is not Ellipsis for item in keys)
     rank = len(x.shape) + 1
     if taking > rank or keys.count(Ellipsis) > 1:
@@ -226,7 +226,7 @@ def getitem(to: Builder, of: Bound) -> Made:
     return moved(to, x, axes, shape=shape)
 
 
-def _key(value: Any) -> Any:
+def index(value: Any) -> Any:
     """One index: a slice, a whole number, None for a new axis, or an ellipsis."""
     if value is None or (isinstance(value, int) and not isinstance(value, bool)):
         return value
@@ -246,7 +246,10 @@ def _key(value: Any) -> Any:
 
 @operation("Take", takes="x indices axis")
 def take(to: Builder, of: Bound) -> Made:
-    """Elements of an axis, by constant numbers."""
+    """Elements of an axis, by constant numbers; or rows of a constant table, by those of a tensor."""
+    numbers, table = of.get("indices"), of.get("x")
+    if isinstance(numbers, Tensor) and not isinstance(table, Tensor):
+        return _looked_up(to, of, numbers)
     x = of.tensor()
     at, value = of.axis(len(x.shape)), of.get("indices")
     if isinstance(value, Tensor):
@@ -259,6 +262,31 @@ def take(to: Builder, of: Bound) -> Made:
     shape = [*x.shape[:at], *kept, *x.shape[at + 1 :]]
     y = to.group("sum", shape, observes="output")
     to.table(x, y, 1, lambda: np.take(np.arange(x.size).reshape(x.shape), np.array(indices) % size, axis=at))
+    return y
+
+
+def _looked_up(to: Builder, of: Bound, numbers: Tensor) -> Tensor:
+    array = of._operand(of.get("x"), "x")
+    if isinstance(array, Tensor) or array.ndim < 1 or of.integer("axis", 0) != 0:
+        raise RefusedError("it takes elements of a constant along an axis that is not the first")
+    inner = math.prod(array.shape[1:])
+    table = to.constant("table", array.reshape(len(array), inner))
+    y = to.group("lookup", [*numbers.shape, inner], params={"table": Ref(table.param)}, observes="output")
+    to.elements(numbers.reshaped([*numbers.shape, 1]), y)
+    return y.reshaped([*numbers.shape, *array.shape[1:]])
+
+
+@operation("BroadcastTo", takes="x shape")
+def broadcast_to(to: Builder, of: Bound) -> Made:
+    """As often as fills a shape; the batch as it is."""
+    x, sizes = of.tensor(), of.get("shape")
+    shape = sizes[1:] if isinstance(sizes, list) else None
+    if not shape or any(type(n) is not int or n < 1 for n in shape) or sizes[0] is not None:
+        raise RefusedError(f"it broadcasts samples of shape {x.shape} to {shown(sizes)}")
+    if len(shape) != len(x.shape) or common_shape(tuple(shape), x.shape) != tuple(shape):
+        raise RefusedError(f"it broadcasts samples of shape {x.shape} to {shown(sizes)}")
+    y = to.group("sum", shape, observes="output")
+    to.elements(x, y)
     return y
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,15 +44,19 @@ from graphsim.frontends.keras.weights import snake_case
 from graphsim.graph import Axis, Ref, Window
 from graphsim.graph.graph import Observed
 
-#: Makes a cell for steps of so many features, with its weights in a part of the layer.
-CellRule = Callable[[Builder, int, str], Cell]
+#: Makes a cell for steps of a shape, of so many sequences side by side (0: of one), with its weights in a part of the
+#: layer.
+CellRule = Callable[[Builder, Sequence[int], int, str], Cell]
 #: A gate's array among those of all gates, from a weight as the file has it.
 Cut = Callable[[FloatArray], FloatArray]
 
 
 @dataclass(frozen=True)
 class Recurrent:
-    """A recurrent layer as its config describes it; ``part`` is where its weights lie within the layer."""
+    """A recurrent layer as its config describes it; ``part`` is where its weights lie within the layer.
+
+    Its steps have ``rank`` axes and features.
+    """
 
     cell: CellRule
     part: str
@@ -61,6 +65,7 @@ class Recurrent:
     states: bool
     carries: bool
     masked: Masked
+    rank: int = 0
 
     def build(
         self, to: Builder, x: Tensor, mask: Tensor | None, initial: Sequence[Tensor], part: str = "", rows: int = 0
@@ -70,13 +75,14 @@ class Recurrent:
         ``rows``: 0; or of how many sequences side by side, whose number is the first axis of all tensors.
         """
         outer, inner = x.shape[: int(rows > 0)], x.shape[int(rows > 0) :]
-        if len(inner) != 2:
-            raise to.error(f"takes steps of features; its input has shape {inner}")
-        cell = self.cell(to, inner[1], "/".join(filter(None, (part, self.part))))
+        if len(inner) != 2 + self.rank:
+            kind = f"of {self.rank} axes and channels" if self.rank else "of features"
+            raise to.error(f"takes steps {kind}; its input has shape {inner}")
+        cell = self.cell(to, inner[1:], rows, "/".join(filter(None, (part, self.part))))
         if initial and [tensor.shape for tensor in initial] != [(*outer, *shape) for shape in cell.shapes]:
-            given = ", ".join(str(tensor.shape[len(outer) :]) for tensor in initial)
-            units = ", ".join(str(*shape) for shape in cell.shapes)
-            raise to.error(f"has states of {units} units; it is called with ones of {given}")
+            given, wanted = ([x.shape[len(outer) :] for x in initial], cell.shapes)
+            shapes = [", ".join(map(str, found)) for found in (wanted, given)]
+            raise to.error(f"has states of shapes {shapes[0]}; it is called with ones of {shapes[1]}")
         if mask is not None and mask.shape != (*outer, inner[0]):
             found = mask.shape[len(outer) :]
             raise RefusedError(f"its mask has shape {found}, not one value for each of {inner[0]} steps")
@@ -106,19 +112,20 @@ def _read(class_name: str, fields: Fields, semantics: Semantics, *, wrapped: boo
     Raises:
         RefusedError: the class is no such layer, or it cannot be lowered.
     """
-    if class_name not in _LAYERS:
+    if class_name not in LAYERS:
         raise RefusedError(f"it wraps a layer of class {shown(class_name)}, which is not lowered there")
     if fields.flag("time_major", default=False):
         raise RefusedError("time is its first axis, before the samples; graphs see one sample at a time")
     sequences = fields.flag("return_sequences", default=False)
     return Recurrent(
-        cell=_LAYERS[class_name](fields, semantics),
+        cell=LAYERS[class_name].cell(fields, semantics),
         part="" if class_name.startswith("CuDNN") else "cell",
         backwards=fields.flag("go_backwards", default=False),
         sequences=sequences,
         states=fields.flag("return_state", default=False),
         carries=fields.flag("stateful", default=False),
         masked=masked_of(fields, semantics, zeros=sequences if wrapped else None),
+        rank=LAYERS[class_name].rank,
     )
 
 
@@ -255,8 +262,8 @@ def _simple(fields: Fields, semantics: Semantics) -> CellRule:
     units, activation = fields.size("units", "output_dim"), function_of(fields, semantics, "activation")
     has_bias = fields.flag("use_bias", default=True)
 
-    def make(to: Builder, width: int, part: str) -> Cell:
-        kernel = to.weight("kernel", [width, units], part=part)
+    def make(to: Builder, step: Sequence[int], rows: int, part: str) -> Cell:
+        kernel = to.weight("kernel", [*step, units], part=part)
         recurrent = to.weight("recurrent_kernel", [units, units], part=part)
         bias = Ref(to.weight("bias", [units], part=part).param) if has_bias else None
         return SimpleCell(DenseGate(kernel, recurrent, bias), activation)
@@ -273,8 +280,8 @@ def _lstm(fields: Fields, semantics: Semantics) -> CellRule:
 
 
 def _lstm_of(units: int, arrays: _Arrays, activation: Function, inner: Function) -> CellRule:
-    def make(to: Builder, width: int, part: str) -> Cell:
-        gates = arrays.make(to, width, units, part)
+    def make(to: Builder, step: Sequence[int], rows: int, part: str) -> Cell:
+        gates = arrays.make(to, step[0], units, part)
         i, f, c, o = (gates[gate] for gate in "ifco")
         return LstmCell(i, f, c, o, activation, inner)
 
@@ -292,8 +299,8 @@ def _gru(fields: Fields, semantics: Semantics) -> CellRule:
 
 
 def _gru_of(units: int, arrays: _Arrays, after: bool, activation: Function, inner: Function) -> CellRule:
-    def make(to: Builder, width: int, part: str) -> Cell:
-        gates = arrays.make(to, width, units, part)
+    def make(to: Builder, step: Sequence[int], rows: int, part: str) -> Cell:
+        gates = arrays.make(to, step[0], units, part)
         z, r, h = (gates[gate] for gate in "zrh")
         recurrent_bias = None
         if after:  # the candidate's two biases are added to different sums
@@ -341,11 +348,11 @@ def _cell(described: Fields, semantics: Semantics) -> CellRule:
         used[name] = used.get(name, -1) + 1
         names.append(f"cells/{name}_{used[name]}" if used[name] else f"cells/{name}")
 
-    def make(to: Builder, width: int, part: str) -> Cell:
+    def make(to: Builder, step: Sequence[int], rows: int, part: str) -> Cell:
         cells: list[Cell] = []
         for rule, name in zip(rules, names, strict=True):
-            cells.append(rule(to, width, f"{part}/{name}"))
-            width = _output_size(cells[-1])
+            cells.append(rule(to, step, rows, f"{part}/{name}"))
+            step = (_output_size(cells[-1]),)
         return StackedCell(tuple(cells))
 
     return make
@@ -387,7 +394,7 @@ def _arithmetic(fields: Fields, semantics: Semantics) -> CellRule:
         raise RefusedError(f"its cell is of an arithmetic module {shown(module)}, which there is not")
     lowering, units = whole.RULES[module](fields, semantics), fields.size("units")
 
-    def make(to: Builder, width: int, part: str) -> Cell:
+    def make(to: Builder, step: Sequence[int], rows: int, part: str) -> Cell:
         return _ArithmeticCell(lowering, units, part)
 
     return make
@@ -403,14 +410,17 @@ _CELLS: dict[str, Callable[[Fields, Semantics], CellRule]] = {
     "GRUCell": _gru,
     "ArithmeticCell": _arithmetic,
 }
-_LAYERS: dict[str, Callable[[Fields, Semantics], CellRule]] = {
-    "SimpleRNN": _simple,
-    "LSTM": _lstm,
-    "GRU": _gru,
-    "CuDNNLSTM": _cudnn_lstm,
-    "CuDNNGRU": _cudnn_gru,
-    "RNN": _wrapper,
-}
+
+
+class Kind(NamedTuple):
+    """A class of recurrent layers: its cells, and how many axes its steps have beside features."""
+
+    cell: Callable[[Fields, Semantics], CellRule]
+    rank: int = 0
+
+
+LAYERS: dict[str, Kind] = {}
+"""Recurrent layers by class name; :mod:`graphsim.frontends.keras.layers.conv_recurrent` adds its own."""
 
 
 # -- layers ---------------------------------------------------------------------------------------------------------
@@ -434,8 +444,20 @@ def _layer(class_name: str) -> Callable[[Fields, Semantics], Calling]:
     return rule
 
 
-for _name in _LAYERS:
-    calls(_name, steps=True)(_layer(_name))
+def recurrent(class_name: str, kind: Kind) -> None:
+    """Register a class of recurrent layers, which Bidirectional may hold as well."""
+    LAYERS[class_name] = kind
+    rule = _layer(class_name)
+    rule.__module__ = kind.cell.__module__
+    calls(class_name, steps=True)(rule)
+
+
+recurrent("SimpleRNN", Kind(_simple))
+recurrent("LSTM", Kind(_lstm))
+recurrent("GRU", Kind(_gru))
+recurrent("CuDNNLSTM", Kind(_cudnn_lstm))
+recurrent("CuDNNGRU", Kind(_cudnn_gru))
+recurrent("RNN", Kind(_wrapper))
 
 
 def arguments(given: Given) -> tuple[Tensor, Tensor | None, list[Tensor]]:

@@ -29,6 +29,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
+import numpy.typing as npt
+
 from graphsim.frontends.builder import Builder, RefusedError, Tensor
 from graphsim.frontends.keras.fields import Fields, shown
 from graphsim.frontends.keras.semantics import Semantics
@@ -47,12 +49,25 @@ class Given:
     kwargs: Mapping[str, Any]
 
 
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Numbers between layers that are the same for all samples (:mod:`graphsim.frontends.keras.layers.known`).
+
+    Attributes:
+        value: int32, float32 or bool; of objects where it has the number of samples, which is None.
+    """
+
+    value: npt.NDArray[Any]
+
+
 #: Builds a layer on one tensor.
 Lowering = Callable[[Builder, Tensor], Tensor]
 #: Builds a layer on a list of tensors.
 Merging = Callable[[Builder, Sequence[Tensor]], Tensor]
 #: Builds a call with any arguments; several outputs as a list.
 Calling = Callable[[Builder, Given], "Tensor | Sequence[Tensor]"]
+#: The same for layers that may make numbers.
+Knowing = Callable[[Builder, Given], "Tensor | Known | Sequence[Tensor | Known]"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +76,8 @@ class Rule:
 
     ``steps``: whether it knows what to do with tensors of steps (see :class:`~graphsim.frontends.builder.Tensor`);
     others get ordinary ones. ``trains``: whether calls may say that they are for training, as some layers do by
-    default; a model that is asked for its outputs overrides it.
+    default; a model that is asked for its outputs overrides it. ``knows``: whether its calls take numbers that no
+    sample changes (:class:`Known`).
     """
 
     single: Callable[[Fields, Semantics], Lowering] | None = None
@@ -70,6 +86,7 @@ class Rule:
     mask: Mask = "drop"
     steps: bool = False
     trains: bool = False
+    knows: bool = False
 
 
 RULES: dict[str, Rule] = {}
@@ -104,9 +121,9 @@ def merges(*names: str, mask: Mask = "drop") -> Callable[[_R], _R]:
     return _register(names, lambda rule: Rule(many=rule, mask=mask))
 
 
-def calls(*names: str, mask: Mask = "own", steps: bool = False) -> Callable[[_R], _R]:
+def calls(*names: str, mask: Mask = "own", steps: bool = False, knows: bool = False) -> Callable[[_R], _R]:
     """Register a rule for layers that are called with any arguments: (Fields, Semantics) -> Calling."""
-    return _register(names, lambda rule: Rule(call=rule, mask=mask, steps=steps))
+    return _register(names, lambda rule: Rule(call=rule, mask=mask, steps=steps, knows=knows))
 
 
 def calling(class_name: str, fields: Fields, semantics: Semantics, rule: Rule | None = None) -> Calling:

@@ -8,14 +8,15 @@ names an operation of TensorFlow's graphs; its constant inputs are in the config
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from graphsim.frontends.builder import Builder, RefusedError, Tensor
 from graphsim.frontends.keras.fields import Fields, shown
+from graphsim.frontends.keras.layers import known as knowledge
 from graphsim.frontends.keras.layers.operations import OPERATIONS, Made, Recorded, bound
-from graphsim.frontends.keras.layers.registry import Calling, Given, calls
+from graphsim.frontends.keras.layers.registry import Calling, Given, Knowing, Known, calls
 from graphsim.frontends.keras.semantics import Semantics
 
 
@@ -44,7 +45,7 @@ _FOLDING = {"reduction_indices": "axis", "keep_dims": "keepdims"}
 _CLIP = {"clip_value_min": "x_min", "clip_value_max": "x_max"}
 
 #: Arguments that change nothing (batch_dims is looked at before).
-_BESIDE = frozenset({"name", "batch_dims", "validate_indices"})
+_BESIDE = frozenset({"name", "batch_dims", "partition_strategy", "use_cudnn_on_gpu", "validate_indices"})
 
 #: By the last part of the function's name: ``math.add``, ``__operators__.add`` and ``add`` are one.
 FUNCTIONS: dict[str, Function] = {
@@ -127,6 +128,27 @@ FUNCTIONS: dict[str, Function] = {
     "truediv": _two("TrueDivide"),
     "unstack": Function("Unstack"),
     "zeros_like": Function("ZerosLike"),
+    **{
+        name: Function("AveragePool", "inputs", {"value": "inputs"})
+        for name in ("avg_pool", "avg_pool1d", "avg_pool2d")
+    },
+    **{name: Function("MaxPool", "inputs", {"value": "inputs"}) for name in ("max_pool", "max_pool1d", "max_pool2d")},
+    **{name: Function("Conv", "inputs", {"filter": "kernel", "filters": "kernel"}) for name in ("conv1d", "conv2d")},
+    "batch_flatten": Function("Reshape"),
+    "broadcast_to": Function("BroadcastTo"),
+    "crelu": Function("Crelu"),
+    "depth_to_space": Function("DepthToSpace"),
+    "depthwise_conv2d": Function("DepthwiseConv", "inputs", {"filter": "kernel"}),
+    "diag_part": Function("Diagonal"),
+    "embedding_lookup": Function("Take", "x", {"ids": "indices"}, {"axis": 0}),
+    "ensure_shape": Function("Identity"),
+    "matrix_transpose": Function("Swapaxes"),
+    "resize": Function("Resize", "images"),
+    "scalar_mul": Function("Multiply", "x1", {"x": "x2"}),
+    "slice": Function("GetItem"),
+    "space_to_depth": Function("SpaceToDepth"),
+    "strided_slice": Function("GetItem"),
+    "tensordot": Function("Tensordot", "x1", {"b": "x2"}),
     "where": Function("Where", "condition", {"x": "x1", "y": "x2"}),
 }
 
@@ -149,31 +171,139 @@ NODES: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-@calls("TFOpLambda", "SlicingOpLambda")
-def function(fields: Fields, semantics: Semantics) -> Calling:
-    """A function of TensorFlow's, by its name: the operation of Keras 3 that it is."""
+@calls("TFOpLambda", "SlicingOpLambda", knows=True)
+def function(fields: Fields, semantics: Semantics) -> Knowing:
+    """A function of TensorFlow's, by its name: the operation of Keras 3 that it is, or what it makes of numbers."""
     name = fields.text("function")
-    known = FUNCTIONS.get(name.rsplit(".", 1)[-1])
-    if known is None:
+    last = name.rsplit(".", 1)[-1]
+    known = FUNCTIONS.get(last)
+    if known is None and last not in knowledge.FUNCTIONS and last != "shape":
         raise RefusedError(f"TensorFlow's function {shown(name)} is not lowered")
-    found = OPERATIONS[known.operation]
 
-    def build(to: Builder, given: Given) -> Made:
-        if given.kwargs.get("batch_dims", 0) != 0:
+    def build(to: Builder, given: Given) -> Made | Known | Sequence[Known]:
+        if last == "shape" and given.args:
+            return knowledge.shape_of(given.args[0])
+        kwargs = dict(given.kwargs)
+        if last in knowledge.FUNCTIONS and not knowledge.has_tensor([*given.args, kwargs]):
+            return knowledge.evaluated(to, last, given.args, kwargs)
+        if known is None:
+            raise RefusedError(f"TensorFlow's function {shown(name)} is lowered on numbers, not on what a sample has")
+        if kwargs.get("batch_dims", 0) != 0:
             raise RefusedError("it takes other elements of every sample")
-        values = {known.names.get(key, key): value for key, value in given.kwargs.items() if key not in _BESIDE}
+        kwargs = knowledge.stated(kwargs)
+        values = {known.names.get(key, key): value for key, value in kwargs.items() if key not in _BESIDE}
         values = dict(known.usual) | values
         if given.args:
-            values[known.first] = given.args[0]
+            values[known.first] = knowledge.stated(given.args[0])
         if len(given.args) > 1:
             raise RefusedError(f"it is called with {len(given.args)} arguments beside keywords; one is usual")
-        return _built(to, name, found, fields, _as_in_keras_3(known.operation, values))
+        values = _as_in_keras_3(last, known.operation, values)
+        return _built(to, name, OPERATIONS[known.operation], fields, values)
 
     return build
 
 
-def _as_in_keras_3(operation: str, values: dict[str, Any]) -> dict[str, Any]:
+def _sliced(values: dict[str, Any]) -> dict[str, Any]:
+    """``tf.slice``: where elements begin, and how many there are; -1 for all that are left."""
+    begin, size = values.get("begin"), values.get("size")
+    if not isinstance(begin, list) or not isinstance(size, list) or len(begin) != len(size):
+        raise RefusedError(f"it takes {shown(size)} elements from {shown(begin)} on")
+    if any(type(n) is not int or n < 0 for n in begin) or any(n is not None and type(n) is not int for n in size):
+        raise RefusedError(f"it takes {shown(size)} elements from {shown(begin)} on")
+    ends = [None if n in (-1, None) else first + n for first, n in zip(begin, size, strict=True)]
+    starts = [None if first == 0 and end is None else first for first, end in zip(begin, ends, strict=True)]
+    key = [{"start": a, "stop": b, "step": None} for a, b in zip(starts, ends, strict=True)]
+    return {"x": values.get("x"), "key": key}
+
+
+def _strided(values: dict[str, Any]) -> dict[str, Any]:
+    key = knowledge.strided_keys(values)
+    if key and isinstance(key[0], dict) and key[0].get("stop") is None:
+        key[0] = {"start": key[0].get("start") or None, "stop": None, "step": None if key[0].get("step") == 1 else 0}
+    return {"x": values.get("x"), "key": key}
+
+
+def _windowed(values: dict[str, Any], sizes: Mapping[str, str]) -> dict[str, Any]:
+    """Arguments of a convolution or of pooling: sizes may be stated for all axes, or for all but batch and channels."""
+    made = {key: value for key, value in values.items() if key in ("inputs", "kernel")}
+    order = values.get("data_format") or ""
+    if not isinstance(order, str) or order not in ("", "NWC", "NHWC", "NDHWC", "NCW", "NCHW", "NCDHW"):
+        raise RefusedError(f"its data_format is {shown(order)}")
+    first = order.startswith("NC") and len(order) > 2
+    made["data_format"] = "channels_first" if first else "channels_last"
+    if not isinstance(values.get("padding"), str):
+        raise RefusedError(f"its padding is {shown(values.get('padding'))}; names are lowered")
+    made["padding"] = values["padding"].lower()
+    x = values.get("inputs")
+    rank = len(x.shape) + 1 if isinstance(x, Tensor) else 0
+    for theirs, ours in sizes.items():
+        value = values.get(theirs)
+        if isinstance(value, list) and len(value) == rank:
+            channels = 1 if first else rank - 1
+            if value[0] != 1 or value[channels] != 1:
+                raise RefusedError(f"its {theirs} are {shown(value)}, along the batch or the channels too")
+            value = [n for i, n in enumerate(value) if i not in (0, channels)]
+        if isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        if value is not None:
+            made[ours] = value
+    return made
+
+
+def _convolved(values: dict[str, Any]) -> dict[str, Any]:
+    return _windowed(values, {"strides": "strides", "stride": "strides", "dilations": "dilation_rate"})
+
+
+def _pooled(values: dict[str, Any]) -> dict[str, Any]:
+    return _windowed(values, {"ksize": "pool_size", "strides": "strides"})
+
+
+def _resized(values: dict[str, Any]) -> dict[str, Any]:
+    if values.get("preserve_aspect_ratio"):
+        raise RefusedError("'preserve_aspect_ratio' is not lowered")
+    made = {"images": values.get("images"), "size": values.get("size"), "antialias": values.get("antialias")}
+    return made | {"interpolation": values.get("method", "bilinear")}
+
+
+def _only(**more: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """The tensor, and what the function's name says."""
+    return lambda values: {"x": values.get("x")} | more
+
+
+def _blocked(values: dict[str, Any]) -> dict[str, Any]:
+    order = values.get("data_format", "NHWC")
+    if order not in ("NHWC", "NCHW"):
+        raise RefusedError(f"its data_format is {shown(order)}")
+    return {**values, "data_format": "channels_last" if order == "NHWC" else "channels_first"}
+
+
+#: Functions whose arguments are others than those of the operation of Keras 3.
+_TRANSLATED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "avg_pool": _pooled,
+    "avg_pool1d": _pooled,
+    "avg_pool2d": _pooled,
+    "batch_flatten": _only(newshape=[None, -1]),
+    "conv1d": _convolved,
+    "conv2d": _convolved,
+    "depth_to_space": _blocked,
+    "depthwise_conv2d": _convolved,
+    "diag_part": _only(axis1=-2, axis2=-1),
+    "ensure_shape": _only(),
+    "matrix_transpose": _only(axis1=-2, axis2=-1),
+    "max_pool": _pooled,
+    "max_pool1d": _pooled,
+    "max_pool2d": _pooled,
+    "resize": _resized,
+    "slice": _sliced,
+    "space_to_depth": _blocked,
+    "strided_slice": _strided,
+}
+
+
+def _as_in_keras_3(name: str, operation: str, values: dict[str, Any]) -> dict[str, Any]:
     """Arguments that TensorFlow means otherwise."""
+    if name in _TRANSLATED:
+        return _TRANSLATED[name](values)
     if operation == "Matmul":
         for side, operand in (("a", "x1"), ("b", "x2")):
             if values.pop(f"transpose_{side}", False) | values.pop(f"adjoint_{side}", False):
