@@ -102,7 +102,7 @@ KNOWN = [
 
 @pytest.mark.parametrize(("period", "times", "channels"), KNOWN)
 def test_known_periods(tmp_path: Path, period: str, times: dict[str, int], channels: list[Channel]) -> None:
-    status, found = analyzed(tmp_path, xml(times, channels))
+    status, found = analyzed(tmp_path, xml(times, channels), "--concurrency", "0")
     turns = found["repetition_vector"]
     assert status == 0
     assert isinstance(turns, dict)
@@ -111,6 +111,26 @@ def test_known_periods(tmp_path: Path, period: str, times: dict[str, int], chann
     exact = Fraction(period)
     assert found["throughput"] == f"{exact.denominator}/{exact.numerator}"
     assert (found["consistent"], found["deadlock_free"]) == (True, True)
+
+
+RING = [*((x, y, 1, 1, 0) for x, y in ("ab", "bc", "cd", "de"))]
+TIMES = dict(zip("abcde", (1, 2, 3, 4, 7), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("period", "times", "channels"),
+    [
+        ("4", {"a": 3, "b": 4}, [("a", "b", 1, 1, 0), ("b", "a", 1, 1, 2)]),
+        ("7", TIMES, [*RING, ("e", "a", 1, 1, 3)]),
+        ("17/2", TIMES, [*RING, ("e", "a", 1, 1, 2)]),
+    ],
+)
+def test_where_no_self_loop_says_otherwise_no_actor_overlaps_itself(
+    tmp_path: Path, period: str, times: dict[str, int], channels: list[Channel]
+) -> None:
+    alone = [(name, name, 1, 1, 1) for name in times]
+    assert simulated(times, [*channels, *alone], dict.fromkeys(times, 1)) == Fraction(period)
+    assert str(analyzed(tmp_path, xml(times, channels))[1]["period"]) == period
 
 
 @st.composite
@@ -144,7 +164,7 @@ def test_any_graph_with_bounded_buffers(
 ) -> None:
     times, channels, turns = graph
     expected = simulated(times, channels, turns)
-    status, found = analyzed(tmp_path, xml(times, channels))
+    status, found = analyzed(tmp_path, xml(times, channels), "--concurrency", "0")
     said = capsys.readouterr()
     if expected is None:
         assert status == 2

@@ -91,6 +91,24 @@ def test_phases_are_written_and_read_again(tmp_path: Path) -> None:
     assert same(read(path), graph)
 
 
+@pytest.mark.parametrize("limit", [0, 1, 2])
+def test_limits_of_overlap_are_written_and_read_again(tmp_path: Path, limit: int) -> None:
+    graph = timed_graph("g", {"a": 3, "b": 4}, [Flow("a", "b"), Flow("b", "a", tokens=2)], concurrency=limit)
+    path = tmp_path / "g.xml"
+    path.write_bytes(write(graph))
+    assert same(read(path), graph)
+
+
+def test_actors_overlap_themselves_only_in_files_that_say_which_do_not(tmp_path: Path) -> None:
+    silent = file(tmp_path)
+    assert read(silent).concurrency.tolist() == [1, 1]
+    loop = """<actor name="a" type="a"><port name="i" type="in" rate="1"/><port name="o" type="out" rate="1"/>"""
+    channel = '<channel name="l" srcActor="a" srcPort="o" dstActor="a" dstPort="i" initialTokens="1"/><channel name="c"'
+    text = silent.read_text().replace('<actor name="a" type="a">', loop).replace('<channel name="c"', channel)
+    silent.write_text(text)
+    assert read(silent).concurrency.tolist() == [0, 0]
+
+
 def test_runs_of_equal_phases_may_be_counted(tmp_path: Path) -> None:
     path = file(tmp_path, rate="2*3,1")
     assert read(path).produced(0) == (3, 3, 1)

@@ -35,8 +35,8 @@ def analyze(
             metavar="N",
             min=0,
             max=1 << 40,
-            help="Firings of one actor that may overlap; 0: any number. (of SDF3 files: what their self-loops say; "
-            "of networks: 1)",
+            help="Firings of one actor that may overlap; 0: any number. (what an SDF3 file's self-loops say; where "
+            "it has none, and for networks: 1)",
         ),
     ] = None,
     buffers: Annotated[

@@ -1,9 +1,12 @@
 """SDF3 files: timed dataflow graphs in XML, as the tools of TU Eindhoven read and write them (sdf and csdf).
 
 Stuijk, Geilen and Basten, "SDF3: SDF for free", ACSD 2006. Read are actors, ports with rates, channels with initial
-tokens, execution times of the default processor (of several marked so, the last), and token sizes. As in SDF3, firings
-of an actor may overlap unless a channel from the actor to itself says otherwise; an attribute of ours, ``concurrency``
-of ``actorProperties``, limits them without one. What else stands in a file is left alone.
+tokens, execution times of the default processor (of several marked so, the last), and token sizes. What else stands in
+a file is left alone.
+
+SDF3 limits how many firings of an actor overlap by channels from the actor to itself; an attribute of ours,
+``concurrency`` of ``actorProperties``, does it without one (0: no limit). In a file with either, an actor with neither
+has no limit. A file with neither says nothing of overlap, and none of its actors overlaps itself.
 """
 
 from __future__ import annotations
@@ -90,8 +93,10 @@ class _Reader:
             raise self.fail(f"actors without an execution time: {', '.join(untimed[:8])}")
         name = application.get("name") or "sdf"
         try:
+            says = bool(limits) or any(flow.src == flow.dst for flow in flows)
+            unsaid = 0 if says else 1
             return timed_graph(
-                name, {a: times[a] for a in actors}, flows, concurrency={a: limits.get(a, 0) for a in actors}
+                name, {a: times[a] for a in actors}, flows, concurrency={a: limits.get(a, unsaid) for a in actors}
             )
         except GraphError as error:
             raise self.fail(str(error)) from error
@@ -188,9 +193,10 @@ def write(graph: TimedGraph) -> bytes:
         tokens = {"initialTokens": str(graph.tokens[c])} if graph.tokens[c] else {}
         SubElement(body, "channel", {"name": name, **ends, **tokens})
     properties = SubElement(application, f"{kind}Properties")
+    says = bool((graph.concurrency > 0).any() or (graph.src == graph.dst).any())
     for a, name in enumerate(actor_names):
         limit = int(graph.concurrency[a])
-        more = {"concurrency": str(limit)} if limit else {}
+        more = {"concurrency": str(limit)} if limit or not says else {}
         one = SubElement(properties, "actorProperties", {"actor": name, **more})
         processor = SubElement(one, "processor", {"type": "p", "default": "true"})
         SubElement(processor, "executionTime", {"time": ",".join(str(t) for t in graph.firing_ticks(a))})
