@@ -23,6 +23,7 @@ GLIDER = [[0, 1, 0], [0, 0, 1], [1, 1, 1]]
         "#N Glider\n#C a comment, x = 9\nx=3,y=3\nb o $ 2b\no$3o! whatever follows",
         "X = 3, Y = 3, RULE = 23/3\nBOB$bbO$\n\n3O$!",
         "x = 3, y = 3, rule = B3/S23:T10,10\nbo$2bo$3o!",
+        "#r 23/3\nx = 3, y = 3, rule = b3s23\r\nbo$2bo$3o!",
         "!Name: Glider\n!\n.O.\n..O\nOOO\n",
         ".*\n..*\n***",
     ],
@@ -41,6 +42,7 @@ def test_rows_that_are_left_out() -> None:
     [
         ("x = 3", "f, line 1: 'x = 3'; write 'x = 3, y = 3"),
         ("x = 3, y = 3, rule = B36/S23\nbo!", "f, line 1: the rule is B36/S23; only"),
+        ("#C\n#r 36/23\nx = 3, y = 3\nbo!", "f, line 2: the rule is 36/23; only"),
         ("#C\nx = 3, y = 3\nbo$\n2bz!", "f, line 4: 'z!' is no run of b, o or"),
         ("x = 3, y = 3\n9999999999o!", "f, line 2: '9999999999o!' is no run"),
         ("x = 3, y = 1\nbo$o!", "f, line 2: a cell lies outside the 1 rows of 3 cells"),

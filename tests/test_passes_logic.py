@@ -355,9 +355,15 @@ def test_tables_have_so_many_inputs_and_are_never_more_than_the_gates(
 
 
 def test_windows_of_big_circuits_get_smaller_and_stay_equal() -> None:
-    """Sixteen inputs are too many for whole tables."""
+    """Sixteen inputs are too many for whole tables. How far the search is, is told all along."""
     adder = ripple(8)
-    smaller = Strong(effort=0.2).rewrite(twisted(adder))
+    told: list[tuple[str, int, int]] = []
+    search = Passes((Strong(effort=0.2),))
+    smaller = search.watched(twisted(adder), lambda step: None, lambda *so_far: told.append(so_far))
+    assert shown(smaller) == shown(search.rewrite(twisted(adder)))
+    done = [part for _, part, _ in told]
+    assert len({(label, of) for label, _, of in told}) == 1
+    assert done == sorted(done) and 0 < done[0] < done[-1] <= told[0][2]
     assert smaller.gate_count <= adder.gate_count
     assert compare(adder, smaller).equal is True
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -202,8 +204,18 @@ def _simplified(console: Console, graph: Graph, listed: str, check: bool, record
         )
     circuit = of_graph(graph)
     steps: list[Step] = []
-    with progress_bar("passes (compiles native code the first time)", None):
-        after = passes.watched(circuit, steps.append)
+    with ExitStack() as bar:
+        bar.enter_context(progress_bar("passes (compiles native code the first time)", None))
+        shown: dict[tuple[str, int], Callable[[int], None]] = {}
+
+        def working(label: str, done: int, of: int) -> None:
+            if (label, of) not in shown:
+                bar.close()  # one bar at a time
+                shown.clear()
+                shown[label, of] = bar.enter_context(progress_bar(label, of))
+            shown[label, of](done)
+
+        after = passes.watched(circuit, steps.append, working)
     print_steps(console, steps)
     record["passes"] = [step_record(step) for step in steps]
     if check:

@@ -35,7 +35,9 @@ _HEADER = re.compile(
     r"x\s*=\s*([0-9]{1,12})\s*,\s*y\s*=\s*([0-9]{1,12})\s*(?:,\s*rule\s*=\s*([^\s,:]{1,40})\S*\s*)?", re.IGNORECASE
 )
 _RUN = re.compile(r"([0-9]*)([bo$!])", re.IGNORECASE)
-_LIFE = ("b3/s23", "23/3", "life", "conway")
+#: How the rule of Life is spelt.
+_LIFE = ("b3/s23", "s23/b3", "b3s23", "s23b3", "23/3", "life", "conway")
+_RULE_LINE = re.compile(r"#r\s+(\S{1,40})\s*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,8 +137,12 @@ def _rle(lines: list[str], at: int, where: str) -> Board:
     header = _HEADER.fullmatch(lines[at].strip())
     if header is None:
         raise DatasetError(f"{where}, line {at + 1}: {lines[at][:60]!r}; write 'x = 3, y = 3, rule = B3/S23'")
-    if header[3] is not None and header[3].lower() not in _LIFE:
-        raise DatasetError(f"{where}, line {at + 1}: the rule is {header[3]}; only B3/S23, Life itself, is played")
+    rules = [(at, header[3])] if header[3] is not None else []
+    for number, line in enumerate(lines[:at]):  # as XLife wrote it, in a line of its own
+        rules += [(number, found[1])] if (found := _RULE_LINE.fullmatch(line)) else []
+    for number, rule in rules:
+        if rule.lower() not in _LIFE:
+            raise DatasetError(f"{where}, line {number + 1}: the rule is {rule}; only B3/S23, Life itself, is played")
     columns, rows = int(header[1]), int(header[2])
     cells = _sized(rows, columns, where, at + 1)
     row = column = 0

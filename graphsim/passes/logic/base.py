@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -13,6 +14,9 @@ from graphsim.errors import GraphError
 from graphsim.graph import Graph
 from graphsim.graph.circuit import Circuit, is_circuit, of_graph, to_graph
 from graphsim.passes.base import Pass
+
+#: Called with how much of a pass is done, and of how much at most.
+Working = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,10 @@ class LogicPass(Pass):
     def rewrite(self, circuit: Circuit) -> Circuit:
         """The transformed circuit; equal circuits make equal ones."""
         raise NotImplementedError
+
+    def worked(self, circuit: Circuit, working: Working) -> Circuit:
+        """As :meth:`rewrite`; passes that take long tell how far they are."""
+        return self.rewrite(circuit)
 
     def apply(self, graph: Graph) -> Graph:
         """The graph of the transformed circuit, with the notes of the old one.
@@ -94,12 +102,17 @@ class Passes(LogicPass):
             circuit = step.rewrite(circuit)
         return circuit
 
-    def watched(self, circuit: Circuit, seen: Callable[[Step], None]) -> Circuit:
-        """As :meth:`rewrite`; tells of each step when it is done."""
+    def watched(
+        self,
+        circuit: Circuit,
+        seen: Callable[[Step], None],
+        working: Callable[[str, int, int], None] = lambda label, done, of: None,
+    ) -> Circuit:
+        """As :meth:`rewrite`; tells of each step when it is done, and of long ones how far they are."""
         before = counts(circuit)
         for step in self.steps:
             start = time.perf_counter()
-            circuit = step.rewrite(circuit)
+            circuit = step.worked(circuit, partial(working, step.label()))
             seconds = time.perf_counter() - start
             after = counts(circuit)
             seen(Step(step.label(), before, after, seconds))

@@ -12,13 +12,14 @@ no loop. What its outputs are from its inputs is kept; windows of one round shar
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from graphsim.graph.circuit import VARIABLES, Circuit, Words, pack
-from graphsim.passes.logic.base import LogicPass
+from graphsim.passes.logic.base import LogicPass, Working
 from graphsim.passes.logic.sweep import EVERYTHING, swept
 from graphsim.passes.logic.tables import Tables
 from graphsim.passes.logic.two import Builder, Two
@@ -58,7 +59,7 @@ class _Two:
 @dataclass(frozen=True)
 class Strong(LogicPass):
     """As few two-input gates as a seeded search finds, never more than there were, or than taking wider gates apart
-    makes; minutes for thousands of gates.
+    makes. How long it takes at most is settled by the number of gates; minutes for thousands.
 
     Attributes:
         seed: of the search.
@@ -70,6 +71,9 @@ class Strong(LogicPass):
     effort: float = 1.0
 
     def rewrite(self, circuit: Circuit) -> Circuit:
+        return self.worked(circuit, lambda done, of: None)
+
+    def worked(self, circuit: Circuit, working: Working) -> Circuit:
         circuit = min((Tables(2).rewrite(circuit), Two().rewrite(circuit)), key=lambda one: one.gate_count)
         if circuit.gate_count == 0 or circuit.first_gate == 0:
             return circuit
@@ -79,8 +83,10 @@ class Strong(LogicPass):
                 drawn = _circuit_of(circuit, _of_tables(_two_of(circuit)))
                 circuit = min(circuit, drawn, key=lambda one: one.gate_count)
             idle = 0
-            for at in range(max(1, min(_MOST_ROUNDS, _ROUNDS_OF // max(1, circuit.gate_count)))):
-                smaller = self._windows(circuit, at)
+            gates = circuit.gate_count
+            rounds = max(1, min(_MOST_ROUNDS, _ROUNDS_OF // gates))
+            for at in range(rounds):
+                smaller = self._windows(circuit, at, partial(_in_round, working, at * gates, rounds * gates, gates))
                 idle = idle + 1 if smaller.gate_count >= circuit.gate_count else 0
                 circuit = circuit if idle else smaller
                 if idle == len(_ROUNDS):
@@ -103,7 +109,7 @@ class Strong(LogicPass):
         smaller = _circuit_of(circuit, found)
         return smaller if smaller.gate_count < circuit.gate_count else circuit
 
-    def _windows(self, circuit: Circuit, round_: int) -> Circuit:
+    def _windows(self, circuit: Circuit, round_: int, working: Working) -> Circuit:
         """One round: windows that together hold most gates, each replaced by what is smaller."""
         first = circuit.first_gate
         two = _two_of(circuit)
@@ -124,6 +130,7 @@ class Strong(LogicPass):
             if len(gates) < _LEAST:
                 continue
             taken[gates] = True
+            working(int(taken.sum()), circuit.gate_count)
             inside = set(gates)
             ends = [g for g in gates if g in shown or any(r not in inside for r in readers[g])]
             number = {s: i for i, s in enumerate([*leaves, *gates])}
@@ -145,6 +152,11 @@ class Strong(LogicPass):
             for g, literal in zip(ends, found.outputs.tolist(), strict=True):
                 same[g] = 2 * signal[literal >> 1] | (literal & 1)
         return _rebuilt(circuit, a, b, op, same)
+
+
+def _in_round(working: Working, before: int, whole: int, share: int, done: int, of: int) -> None:
+    """Tell how far all rounds are, of which one with a ``share`` of the whole has done so much of its own."""
+    working(before + share * done // of, whole)
 
 
 def _window(
