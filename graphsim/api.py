@@ -107,6 +107,7 @@ def fold(
     placement: Path | str | npt.NDArray[np.int32] | None = None,
     buffering: Literal["single", "double"] = "single",
     seed: int = 0,
+    tile: int = 1,
 ) -> Schedule:
     """A schedule of a graph on a machine: placement, routes, calendars.
 
@@ -116,6 +117,7 @@ def fold(
         placement: a placement file, or the node of every actor, int32 (actors,); instead of a strategy.
         buffering: whether computing and communicating overlap (``single``) or alternate (``double``).
         seed: of strategies that use chance.
+        tile: so many neurons of a layer are scheduled as one: on one node, back to back, sent together.
 
     Raises:
         GraphsimError: no schedule exists, or what was given does not fit; the message says what is short.
@@ -128,7 +130,8 @@ def fold(
     from graphsim.schedule import fold as fold_graph
 
     hardware = _machine_for(machine, graph)
-    return fold_graph(graph, hardware, strategy=place, placement=placement, buffering=buffering, seed=seed)
+    how: dict[str, Any] = {"strategy": place, "placement": placement, "buffering": buffering}
+    return fold_graph(graph, hardware, seed=seed, tile=tile, **how)
 
 
 def fold_to(

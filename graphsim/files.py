@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -11,6 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from graphsim.errors import UsageError
+
+#: No space on the disk, or none that is allowed to this user.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -48,6 +52,10 @@ def replacing(path: Path | str) -> Iterator[Path]:
             temporary.replace(target)
         except OSError as error:
             raise UsageError(f"{target}: cannot replace it ({error.strerror}); choose another place") from error
+    except OSError as error:
+        if error.errno in _FULL:  # flushing names no file
+            raise OSError(error.errno, error.strerror, str(target)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -546,6 +546,7 @@ def run(
     faults: Faults | None = None,
     discretize: float | None = None,
     max_fan_in: int | None = None,
+    tile: int = 1,
     runner: Callable[[Graph], Engine] | None = None,
     command: str = "",
     bar: Bar | None = None,
@@ -558,13 +559,15 @@ def run(
     there are go through the same graph in the lanes engine, and through the reference, for their results alone.
     ``discretize``: see :func:`lower`; the reference has the rounded weights, too.
     ``runner``: makes the engine, in the place of ``engine``.
-    ``max_fan_in``: see :func:`split_neurons`; the reference is judged by the graph before.
+    ``max_fan_in``: see :func:`split_neurons`; the reference is judged by the graph before. ``tile``: see
+    :func:`graphsim.schedule.fold`. With either of them whole neurons are folded one by one, too, to compare.
     ``faults``: run the samples with them as well, in the machine engine, or in ``events`` if that is the engine.
 
     Raises:
         GraphsimError: whatever input is unusable. CheckFailed: the verifier rejects the schedule (nothing is run then).
     """
     from graphsim.compare.answers import answers_of_run, result_group
+    from graphsim.report.granularity import grains
     from graphsim.report.result import Result
     from graphsim.schedule import fold
     from graphsim.schedule.verify import verify
@@ -583,10 +586,15 @@ def run(
         result_group(graph, calculations)
     with _timed(seconds, "fold"), bars("folding", None):
         made = machine_for(machine, graph)
-        schedule = fold(graph, made, strategy=strategy, placement=placement, buffering=buffering, seed=seed)
+        how: dict[str, Any] = {"strategy": strategy, "placement": placement, "seed": seed}
+        schedule = fold(graph, made, buffering=buffering, tile=tile, **how)
     with _timed(seconds, "verify"):
         verdict = verify(graph, schedule)
     _check_verdict(verdict)
+    granularity = {}
+    if graph is not whole or tile != 1:
+        with bars("folding whole neurons one by one, to compare", None):
+            granularity = grains(whole, graph, schedule, machine_for(machine, whole), **how)
     if faults is not None:
         from graphsim.simulate.faults import plan_faults
 
@@ -594,7 +602,9 @@ def run(
     with _timed(seconds, "prepare"), bars("preparing the engine (compiles native code the first time)", None):
         chosen = make_engine(engine, graph, schedule, threads) if runner is None else runner(graph)
     with _timed(seconds, "simulate"), bars("simulating", len(dataset)) as done:
-        ran = chosen.run(dataset.inputs, keep="all", progress=done)
+        # Answers are read off the outputs; every neuron is only looked at to be compared.
+        keep: Keep = "all" if reference or faults is not None else "outputs"
+        ran = chosen.run(dataset.inputs, keep=keep, progress=done)
     comparison = None
     if reference:
         from graphsim.compare.compare import compare_with_reference
@@ -616,7 +626,9 @@ def run(
         used = "events" if engine == "events" else "machine"
         with _timed(seconds, "faults"):
             damage = sweep(faults, graph, schedule, dataset.inputs, ran, labels=dataset.labels, engine=used, bar=bars)
-    return Result(command, model, graph, schedule, verdict, dataset, ran, comparison, seconds, answers, damage)
+    return Result(
+        command, model, graph, schedule, verdict, dataset, ran, comparison, seconds, answers, damage, granularity
+    )
 
 
 def _calculations(dataset: Dataset, exhaustive: bool) -> CalculationDataset | None:

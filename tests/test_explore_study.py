@@ -190,3 +190,41 @@ def test_granularity_is_an_axis() -> None:
     assert whole.max_fan_in is None
     with pytest.raises(StudyError, match=r"study.toml:3: max_fan_in\[0\]"):
         study_from_toml(text.replace("8", "1"))
+
+
+def test_tiles_are_an_axis() -> None:
+    text = f'models = ["{shipped("digits")}"]\nmachines = ["line:2"]\ntile = [1, 4]\n'
+    points = points_of(study_from_toml(text))
+    assert [point.tile for point in points] == [1, 4]
+    (plain,) = points_of(study_from_toml(text.replace("tile = [1, 4]\n", "")))
+    assert (plain.key == points[0].key, plain.key == points[1].key) == (True, False)
+    with pytest.raises(StudyError, match=r"study.toml:3: tile\[0\]"):
+        study_from_toml(text.replace("1, 4", "0"))
+
+
+def test_faults_are_an_axis_of_rates_and_checksums(tmp_path: Path) -> None:
+    (tmp_path / "f.toml").write_text('checksums = ["none", "crc8"]\n[corruption]\nrates = [0.0, 0.01]\n')
+    text = f'models = ["{shipped("digits")}"]\nmachines = ["line:2"]\ndatasets = ["digits"]\nfaults = ["f.toml"]\n'
+    points = points_of(study_from_toml(text, folder=tmp_path))
+    found = [(point.faults, point.corruption_rate, point.checksum) for point in points]
+    assert found == [("f.toml", rate, checksum) for rate in (0.0, 0.01) for checksum in ("none", "crc8")]
+    assert len({point.key for point in points}) == 4
+    only = points_of(study_from_toml(text + 'constraints = ["corruption_rate > 0"]\n', folder=tmp_path))
+    assert [point.corruption_rate for point in only] == [0.01, 0.01]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (('"f.toml"', '"gone.toml"'), r"study.toml:4: faults\[0\]: cannot read the faults file"),
+        (('datasets = ["digits"]\n', "\n"), r"study.toml:4: faults: nothing is simulated without datasets"),
+        (("faults", 'engine = "lanes"\nfaults'), r"study.toml:4: engine: faults are those of a machine"),
+        (('"f.toml"', '"bad.toml"'), r"study.toml:4: faults\[0\]: .*bad.toml:1: "),
+    ],
+)
+def test_what_is_wrong_with_faults_is_told(tmp_path: Path, change: tuple[str, str], said: str) -> None:
+    (tmp_path / "f.toml").write_text("[corruption]\nrates = [0.0]\n")
+    (tmp_path / "bad.toml").write_text("rates = 3\n")
+    text = f'models = ["{shipped("digits")}"]\nmachines = ["line:2"]\ndatasets = ["digits"]\nfaults = ["f.toml"]\n'
+    with pytest.raises(StudyError, match=said):
+        study_from_toml(text.replace(*change), folder=tmp_path)

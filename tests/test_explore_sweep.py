@@ -7,6 +7,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -281,6 +282,16 @@ def test_no_scheduler_is_told(study: Path, capsys: pytest.CaptureFixture[str], m
     assert "tcp://127.0.0.1:9: no scheduler answers" in capsys.readouterr().err
 
 
+def test_a_scheduler_that_is_silent_is_told(
+    study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graphsim.explore.sweep._ANSWER", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        assert main(["sweep", str(study), "--out", str(study.parent / "out"), "--scheduler", address]) == 2
+    assert f"{address}: no scheduler answers (nothing came back within 1 s)" in capsys.readouterr().err
+
+
 def test_a_scheduler_that_is_no_address_is_told(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sweep", str(study), "--out", str(study.parent / "out"), "--scheduler", "nonsense"]) == 2
     assert "nonsense: no scheduler answers" in capsys.readouterr().err
@@ -330,7 +341,9 @@ def test_a_full_disk_is_told_and_the_study_can_be_gone_on_with(
     monkeypatch.setattr(os, "fsync", full)
     arguments = ["sweep", str(study), "--out", str(out), "--scheduler", workers.address]
     assert main(arguments) == 2
-    assert "no space left on the disk" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"{out / 'results'}/" in said
+    assert "no space left on the disk" in said
     monkeypatch.undo()
     assert len(read_rows(out)) == 3
     assert main(arguments) == 0
@@ -351,3 +364,47 @@ def test_a_row_of_split_neurons_is_judged_and_measured() -> None:
     for row in (whole, split):
         assert row["period"] <= row["period_layered"] <= row["period_unpipelined"]
         assert row["traffic"] > 0
+
+
+def test_rows_with_faults_say_what_these_did(tmp_path: Path) -> None:
+    """As ``graphsim run --faults`` says it of the same samples."""
+    file = tmp_path / "f.toml"
+    file.write_text('seed = 3\nchecksums = ["none", "crc8"]\n[corruption]\nrates = [0.002]\n')
+    text = f'models = ["{shipped("digits")}"]\nmachines = ["line:2"]\ndatasets = ["digits"]\nsamples = 20\n'
+    points = points_of(study_from_toml(f'{text}faults = ["{file}"]\n'))
+    rows = [compute(one).row for one in points]
+    arguments = ["run", "--samples", "20", "--machine", "line:2", "--no-reference", "--faults", str(file)]
+    assert main([*arguments, "--json", str(tmp_path / "run.json")]) == 0
+    runs = json.loads((tmp_path / "run.json").read_text())["faults"]["runs"]
+    names = {"faulty_accuracy": "accuracy", "silent_rate": "silent_rate", "missing_rate": "missing_rate"}
+    names["coverage"] = "detection_coverage"
+    for row, run in zip(rows, runs, strict=True):
+        assert row is not None
+        assert row["status"] == "ok"
+        assert row["checksum"] == run["checksum"]
+        assert {name: row[name] for name in names} == {name: run[other] for name, other in names.items()}
+    assert rows[0]["silent_rate"] > 0 == rows[1]["silent_rate"]  # type: ignore[index]
+    file.write_text(file.read_text() + "\n")
+    assert "has changed since the sweep began" in compute(points[0]).trouble
+
+
+def test_faults_that_a_machine_does_not_have_are_a_row_with_the_reason(tmp_path: Path) -> None:
+    file = tmp_path / "f.toml"
+    file.write_text('checksums = ["none"]\n[[crash]]\nnode = "n9"\nat = 3\n')
+    text = f'models = ["{shipped("digits")}"]\nmachines = ["line:2"]\ndatasets = ["digits"]\nsamples = 3\n'
+    row = compute(points_of(study_from_toml(f'{text}faults = ["{file}"]\n'))[0]).row
+    assert row is not None
+    assert (row["status"], row["stage"]) == ("failed", "faults")
+    assert "n9" in row["reason"]
+
+
+def test_a_row_of_tiles_is_that_of_the_command(tmp_path: Path) -> None:
+    row = compute(point("tile = [8]")).row
+    assert row is not None
+    file = tmp_path / "fold.json"
+    arguments = ["fold", str(shipped("digits")), "-o", str(tmp_path / "x.fold"), "--json", str(file)]
+    assert main([*arguments, "--machine", "line:2", "--tile", "8"]) == 0
+    found = json.loads(file.read_text())
+    assert (row["tile"], row["period"]) == (8, found["schedule"]["period_ticks"])
+    assert row["traffic"] == found["granularity"]["tiles of 8"]["traffic_frames"]
+    assert row["period"] > found["granularity"]["neurons"]["period_ticks"]

@@ -49,6 +49,16 @@ MaxFanInOption = Annotated[
         min=2,
     ),
 ]
+TileOption = Annotated[
+    int,
+    typer.Option(
+        "--tile",
+        metavar="N",
+        help="Schedule N neurons of a layer as one: on one node, back to back, sent together. (1: each by itself)",
+        min=1,
+        max=2**31 - 1,
+    ),
+]
 DistanceOption = Annotated[
     float | None,
     typer.Option(

@@ -28,6 +28,7 @@ from graphsim.cli.common import (
     MaxFanInOption,
     OpsOption,
     PluginOption,
+    TileOption,
     TopOption,
     WeightsOption,
     check_outputs,
@@ -182,6 +183,7 @@ def run(
     weights: WeightsOption = None,
     plugin: PluginOption = None,
     max_fan_in: MaxFanInOption = None,
+    tile: TileOption = 1,
     discretize: DiscretizeOption = False,
     distance: DistanceOption = None,
     json: JsonOption = None,
@@ -212,6 +214,7 @@ def run(
     """
     from graphsim import pipeline
     from graphsim.report import terminal
+    from graphsim.report.granularity import print_granularity
     from graphsim.report.record import run_record
     from graphsim.simulate.faults.file import read_faults
 
@@ -267,12 +270,15 @@ def run(
             faults=wrong,
             discretize=distance_of(discretize, distance),
             max_fan_in=max_fan_in,
+            tile=tile,
             command=shlex.join(["graphsim", *sys.argv[1:]]),
             bar=progress_bar,
             warn=partial(terminal.print_warning, console),
         )
     terminal.print_graph(console, result.graph)
     terminal.print_schedule(console, result.graph, result.schedule)
+    if result.granularity:
+        print_granularity(console, result.granularity)
     terminal.print_verdict(console, result.verdict)
     terminal.print_run(console, result)
     if result.answers is not None:

@@ -14,6 +14,7 @@ from graphsim.cli.common import (
     JsonOption,
     MaxFanInOption,
     PluginOption,
+    TileOption,
     WeightsOption,
     check_outputs,
     console_for,
@@ -96,6 +97,7 @@ def fold(
         float, typer.Option("--effort", help="Work of each question of --exact, a few seconds each.", min=0.01, max=1e6)
     ] = 4.0,
     max_fan_in: MaxFanInOption = None,
+    tile: TileOption = 1,
     rate: Annotated[
         float | None,
         typer.Option(
@@ -126,11 +128,13 @@ def fold(
 
         graphsim fold small.gsim --machine ring:4 --exact
 
+        graphsim fold mnist_mlp.gsim --machine torus:4x4 --tile 8
+
         graphsim fold mnist_mlp.gsim --machine torus --target-samples-per-second 50000 --minimize nodes
     """
     from graphsim.explore.autofold import Search, cheapest, minimize_named
     from graphsim.machine.family import family
-    from graphsim.report.granularity import measures, print_granularity
+    from graphsim.report.granularity import grains, print_granularity
     from graphsim.report.record import schedule_record
     from graphsim.report.search import print_search
     from graphsim.report.terminal import print_schedule
@@ -158,7 +162,8 @@ def fold(
     if rate is not None:
         with progress_bar("folding onto a family of machines", len(made)) as done:
             kind = buffering_named(buffering)
-            search = cheapest(loaded, made, rate, what, strategy=place, buffering=kind, seed=seed, progress=done)
+            how: dict[str, Any] = {"strategy": place, "buffering": kind, "seed": seed, "tile": tile}
+            search = cheapest(loaded, made, rate, what, **how, progress=done)
         print_search(console, search.record())
         if search.schedule is None:
             write_json(json, {"schema_version": 1, "family": search.record(), "output": None})
@@ -169,14 +174,23 @@ def fold(
         elif exact:
             from graphsim.schedule.exact import optimum
 
-            if place or placement or buffering != "single":
-                raise PlacementError("--exact finds a placement of its own, for single buffering; leave the others out")
+            if place or placement or buffering != "single" or tile != 1:
+                raise PlacementError(
+                    "--exact finds a placement of its own, for single buffering and neurons by themselves; leave the "
+                    "others out"
+                )
             best = optimum(loaded, made[0], effort=effort)
             schedule = best.schedule
             proved = {"period_bound": best.period_bound, "latency_bound": best.latency_bound}
         else:
             schedule = fold_graph(
-                loaded, made[0], strategy=place, placement=placement, buffering=buffering_named(buffering), seed=seed
+                loaded,
+                made[0],
+                strategy=place,
+                placement=placement,
+                buffering=buffering_named(buffering),
+                seed=seed,
+                tile=tile,
             )
     save(schedule, target)
     print_schedule(console, loaded, schedule)
@@ -191,13 +205,12 @@ def fold(
         write_placement_file(loaded, schedule, write_placement)
         say_place(console, "wrote", write_placement)
     granularity: dict[str, Any] = {}
-    if loaded is not lowered:
-        with progress_bar("folding whole neurons to compare", None):
-            other = fold_graph(
-                lowered, schedule.machine, strategy=place, buffering=buffering_named(buffering), seed=seed
-            )
-        granularity = {"neurons": measures(lowered, other), f"max-fan-in {max_fan_in}": measures(loaded, schedule)}
+    if loaded is not lowered or tile != 1:
+        same = schedule.machine if rate is not None else machine_for(chosen[0], lowered)
+        with progress_bar("folding whole neurons one by one, to compare", None):
+            granularity = grains(lowered, loaded, schedule, same, strategy=place, placement=placement, seed=seed)
         print_granularity(console, granularity)
+    if loaded is not lowered:
         console.print(f"  max fan-in {loaded.notes['max_fan_in']}", soft_wrap=True)
     record = schedule_record(loaded, schedule) | ({"proved": proved} if proved else {})
     record |= {"granularity": granularity} if granularity else {}

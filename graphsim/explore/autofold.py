@@ -153,6 +153,7 @@ def cheapest(
     strategy: str | None = None,
     buffering: Buffering = "single",
     seed: int = 0,
+    tile: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> Search:
     """The machine that reaches ``target`` samples per second with the least of what is to be small.
@@ -160,7 +161,7 @@ def cheapest(
     Of equals the one with fewer nodes, then with fewer links, then the first.
 
     Args:
-        strategy, buffering, seed: of every fold, as :func:`~graphsim.schedule.fold` takes them.
+        strategy, buffering, seed, tile: of every fold, as :func:`~graphsim.schedule.fold` takes them.
         progress: called with the number of machines looked at.
 
     Raises:
@@ -177,7 +178,8 @@ def cheapest(
     for number in sorted(range(len(machines)), key=lambda i: (least[i], *sizes[i])):
         if best is not None and (least[number], *sizes[number]) > best[0]:
             break
-        one, schedule = _try(graph, machines[number], target, strategy, buffering, seed)
+        how: dict[str, Any] = {"strategy": strategy, "buffering": buffering, "seed": seed, "tile": tile}
+        one, schedule = _try(graph, machines[number], target, how)
         tried.append(one)
         if progress is not None:
             progress(len(tried))
@@ -212,9 +214,8 @@ def _stored_once(graph: Graph) -> bool:
     return len(names) == len(set(names))
 
 
-def _try(
-    graph: Graph, machine: Machine, target: float, strategy: str | None, buffering: Buffering, seed: int
-) -> tuple[Tried, Schedule | None]:
+def _try(graph: Graph, machine: Machine, target: float, how: dict[str, Any]) -> tuple[Tried, Schedule | None]:
+    """What becomes of one machine; ``how`` it is folded onto."""
     needed = math.floor(Fraction(machine.clock_mhz) * 10**6 / Fraction(target))
     about = machine.name, len(machine.compute_nodes), len(machine.links), needed
     try:
@@ -227,7 +228,7 @@ def _try(
         )
         return Tried(*about, "impossible", None, None, None, bound, why), None
     try:
-        schedule = fold(graph, machine, strategy=strategy, buffering=buffering, seed=seed)
+        schedule = fold(graph, machine, **how)
     except (InfeasibleError, PlacementError) as error:
         return Tried(*about, "cannot be folded", None, None, None, bound, str(error)), None
     return _folded(graph, schedule, about, bound)

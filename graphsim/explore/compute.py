@@ -10,10 +10,10 @@ import hashlib
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -70,6 +70,7 @@ def compute(point: Point) -> Outcome:
     """Lower, fold and verify a point; simulate and compare, if it has samples."""
     if point.version != __version__:
         return Outcome(None, f"the worker has graphsim {__version__}, the sweep {point.version}; install the same")
+    start = time.perf_counter()
     row: Row = {**point.configuration(), "python": platform.python_version(), "numpy": np.__version__}
     stages = _Stages()
     try:
@@ -84,7 +85,8 @@ def compute(point: Point) -> Outcome:
     except Exception as error:  # a defect of ours ends a point, not a study
         reason = f"internal: {type(error).__name__}: {error}"[:_REASON]
         found, status, wrong = {}, "failed", {"stage": stages.current, "reason": reason}
-    return Outcome({**row, **found, **stages.seconds, "status": status, **wrong})
+    seconds = time.perf_counter() - start
+    return Outcome({**row, **found, **stages.seconds, "seconds": seconds, "status": status, **wrong})
 
 
 def folded(point: Point) -> tuple[Graph, Schedule]:
@@ -93,24 +95,40 @@ def folded(point: Point) -> tuple[Graph, Schedule]:
     Raises:
         StudyError: the model is not the one that the study read. GraphsimError: it cannot be lowered or folded.
     """
-    schedule = _folded(*_inputs(point))
+    schedule = _folded(_inputs(point))
     return _lowered(point.path, point.model_sha256, point.max_fan_in), schedule
 
 
-def _inputs(point: Point) -> tuple[str, str, str, Settings, str, str | None, str, int, int | None]:
-    """All that a schedule depends on."""
-    model, machine = (point.path, point.model_sha256), (point.spec, point.settings, point.machine_digest)
-    return *model, *machine, point.place, point.buffering, point.seed, point.max_fan_in
+class _Inputs(NamedTuple):
+    """All that a schedule depends on: attributes of :class:`Point`.
+
+    ``machine_digest`` is there to tell apart machines of one name, in files that change between studies.
+    """
+
+    path: str
+    model_sha256: str
+    max_fan_in: int | None
+    spec: str
+    settings: Settings
+    machine_digest: str
+    place: str | None
+    buffering: str
+    seed: int
+    tile: int
+
+
+def _inputs(point: Point) -> _Inputs:
+    return _Inputs(*(getattr(point, name) for name in _Inputs._fields))
 
 
 def _results(point: Point, row: Row, stages: _Stages) -> tuple[Row, str | None]:
     """What came out, and what a check found wrong, if one did. What is known only now goes to ``row`` at once."""
     graph = stages.run("lower", lambda: _lowered(point.path, point.model_sha256, point.max_fan_in))
     row["actors"], row["graph_digest"] = graph.actor_count, _digest(point.path, point.model_sha256, point.max_fan_in)
-    schedule = stages.run("fold", lambda: _folded(*_inputs(point)))
+    schedule = stages.run("fold", lambda: _folded(_inputs(point)))
     machine = schedule.machine
     row["nodes"], row["links"] = len(machine.compute_nodes), len(machine.links)
-    verdict = stages.run("verify", lambda: _verified(*_inputs(point)))
+    verdict = stages.run("verify", lambda: _verified(_inputs(point)))
     if not verdict.ok:
         first = verdict.violations[0].message
         return {}, f"the schedule breaks {verdict.violation_count:,} rules; the first: {first}"[:_REASON]
@@ -165,13 +183,15 @@ def _simulated(
             raise StudyError(str(error)) from None
         check_dataset(graph, dataset)
         engine = make_engine(point.engine or default_engine(graph), graph, schedule, threads=1)
-        ran = engine.run(dataset.inputs, keep="all" if point.compare else "outputs")
+        ran = engine.run(dataset.inputs, keep="all" if point.compare or point.faults else "outputs")
         return Result("", model, graph, schedule, verdict, dataset, ran, None, {})
 
     result = stages.run("simulate", simulate)
     found: Row = {"accuracy": result.accuracy}
     if result.measured and result.period_ticks != schedule.period:
         return found, f"the engine measured a period of {result.period_ticks} ticks, scheduled are {schedule.period:,}"
+    if point.faults_path is not None:
+        found |= stages.run("faults", lambda: _damaged(point, graph, schedule, result))
     if not point.compare:
         return found, None
 
@@ -191,6 +211,35 @@ def _simulated(
         found,
         f"{comparison.neurons_outside_bound:,} neurons outside of their bounds; the first: {first}",
     )
+
+
+def _damaged(point: Point, graph: Graph, schedule: Schedule, result: Any) -> Row:
+    """What the faults of a point do to the answers of a run.
+
+    Raises:
+        StudyError: the file is not the one that the study read. FaultsError: it names what is not there.
+    """
+    from graphsim.simulate.faults import faults_from_toml
+    from graphsim.simulate.faults.damage import sweep
+
+    file = Path(point.faults_path or "")
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise StudyError(f"{file}: cannot be read ({error.strerror}); bring it back, or run the sweep again") from None
+    if hashlib.sha256(text).hexdigest() != point.faults_sha256:
+        raise StudyError(f"{file}: has changed since the sweep began; run it again")
+    read = faults_from_toml(text.decode(), str(file))
+    checksums = tuple(one for one in read.checksums if one == point.checksum)
+    case = replace(read, rates=(float(point.corruption_rate or 0),), checksums=checksums)
+    labels, engine = result.dataset.labels, "events" if point.engine == "events" else "machine"
+    (damage,) = sweep(case, graph, schedule, result.dataset.inputs, result.run, labels=labels, engine=engine).cases
+    return {
+        "faulty_accuracy": damage.accuracy,
+        "silent_rate": damage.silent_rate,
+        "missing_rate": damage.missing_rate,
+        "coverage": damage.coverage,
+    }
 
 
 @lru_cache(maxsize=4)
@@ -216,34 +265,14 @@ def _digest(path: str, sha256: str, max_fan_in: int | None) -> str:
 
 
 @lru_cache(maxsize=16)
-def _folded(
-    path: str,
-    sha256: str,
-    spec: str,
-    settings: Settings,
-    digest: str,
-    place: str | None,
-    buffering: str,
-    seed: int,
-    max_fan_in: int | None = None,
-) -> Schedule:
-    """``digest`` is there to tell apart machines of one name, in files that change between studies."""
-    graph = _lowered(path, sha256, max_fan_in)
-    machine = build_machine(spec, settings, graph)
-    return fold(graph, machine, strategy=place, buffering=buffering_named(buffering), seed=seed)
+def _folded(of: _Inputs) -> Schedule:
+    graph = _lowered(of.path, of.model_sha256, of.max_fan_in)
+    machine = build_machine(of.spec, of.settings, graph)
+    kind = buffering_named(of.buffering)
+    return fold(graph, machine, strategy=of.place, buffering=kind, seed=of.seed, tile=of.tile)
 
 
 @lru_cache(maxsize=16)
-def _verified(
-    path: str,
-    sha256: str,
-    spec: str,
-    settings: Settings,
-    digest: str,
-    place: str | None,
-    buffering: str,
-    seed: int,
-    max_fan_in: int | None = None,
-) -> Verdict:
-    schedule = _folded(path, sha256, spec, settings, digest, place, buffering, seed, max_fan_in)
-    return verify(_lowered(path, sha256, max_fan_in), schedule)
+def _verified(of: _Inputs) -> Verdict:
+    schedule = _folded(of)
+    return verify(_lowered(of.path, of.model_sha256, of.max_fan_in), schedule)

@@ -12,9 +12,15 @@ from graphsim.errors import StudyError
 from graphsim.machine.model import hint, show
 
 #: What is known of a point before it is computed. Of machines that are made for a graph, nodes and links are not.
-OF_POINTS = ("nodes", "links", "link_latency", "frame_bits", "macs_per_tick", "memory_bytes", "max_fan_in", "seed")
+OF_POINTS = (
+    *("nodes", "links", "link_latency", "frame_bits", "macs_per_tick", "memory_bytes", "max_fan_in", "tile", "seed"),
+    "corruption_rate",
+)
 #: What is known of it afterwards.
-OF_RESULTS = ("period", "bound", "latency", "nodes_used", "memory", "link_load", "traffic", "actors", "accuracy")
+OF_RESULTS = (
+    *("period", "bound", "latency", "nodes_used", "memory", "link_load", "traffic", "actors", "accuracy"),
+    *("faulty_accuracy", "silent_rate", "missing_rate"),
+)
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,

@@ -16,7 +16,7 @@ from graphsim.machine.model import hint, show
 #: What is made small, unless something else is asked for.
 OBJECTIVES = ("nodes", "period", "latency", "memory", "link_load")
 #: All that can be.
-MEASURES = (*OBJECTIVES, "nodes_used", "links", "bound", "traffic")
+MEASURES = (*OBJECTIVES, "nodes_used", "links", "bound", "traffic", "silent_rate", "missing_rate")
 
 
 def front(values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
@@ -44,7 +44,7 @@ class Weighed:
         objectives: made small, in this order.
         rows: of the points that went well and meet the constraints, by model, then by the objectives.
         best: whether each is on the front of its model.
-        failed: points that did not go well. unmet: that do not meet a constraint.
+        failed: points that did not go well. unmet: that do not meet a constraint, or do not have what is weighed.
     """
 
     objectives: tuple[str, ...]
@@ -69,7 +69,7 @@ def weigh(rows: Sequence[Row], objectives: Sequence[str], conditions: Sequence[C
     if not chosen:
         raise UsageError(f"no objective; choose some of {', '.join(MEASURES)}")
     well = [row for row in rows if row["status"] == "ok"]
-    kept = [row for row in well if hold(conditions, row)]
+    kept = [row for row in well if hold(conditions, row) and all(row[name] is not None for name in chosen)]
     kept.sort(key=lambda row: (row["model"], row["model_sha256"], *(row[name] for name in chosen), row["key"]))
     models = np.array([row["model_sha256"] for row in kept], np.str_)
     values = np.array([[row[name] for name in chosen] for row in kept], np.float64).reshape(len(kept), len(chosen))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import cached_property, lru_cache
 from math import prod
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 from graphsim import __version__
 from graphsim.errors import StudyError
 from graphsim.explore.conditions import may_hold
-from graphsim.explore.study import MOST_POINTS, VARIED, Settings, Study, build_machine, machine_name
+from graphsim.explore.study import MOST_POINTS, VARIED, FaultCase, Settings, Study, build_machine, machine_name
 from graphsim.machine import needs_graph
 
 #: Of what a key says and a row holds; a change makes all rows anew.
@@ -35,6 +35,9 @@ class Point:
         place: strategy; None: the graph's default. buffering, seed: of folding.
         dataset: None: nothing is simulated. samples, engine, compare: as in :class:`~graphsim.explore.study.Study`.
         max_fan_in: most terms of a sum, where neurons are split; None: they are not.
+        tile: so many neurons of a layer are scheduled as one.
+        faults: as the study names the file of what goes wrong; None: nothing does. faults_path, faults_sha256: where it
+            is, absolute, and of its bytes. corruption_rate, checksum: which of its runs this is.
         version: of graphsim.
     """
 
@@ -55,6 +58,12 @@ class Point:
     engine: str | None
     compare: bool
     max_fan_in: int | None = None
+    tile: int = 1
+    faults: str | None = None
+    faults_path: str | None = None
+    faults_sha256: str | None = None
+    corruption_rate: float | None = None
+    checksum: str | None = None
     version: str = __version__
 
     @cached_property
@@ -72,7 +81,13 @@ class Point:
             "samples": self.samples,
             "engine": self.engine,
             "compare": self.compare,
-        } | ({} if self.max_fan_in is None else {"max_fan_in": self.max_fan_in})
+        }
+        if self.max_fan_in is not None:
+            content["max_fan_in"] = self.max_fan_in
+        if self.tile != 1:
+            content["tile"] = self.tile
+        if self.faults_sha256 is not None:
+            content["faults"] = [self.faults_sha256, self.corruption_rate, self.checksum]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def configuration(self) -> dict[str, Any]:
@@ -89,6 +104,7 @@ class Point:
             **settings,
             **dict(self.settings),
             "max_fan_in": self.max_fan_in,
+            "tile": self.tile,
             "place": self.place,
             "buffering": self.buffering,
             "seed": self.seed,
@@ -96,6 +112,10 @@ class Point:
             "samples": self.samples,
             "engine": self.engine,
             "compare": self.compare,
+            "faults": self.faults,
+            "faults_sha256": self.faults_sha256,
+            "corruption_rate": self.corruption_rate,
+            "checksum": self.checksum,
             "version": self.version,
         }
 
@@ -107,7 +127,12 @@ def point_of(row: Mapping[str, Any], path: str, spec: str) -> Point:
         row: one of :data:`graphsim.explore.rows.SCHEMA`.
         path: where the model is. spec: what the machine was made of, its settings left out.
     """
-    known = {one.name: row[one.name] for one in fields(Point) if one.name in row}
+    # Rows of before a setting was there have none: it was what it is by default.
+    known = {
+        one.name: row[one.name]
+        for one in fields(Point)
+        if one.name in row and (row[one.name] is not None or one.default is MISSING)
+    }
     settings = tuple((key, row[key]) for key in VARIED if row[key] is not None)
     return Point(**known, path=path, spec=spec, settings=settings)
 
@@ -127,10 +152,12 @@ def points_of(study: Study) -> list[Point]:
         study.machines,
         *(values for _, values in study.settings),
         study.fan_ins,
+        study.tiles,
         study.places,
         study.buffering,
         study.seeds,
         study.datasets,
+        study.faults,
     ]
     sizes = tuple(len(axis) for axis in axes)
     if study.mode == "grid" and prod(sizes) > MOST_POINTS:
@@ -150,7 +177,7 @@ def points_of(study: Study) -> list[Point]:
 
 
 def _point(study: Study, chosen: list[Any]) -> Point:
-    model, (name, spec), *values, max_fan_in, place, buffering, seed, dataset = chosen
+    model, (name, spec), *values, max_fan_in, tile, place, buffering, seed, dataset, faults = chosen
     settings: Settings = tuple((key, value) for (key, _), value in zip(study.settings, values, strict=True))
     digest, nodes, links = _described(spec, settings)
     simulated = dataset is not None
@@ -172,7 +199,17 @@ def _point(study: Study, chosen: list[Any]) -> Point:
         engine=study.engine if simulated else None,
         compare=study.compare and simulated,
         max_fan_in=max_fan_in,
+        tile=tile,
+        **_going_wrong(faults),
     )
+
+
+def _going_wrong(case: FaultCase | None) -> dict[str, Any]:
+    """What a point says of its faults."""
+    if case is None:
+        return {}
+    file = {"faults": case.name, "faults_path": case.path, "faults_sha256": case.sha256}
+    return {**file, "corruption_rate": case.rate, "checksum": case.checksum}
 
 
 @lru_cache(maxsize=4096)

@@ -142,7 +142,8 @@ def relax(graph: Graph, schedule: Schedule, *, strategy: str | None = None, seed
         try:
             bound = lower_bound(Costs(graph, machine)).ticks
             if bound < before:
-                other = fold(graph, machine, strategy=strategy, buffering=schedule.buffering, seed=seed)
+                grain, kind = schedule.tile, schedule.buffering
+                other = fold(graph, machine, strategy=strategy, buffering=kind, seed=seed, tile=grain)
                 after, how = min(before, other.period), "folded"
         except (InfeasibleError, PlacementError):
             continue

@@ -39,6 +39,7 @@ SCHEMA = pa.schema(
         ("macs_per_tick", _INT),
         ("memory_bytes", _INT),
         ("max_fan_in", _INT),
+        ("tile", _INT),
         ("place", _TEXT),
         ("buffering", _TEXT),
         ("seed", _INT),
@@ -46,6 +47,10 @@ SCHEMA = pa.schema(
         ("samples", _INT),
         ("engine", _TEXT),
         ("compare", pa.bool_()),
+        ("faults", _TEXT),
+        ("faults_sha256", _TEXT),
+        ("corruption_rate", _FLOAT),
+        ("checksum", _TEXT),
         # By what.
         ("version", _TEXT),
         ("python", _TEXT),
@@ -73,12 +78,21 @@ SCHEMA = pa.schema(
         ("period_layered", _INT),
         ("accuracy", _FLOAT),
         ("outside_bound", _INT),
+        # With faults: shares of all samples answered rightly, answered silently wrong, and not answered in full; and of
+        # the corrupted frames, those that the checksum gave away.
+        ("faulty_accuracy", _FLOAT),
+        ("silent_rate", _FLOAT),
+        ("missing_rate", _FLOAT),
+        ("coverage", _FLOAT),
         # Wall seconds of each stage, measured; close to 0 where the worker had made the same before.
         ("seconds_lower", _FLOAT),
         ("seconds_fold", _FLOAT),
         ("seconds_verify", _FLOAT),
         ("seconds_simulate", _FLOAT),
         ("seconds_compare", _FLOAT),
+        ("seconds_faults", _FLOAT),
+        # All of the point, from when a worker takes it on to its row.
+        ("seconds", _FLOAT),
     ]
 )
 #: What every row has; and one that went well.

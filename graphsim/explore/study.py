@@ -24,6 +24,7 @@ from graphsim.machine.topologies import is_made, is_topology
 from graphsim.pipeline import ENGINES
 from graphsim.schedule import BUFFERING
 from graphsim.schedule.fold import STRATEGIES
+from graphsim.simulate.faults import Checksum, read_faults
 
 Mode = Literal["grid", "random", "latin"]
 
@@ -62,10 +63,12 @@ class _StudyTable(Table):
     macs_per_tick: Annotated[list[Annotated[int, _within("macs_per_tick")]], FailFast()] = _values()
     memory_bytes: Annotated[list[Annotated[int, _within("memory_bytes")]], FailFast()] = _values()
     max_fan_in: Annotated[list[Annotated[int, Field(ge=2, le=2**31 - 1)]], FailFast()] = _values()
+    tile: Annotated[list[Annotated[int, Field(ge=1, le=2**31 - 1)]], FailFast()] = _values([1])
     place: Annotated[list[str], FailFast()] = _values()
     buffering: Annotated[list[str], FailFast()] = _values(["single"])
     seeds: Annotated[list[Annotated[int, Field(ge=0, le=2**31 - 1)]], FailFast()] = _values([0])
     datasets: Annotated[list[str], FailFast()] = _values()
+    faults: Annotated[list[str], FailFast()] = _values()
     samples: Annotated[int | None, Field(ge=1, le=10**9)] = None
     engine: str | None = None
     compare: bool | None = None
@@ -84,6 +87,17 @@ class Model:
 
 
 @dataclass(frozen=True)
+class FaultCase:
+    """One rate of corruption with one checksum, of a faults file: its name in the study, where it is, its SHA-256."""
+
+    name: str
+    path: str
+    sha256: str
+    rate: float
+    checksum: Checksum
+
+
+@dataclass(frozen=True)
 class Study:
     """What is studied.
 
@@ -96,9 +110,11 @@ class Study:
             expanded.
         settings: by key in :data:`VARIED`, the values of those that are varied.
         fan_ins: most terms of a sum, where neurons are split; (None,): they are not.
+        tiles: how many neurons of a layer are scheduled as one.
         places: strategies of placement; None: the graph's default.
         buffering, seeds: of folding.
         datasets: what is simulated; (None,): nothing is. samples: the first so many of each; None: all.
+        faults: what goes wrong, in runs besides the one in which nothing does; (None,): nothing.
         engine: None: the graph's default. compare: with the reference, neuron by neuron.
     """
 
@@ -111,10 +127,12 @@ class Study:
     machines: tuple[tuple[str, str], ...]
     settings: tuple[tuple[str, tuple[int, ...]], ...]
     fan_ins: tuple[int | None, ...]
+    tiles: tuple[int, ...]
     places: tuple[str | None, ...]
     buffering: tuple[str, ...]
     seeds: tuple[int, ...]
     datasets: tuple[str | None, ...]
+    faults: tuple[FaultCase | None, ...]
     samples: int | None
     engine: str | None
     compare: bool
@@ -150,11 +168,13 @@ def _study(table: _StudyTable, name: str, folder: Path) -> Study:
     if table.mode == "grid" and table.count is not None:
         raise Fault(("count",), "a grid has all its points; leave this out, or set mode to random or latin")
     if not table.datasets:
-        for key in ("samples", "engine", "compare"):
-            if getattr(table, key) is not None:
+        for key in ("samples", "engine", "compare", "faults"):
+            if getattr(table, key) not in (None, []):
                 raise Fault((key,), "nothing is simulated without datasets; add datasets, or leave this out")
     if table.engine is not None:
         _known(("engine",), table.engine, list(ENGINES))
+        if table.faults and table.engine not in ("machine", "events"):
+            raise Fault(("engine",), "faults are those of a machine: take machine or events, or leave this out")
     for key, known in (("place", STRATEGIES), ("buffering", BUFFERING), ("datasets", NAMES)):
         for i, one in enumerate(getattr(table, key)):
             _known((key, i), one, list(known))
@@ -169,10 +189,13 @@ def _study(table: _StudyTable, name: str, folder: Path) -> Study:
         machines=_machines(table.machines, list(varied), folder),
         settings=tuple((key, _distinct(values)) for key, values in varied.items()),
         fan_ins=_distinct(table.max_fan_in) or (None,),
+        tiles=_distinct(table.tile),
         places=_distinct(table.place) or (None,),
         buffering=_distinct(table.buffering),
         seeds=_distinct(table.seeds),
         datasets=_distinct(table.datasets) or (None,),
+        faults=tuple(case for i, one in enumerate(table.faults) for case in _faults(("faults", i), one, folder))
+        or (None,),
         samples=table.samples,
         engine=table.engine,
         compare=bool(table.compare),
@@ -196,6 +219,21 @@ def _condition(path: KeyPath, text: str) -> Condition:
 
 
 def _model(path: KeyPath, name: str, folder: Path) -> Model:
+    return Model(name, *_file(path, "model", name, folder))
+
+
+def _faults(path: KeyPath, name: str, folder: Path) -> list[FaultCase]:
+    """Every rate of a file with every checksum."""
+    file, digest = _file(path, "faults file", name, folder)
+    try:
+        read = read_faults(Path(file))
+    except GraphsimError as error:
+        raise Fault(path, str(error)) from None
+    return [FaultCase(name, file, digest, rate, checksum) for rate in read.rates for checksum in read.checksums]
+
+
+def _file(path: KeyPath, what: str, name: str, folder: Path) -> tuple[str, str]:
+    """Where a file of a study is, absolute, and the SHA-256 (hex) of its bytes."""
     file = (folder / name).absolute()
     try:
         with file.open("rb") as stream:
@@ -203,9 +241,9 @@ def _model(path: KeyPath, name: str, folder: Path) -> Model:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise Fault(
-            path, f"cannot read the model {show(name, 200)} ({reason}); paths start at the study's folder"
+            path, f"cannot read the {what} {show(name, 200)} ({reason}); paths start at the study's folder"
         ) from None
-    return Model(name, str(file), digest)
+    return str(file), digest
 
 
 def _machines(specs: Sequence[str], varied: list[str], folder: Path) -> tuple[tuple[str, str], ...]:

@@ -6,10 +6,14 @@ worker that dies loses what it was computing, and Dask gives that to another.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
+import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +27,8 @@ from graphsim.explore.rows import known_keys, read_rows, write_row
 _AHEAD, _LEAST = 4, 16
 #: Seconds until a scheduler must answer, and until a worker must be there.
 _ANSWER, _WORKER = 10, 60
+#: Of processes here: no sampling of what they do, 100 times a second, which nobody reads.
+_QUIET = {"distributed.worker.profile.enabled": False}
 #: How often a row is made again that died with its worker.
 _ATTEMPTS = 5
 
@@ -146,6 +152,7 @@ def cluster(scheduler: str | None, workers: int | None) -> Iterator[Any]:
         UsageError: ``distributed`` is not installed. StudyError: no scheduler answers, or it has no workers.
     """
     try:
+        import dask
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise UsageError("a sweep runs on Dask: pip install 'graphsim[explore]'") from error
@@ -154,6 +161,7 @@ def cluster(scheduler: str | None, workers: int | None) -> Iterator[Any]:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is told as an error of ours
     if scheduler is None:
         with (
+            dask.config.set(_QUIET),
             LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
@@ -163,19 +171,22 @@ def cluster(scheduler: str | None, workers: int | None) -> Iterator[Any]:
             ) as local,
             Client(local) as client,
         ):
-            yield client
+            try:
+                yield client
+            except BaseException:
+                _kill(local)
+                raise
         return
     try:
+        with ThreadPoolExecutor(1) as pool:  # a loop of its own, as a notebook has one that runs
+            pool.submit(asyncio.run, _answers(scheduler)).result()
         client = Client(scheduler, timeout=_ANSWER)
-    except (
-        OSError,
-        ValueError,
-        TimeoutError,
-        MemoryError,
-    ) as error:  # of what is no scheduler, bytes are taken for sizes
+    except (OSError, ValueError, TimeoutError, MemoryError) as error:
+        reason = str(error).splitlines()[0] if str(error) else f"nothing came back within {_ANSWER} s"
+        if isinstance(error, MemoryError):  # of what is no scheduler, bytes are taken for sizes
+            reason = "what is there speaks another protocol"
         raise StudyError(
-            f"{scheduler}: no scheduler answers ({str(error).splitlines()[0] if str(error) else 'no reason given'}); "
-            "start one with 'dask scheduler', or leave out --scheduler"
+            f"{scheduler}: no scheduler answers ({reason}); start one with 'dask scheduler', or leave out --scheduler"
         ) from None
     with client:
         try:
@@ -183,3 +194,25 @@ def cluster(scheduler: str | None, workers: int | None) -> Iterator[Any]:
         except TimeoutError:
             raise StudyError(f"{scheduler}: has no workers; start some with 'dask worker {scheduler}'") from None
         yield client
+
+
+async def _answers(address: str) -> None:
+    """Return when a scheduler has greeted: a client would wait for minutes for what is silent.
+
+    Raises:
+        OSError, ValueError, TimeoutError: none does.
+    """
+    from distributed.comm import connect
+    from distributed.security import Security
+
+    greeting = connect(address, timeout=_ANSWER, **Security().get_connection_args("client"))
+    (await asyncio.wait_for(greeting, _ANSWER)).abort()
+
+
+def _kill(local: Any) -> None:
+    """End the processes of a ``LocalCluster`` at once, whatever they compute: that would be waited for."""
+    for nanny in local.workers.values():
+        nanny.auto_restart = False
+        if nanny.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(nanny.pid, signal.SIGKILL)

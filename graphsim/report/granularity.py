@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from graphsim.errors import InfeasibleError, PlacementError
 from graphsim.graph import Graph
+from graphsim.machine import Machine
 from graphsim.report.terminal import new_table
 from graphsim.report.utilisation import utilisation
 from graphsim.schedule.schedule import Schedule, latency
@@ -36,6 +39,40 @@ def measures(graph: Graph, schedule: Schedule) -> dict[str, Any]:
         "peak_memory_bytes": int(load.node_bytes.max()),
         "nodes_used": int((load.node_actors > 0).sum()),
     }
+
+
+def grains(
+    whole: Graph,
+    graph: Graph,
+    schedule: Schedule,
+    machine: Machine,
+    *,
+    strategy: str | None = None,
+    placement: Path | None = None,
+    seed: int = 0,
+) -> dict[str, dict[str, Any]]:
+    """Measures of whole neurons, scheduled one by one, and of a schedule of another grain; empty where it has none.
+
+    The first are left out where whole neurons cannot be folded.
+
+    Args:
+        whole: the graph. graph: the same with neurons split, or itself, which is what was scheduled.
+        machine: on which to fold whole neurons.
+        strategy, placement, seed: that it was folded with.
+    """
+    split = "" if graph is whole else f"max-fan-in {graph.notes['max_fan_in'].partition(':')[0]}"
+    tiles = "" if schedule.tile == 1 else f"tiles of {schedule.tile:,}"
+    if not (split or tiles):
+        return {}
+    from graphsim.schedule import fold
+
+    own = {", ".join(filter(None, (split, tiles))): measures(graph, schedule)}
+    kind = schedule.buffering
+    try:
+        other = fold(whole, machine, strategy=strategy, placement=placement, buffering=kind, seed=seed)
+    except (InfeasibleError, PlacementError):
+        return own
+    return {"neurons": measures(whole, other), **own}
 
 
 def print_granularity(console: Console, found: Mapping[str, Mapping[str, Any]]) -> None:

@@ -29,6 +29,8 @@ UNITS = {
     "memory": "fullest node, bytes",
     "link_load": "busiest link",
     "traffic": "frames per period",
+    "silent_rate": "answers silently wrong",
+    "missing_rate": "answers missing",
 }
 #: Rows of the front that the terminal and the page list, and dominated points that the page draws.
 SHOWN, DRAWN = 200, 20_000
@@ -55,14 +57,16 @@ def print_front(
 
 def said(name: str, value: float) -> str:
     """A measure as people read it."""
-    return f"{value:.1%}" if name == "link_load" else f"{value:,}"
+    return f"{value:.1%}" if name in ("link_load", "silent_rate", "missing_rate") else f"{value:,}"
 
 
 def placement(row: Row) -> str:
     """How a point was folded, short."""
     double = ", double" if row["buffering"] == "double" else ""
     split = f", max fan-in {row['max_fan_in']}" if row["max_fan_in"] else ""
-    return f"{row['strategy']}{double}{split}" + (f", seed {row['seed']}" if row["seed"] else "")
+    tiles = f", tiles of {row['tile']}" if (row["tile"] or 1) > 1 else ""
+    wrong = f", {row['faults']} at {row['corruption_rate']:g}, checksum {row['checksum']}" if row["faults"] else ""
+    return f"{row['strategy']}{double}{split}{tiles}" + (f", seed {row['seed']}" if row["seed"] else "") + wrong
 
 
 def bottleneck(row: Row) -> str:

@@ -175,6 +175,7 @@ def schedule_record(graph: Graph, schedule: Schedule) -> dict[str, Any]:
         "schedule": {
             "strategy": schedule.strategy,
             "buffering": schedule.buffering,
+            "tile": schedule.tile,
             "period_ticks": schedule.period,
             "lower_bound_ticks": schedule.bound.ticks,
             "gap": schedule.period / schedule.bound.ticks - 1 if schedule.bound.ticks else 0.0,
@@ -275,6 +276,7 @@ def run_record(result: Result) -> dict[str, Any]:
             },
             "graph": graph_record(result.graph),
             **scheduled,
+            "granularity": dict(result.granularity),
             "throughput": {
                 "measured_from_outputs": result.measured,
                 "period_ticks": ticks(result.period_ticks),

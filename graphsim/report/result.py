@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,8 @@ class Result:
         comparison: with the reference; None when none was asked for.
         seconds: measured wall seconds of each stage (lower, fold, verify, simulate, compare), in order.
         answers: where the dataset is calculations: what came out for each; of all there are, where that was asked for.
+        granularity: where neurons were split or scheduled in tiles, measures of that and of whole neurons one by one,
+            by name (:mod:`graphsim.report.granularity`).
         faults: what those of a file did to the same samples, where there was one.
     """
 
@@ -51,6 +54,7 @@ class Result:
     seconds: dict[str, float]
     answers: Answers | None = None
     faults: Sweep | None = None
+    granularity: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @cached_property
     def predictions(self) -> npt.NDArray[np.int64] | None:

@@ -183,6 +183,7 @@ def print_schedule(console: Console, graph: Graph, schedule: Schedule) -> None:
     console.print(
         f"[bold]{escape(machine.name)}[/]: {len(used)} of {len(machine.compute_nodes)} nodes used, "
         f"{per_node} (inputs and sinks apart), placed {schedule.strategy}"
+        + (f", in tiles of {schedule.tile:,}" if schedule.tile > 1 else "")
     )
     gap = schedule.period / schedule.bound.ticks - 1 if schedule.bound.ticks else 0.0
     proof = WORDS[schedule.bound.kind]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ from graphsim.schedule.placed import Placed, Times, grain
 from graphsim.schedule.route import STYLES, Packed, Routes, route
 from graphsim.schedule.schedule import Buffering, Schedule
 from graphsim.schedule.slots import Slots, allot, check_memory
+from graphsim.schedule.tiles import Tiles
 from graphsim.schedule.timing import EFFORT, Timing
 from graphsim.schedule.together import Found
 
@@ -43,13 +45,16 @@ class Work:
         recurrence: the bound of the slowest cycle, or None.
         looped: whether state goes from sample to sample.
         buffering: how computing and communicating follow each other.
+        tiles: of firings, where they are scheduled in tiles.
         modular: whether it does, or gates feed gates: steps are timed one by one.
         size: how much work a placement is, in firings.
     """
 
-    def __init__(self, costs: Costs, unrolled: Unrolled, buffering: Buffering = "single") -> None:
+    def __init__(
+        self, costs: Costs, unrolled: Unrolled, buffering: Buffering = "single", tiles: Tiles | None = None
+    ) -> None:
         graph = costs.graph
-        self.costs, self.unrolled, self.buffering = costs, unrolled, buffering
+        self.costs, self.unrolled, self.buffering, self.tiles = costs, unrolled, buffering, tiles
         self.fired = costs if unrolled.graph is graph else Costs(unrolled.graph, costs.machine)
         self.owner = unrolled.owner
         self.chains = [unrolled.firings(number) for number, group in enumerate(graph.groups) if group.firings > 1]
@@ -107,27 +112,46 @@ class Candidate:
     @property
     def timing(self) -> Timing:
         """What finds times for it, layer by layer."""
-        costs = self.work.fired
-        return Timing(costs.graph, costs.machine, self.node, self.read, self.routes, self.ticks, self.work.chains)
+        costs, work = self.work.fired, self.work
+        return Timing(
+            costs.graph, costs.machine, self.node, self.read, self.routes, self._planned, work.chains, work.tiles
+        )
 
     @property
     def modulo(self) -> Modulo:
         """What finds times for it, step by step."""
+        return Modulo(*self._stepped)
+
+    @property
+    def _stepped(self) -> tuple[Any, ...]:
+        """What finds times step by step is made of."""
         costs, work = self.work.fired, self.work
-        return Modulo(costs.graph, costs.machine, self.node, self.read, self.routes, self.ticks, work.wave, work.chains)
+        placed = costs.graph, costs.machine, self.node, self.read, self.routes, self._planned
+        return *placed, work.wave, work.chains, work.tiles
+
+    @property
+    def _planned(self) -> IntArray:
+        """Ticks of firings as they are planned: in tiles, if there are any."""
+        return self.ticks if self.work.tiles is None else self.work.tiles.whole(self.ticks)
+
+    def _single(self, placed: Placed, times: Times) -> tuple[Placed, Times]:
+        """Times of tiles as those of their actors, and the placement as these see it."""
+        costs, tiles = self.work.fired, self.work.tiles
+        if tiles is None:
+            return placed, times
+        placed = Placed(costs.graph, costs.machine, self.node, self.read, self.routes, self.ticks)
+        return placed, replace(times, start=tiles.spread(times.start, self.ticks))
 
     def _alternating(self, strategy: str, bound: Bound) -> tuple[tuple[int, int, int, int], Schedule]:
         """The schedule with double buffering; otherwise as :meth:`timed`."""
-        costs, work = self.work.fired, self.work
-        placed = Double(
-            costs.graph, costs.machine, self.node, self.read, self.routes, self.ticks, work.wave, work.chains
-        )
-        found = placed.alternate()
-        slots = allot(costs, placed, found.times, found.period)
+        costs, double = self.work.fired, Double(*self._stepped)
+        found = double.alternate()
+        placed, times = self._single(double, found.times)
+        slots = allot(costs, placed, times, found.period)
         check_memory(costs, slots)
         key = found.period, found.times.latency, int(slots.used.sum()), self.nodes
         candidate = replace(self, bound=max(self._twice, self.bound, key=lambda b: b.ticks))
-        schedule = encode(candidate, strategy, found.period, found.times, slots, bound)
+        schedule = encode(candidate, strategy, found.period, times, slots, bound)
         return key, replace(schedule, buffering="double", remark=found.remark)
 
     def timed(self, strategy: str, bound: Bound, most: int | None) -> tuple[tuple[int, int, int, int], Schedule] | None:
@@ -155,6 +179,7 @@ class Candidate:
                 # A latency of several periods is worth it if they are shorter by more than a little.
                 result = _modular(self.modulo, candidate.bound.ticks, period - 1 - period // 64)
                 period, times = result or (period, times)
+        placed, times = self._single(placed, times)
         slots = allot(self.work.fired, placed, times, period)
         check_memory(self.work.fired, slots)
         key = period, times.latency, int(slots.used.sum()), self.nodes
@@ -253,7 +278,7 @@ def routed(work: Work, node: Placement, ticks: IntArray, wanted: Found | None = 
     if wanted is not None:
         alone = np.where(wanted.start >= 0, 1 + np.arange(len(node)), 0)
         wave = np.unique(wave * (len(node) + 1) + alone, return_inverse=True)[1].astype(np.int64)
-    packed = Packed(graph, machine, node, read, wave)
+    packed = Packed(graph, machine, node, read, wave, work.tiles)
     busy = int(np.bincount(node, weights=ticks).max())
     if work.looped:  # where a circle of firings binds, it is of no use to balance links
         routes = route(packed, _UNBALANCED)
@@ -398,6 +423,7 @@ def encode(candidate: Candidate, strategy: str, period: int, times: Times, slots
         slot_depth=slots.depth,
         bound=bound,
         placement_bound=max(candidate.bound, bound, key=lambda b: b.ticks),
+        tile=1 if candidate.work.tiles is None else candidate.work.tiles.size,
     )
     for value in vars(schedule).values():
         if isinstance(value, np.ndarray):

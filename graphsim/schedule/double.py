@@ -72,7 +72,7 @@ class Double(Modulo):
             CycleWithoutTokensError: firings wait for each other in a circle without initial tokens.
         """
         actors = self.graph.actor_count
-        step = self._step[:actors]
+        step = self._step[self._leader]
         # A firing can use what another on its node makes in the same metacycle if it comes after that one there.
         lag = np.where(self._hop >= 0, 1, self._src >= self._dst).astype(np.int64)
         cycle = slowest_cycle(len(self._step), self._src, self._dst, lag, self._tokens)

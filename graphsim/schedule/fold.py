@@ -32,6 +32,7 @@ from graphsim.schedule.place import (
 )
 from graphsim.schedule.schedule import Buffering, Schedule
 from graphsim.schedule.soonest import Soonest
+from graphsim.schedule.tiles import Tiles
 from graphsim.schedule.together import Found, Together
 
 IntArray = npt.NDArray[np.int64]
@@ -54,6 +55,7 @@ def fold(
     placement: Path | str | Placement | None = None,
     buffering: Buffering = "single",
     seed: int = 0,
+    tile: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> Schedule:
     """Fold a graph onto a machine: the smallest period first, then latency, then memory.
@@ -65,12 +67,14 @@ def fold(
         buffering: ``single``: computing and communicating overlap; ``double``: they alternate, see
             :mod:`~graphsim.schedule.double`.
         seed: of strategies that use chance.
+        tile: so many actors of a layer are scheduled as one, see :mod:`~graphsim.schedule.tiles`; ``contiguous``,
+            where no strategy is named.
         progress: called now and then with the number of candidates tried so far.
 
     Raises:
         GraphError: rates other than one elsewhere than at ``serial`` and ``take``; or bundles from one group hold
             initial tokens of different values.
-        PlacementError: the strategy does not fit graph and machine, or the placement file is wrong.
+        PlacementError: the strategy does not fit graph, machine or tiles, or the placement file is wrong.
         InfeasibleError: no schedule exists; names the node or link, the resource and the shortfall.
     """
     unrolled = unroll(graph)
@@ -81,10 +85,15 @@ def fold(
                 f"{machine.name} has the links of its own placement, not those of {strategy}; leave out --place"
             )
         strategy = "one-to-one"
-    work, told = Work(Costs(graph, machine), unrolled, buffering), _Told(progress)
+    tiles = None if tile == 1 else Tiles(unrolled.graph, tile)
+    if tiles is not None and strategy in ("one-to-one", "soonest"):
+        raise PlacementError(f"{strategy} places every actor by itself; leave out --tile")
+    work, told = Work(Costs(graph, machine), unrolled, buffering, tiles), _Told(progress)
     if placement is not None:
         given = placement if isinstance(placement, np.ndarray) else read_placement(placement, graph, machine)
         check_placement(graph, machine, given)
+        if tiles is not None:
+            tiles.check(given[work.owner])
         tried = _Tried(work, told)
         tried.add(given)
         return _there(tried.schedule("file", lower_bound(work.costs)))
@@ -93,6 +102,8 @@ def fold(
     if strategy == "soonest" and not _gates(work):
         raise PlacementError(f"{graph.name}: soonest places circuits, on nodes that are alike; use --place contiguous")
     bound = lower_bound(work.costs)
+    if tiles is not None:
+        return _there(_searched(work, strategy or "contiguous", seed, told, bound))
     if strategy not in (None, "contiguous", "soonest"):
         return _there(_searched(work, strategy, seed, told, bound))
 
@@ -292,6 +303,8 @@ class _Tried:
         self.count += 1
         self.told()
         node = node[self.work.owner]
+        if self.work.tiles is not None:
+            node = node[self.work.tiles.leader]
         if any(np.array_equal(c.node, node) and c.wanted is wanted for c in self.found):
             return
         ticks = self.work.fired.durations(node)

@@ -25,6 +25,7 @@ from graphsim.machine import Machine
 from graphsim.schedule.placed import Int32Array, IntArray, Placed, Times
 from graphsim.schedule.reading import Cases, Direct
 from graphsim.schedule.route import Routes
+from graphsim.schedule.tiles import Tiles
 
 #: So many actors must share a list of tokens on average that gathering it becomes a step of its own.
 _SHARED = 2
@@ -37,9 +38,10 @@ class Modulo(Placed):
     gatherings before firings before parcels.
 
     Args:
-        ticks: of each actor's firing, int64 (actors,).
+        ticks: of each actor's firing, int64 (actors,); with ``tiles`` as :meth:`Tiles.whole` gives them.
         wave: of each actor.
         chains: numbers of groups whose actors are the firings of the same actors, one after the other.
+        tiles: where given, the starts that are found are those of tiles.
     """
 
     def __init__(
@@ -52,8 +54,10 @@ class Modulo(Placed):
         ticks: IntArray,
         wave: IntArray,
         chains: Sequence[IntArray] = (),
+        tiles: Tiles | None = None,
     ) -> None:
         super().__init__(graph, machine, node, read, routes, ticks)
+        self._leader = np.arange(graph.actor_count) if tiles is None else tiles.leader
         self._hop_of = np.full(len(self.pairs.token), -1, np.int64)
         self._hop_of[self.deliver_pair] = self.deliver_hop
         self._number(wave, self._listed(chains))
@@ -117,7 +121,8 @@ class Modulo(Placed):
         self._step = np.empty_like(order)  # the number of each actor, parcel, gathering
         self._step[order] = np.arange(len(order))
         src, dst, hop, tokens = (np.concatenate([part[i] for part in listed]) for i in range(4))
-        src, dst = self._step[src], self._step[dst]
+        led = np.concatenate([self._leader, np.arange(actors, len(self._step))])
+        src, dst = self._step[led[src]], self._step[led[dst]]
         order = np.lexsort((src, dst))
         self._src, self._dst, self._hop, self._tokens = src[order], dst[order], hop[order], tokens[order]
         steps = len(self._step)
@@ -221,5 +226,5 @@ class Modulo(Placed):
         )  # fmt: skip
         if found != DONE:
             return None
-        start = time[self._step[: self.graph.actor_count]]
+        start = time[self._step[self._leader]]
         return Times(start, hop_start, self.span(start))

@@ -1,8 +1,8 @@
 """Routing: tokens are packed into parcels, and every parcel gets a tree of links from its maker to all its readers.
 
 Tokens made on one node by one wave of a layer (:mod:`graphsim.analysis.waves`) and read on the same set of other nodes
-travel together: none of them waits for another. A token crosses a link at most once, however many consumers lie behind
-it.
+travel together: none of them waits for another. With tiles, each tile is a wave, and its tokens are not parted. A token
+crosses a link at most once, however many consumers lie behind it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from graphsim.errors import InfeasibleError
 from graphsim.graph import Graph
 from graphsim.machine import Machine
 from graphsim.schedule.passage import Passages, passages
+from graphsim.schedule.tiles import Tiles
 
 IntArray = npt.NDArray[np.int64]
 Int32Array = npt.NDArray[np.int32]
@@ -102,9 +103,17 @@ STYLES = (Style(), Style(spread=True), Style(idle_free=True))
 class Packed:
     """Every token that is read elsewhere, packed into parcels; and what each class of them loads links with."""
 
-    def __init__(self, graph: Graph, machine: Machine, node: Int32Array, read: Readers, wave: IntArray) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        machine: Machine,
+        node: Int32Array,
+        read: Readers,
+        wave: IntArray,
+        tiles: Tiles | None = None,
+    ) -> None:
         self.machine, self.busy = machine, set(np.unique(node).tolist())
-        self.classes = _classes(graph, machine, node, read, wave)
+        self.classes = _classes(graph, machine, node, read, wave, tiles)
         #: Frames of each class on a link out of its node, and of all that are ready at the same time.
         self.frames: list[int] = []
         together: dict[tuple[int, int], int] = {}
@@ -161,9 +170,17 @@ def route(packed: Packed, enough: int, style: Style = STYLES[0]) -> Routes:
     return _assemble(machine, classes)
 
 
-def _classes(graph: Graph, machine: Machine, node: Int32Array, read: Readers, wave: IntArray) -> list[_Class]:
+def _classes(
+    graph: Graph, machine: Machine, node: Int32Array, read: Readers, wave: IntArray, tiles: Tiles | None
+) -> list[_Class]:
     """Classes sorted by wave, then by their first token; ``wave``: of each actor."""
     bits, makers = token_bits(graph), token_makers(graph)
+    tiled = np.zeros(graph.actor_count, np.bool_)
+    if tiles is not None:
+        tiled = tiles.tiled
+        # Waves of tiles, and all that is in none, in the order of the waves before.
+        wave = wave * (graph.actor_count + 1) + np.where(tiled, 1 + tiles.leader, 0)
+        wave = np.unique(wave, return_inverse=True)[1].astype(np.int64)
     group_of = np.searchsorted(graph.first, makers, side="right") - 1
     wave_of = wave[makers]
     home = node[makers]
@@ -179,7 +196,7 @@ def _classes(graph: Graph, machine: Machine, node: Int32Array, read: Readers, wa
     classes = []
     for (number, root, names), tokens in sorted(found.items(), key=lambda item: (item[0][0], item[1][0])):
         each = int(bits[tokens[0]])
-        size = coarse * _parcel_size(each, widths, len(tokens))
+        size = len(tokens) if tiled[makers[tokens[0]]] else coarse * _parcel_size(each, widths, len(tokens))
         parcels: list[Sequence[int]] = [tokens[i : i + size] for i in range(0, len(tokens), size)]
         reached = tuple(np.frombuffer(names, np.int32).tolist())
         classes.append(_Class(int(group_of[tokens[0]]), number, root, reached, parcels, each * len(parcels[0]), []))

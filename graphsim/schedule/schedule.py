@@ -89,6 +89,7 @@ class Schedule:
         bound: the proved lower bound for any placement on this machine.
         placement_bound: the lower bound for this placement and these routes.
         buffering: how computing and communicating follow each other; see :mod:`~graphsim.schedule.double`.
+        tile: actors of a layer that are scheduled as one, at most; see :mod:`~graphsim.schedule.tiles`.
         remark: what stood in the way of using more nodes, if something did; else "".
     """
 
@@ -112,6 +113,7 @@ class Schedule:
     placement_bound: Bound
     remark: str = ""
     buffering: Buffering = "single"
+    tile: int = 1
 
 
 def placement_of(graph: Graph, schedule: Schedule) -> npt.NDArray[np.int32]:

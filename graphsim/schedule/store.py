@@ -4,7 +4,7 @@ Layout, schema 1 (see also docs/scheduling.md)::
 
     /              attribute   graphsim_fold_schema   int64 scalar: 1
     /header        uint8 (n,)  JSON object: graph_digest, strategy, period, bound, placement_bound, remark, sha256;
-                               buffering where it is not single
+                               buffering where it is not single; tile where it is not 1
     /machine       uint8 (n,)  the machine as TOML, without its links where they stand in /links
     /links         int32 (2 * links,)  node ids, sender and receiver of each link; only of machines that are no built-in
     /<name>        the array attribute of that name of Schedule: int32 or int64, one axis
@@ -84,6 +84,7 @@ def save(schedule: Schedule, path: Path | str) -> None:
         "placement_bound": vars(schedule.placement_bound),
         "remark": schedule.remark,
         **({} if schedule.buffering == "single" else {"buffering": schedule.buffering}),
+        **({} if schedule.tile == 1 else {"tile": schedule.tile}),
         "sha256": _sha256(arrays, links),
     }
     head = np.frombuffer(json.dumps(header, indent=1).encode("ascii"), np.uint8)
@@ -212,7 +213,7 @@ def _header(text: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise ScheduleError("/header: is not JSON") from None
     wanted = ("graph_digest", "strategy", "period", "bound", "placement_bound", "remark", "sha256")
-    if not isinstance(data, dict) or set(data) - {"buffering"} != set(wanted):
+    if not isinstance(data, dict) or set(data) - {"buffering", "tile"} != set(wanted):
         raise ScheduleError(f"/header: must have exactly the keys {', '.join(wanted)}")
     for key in ("graph_digest", "strategy", "remark", "sha256"):
         _check_text(key, data[key])
@@ -222,6 +223,7 @@ def _header(text: bytes) -> dict[str, Any]:
         if len(data[key]) != 64 or set(data[key]) - set("0123456789abcdef"):
             raise ScheduleError(f"/header: {key} must be 64 hexadecimal digits")
     _check_whole("period", data["period"], 1)
+    _check_whole("tile", data.setdefault("tile", 1), 1)
     for key in ("bound", "placement_bound"):
         value = data[key]
         if not isinstance(value, dict) or set(value) != {"ticks", "kind", "resource", "reason"}:

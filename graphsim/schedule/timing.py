@@ -29,6 +29,7 @@ from graphsim.graph import Graph
 from graphsim.machine import Machine
 from graphsim.schedule.placed import Int32Array, IntArray, Placed, Times
 from graphsim.schedule.route import Routes
+from graphsim.schedule.tiles import Tiles
 
 if TYPE_CHECKING:
     from graphsim.schedule.calendar import Tables
@@ -70,8 +71,9 @@ class Timing(Placed):
     """Finds times for one placement and its routes.
 
     Args:
-        ticks: of each actor's firing, int64 (actors,).
+        ticks: of each actor's firing, int64 (actors,); with ``tiles`` as :meth:`Tiles.whole` gives them.
         chains: numbers of groups whose actors are the firings of the same actors, one after the other.
+        tiles: where given, the starts that are found are those of tiles.
     """
 
     def __init__(
@@ -83,9 +85,13 @@ class Timing(Placed):
         routes: Routes,
         ticks: IntArray,
         chains: Sequence[IntArray] = (),
+        tiles: Tiles | None = None,
     ) -> None:
         super().__init__(graph, machine, node, read, routes, ticks)
         groups = range(len(graph.groups))
+        self._tiles = tiles
+        #: The firing whose end is that of each token's making.
+        self._ending = self.makers if tiles is None else tiles.leader[self.makers]
         self._chains = chains
         self._pass_effort = graph.actor_count + _PASS + (_PER_GROUP * len(graph.groups) if chains else 0)
         #: The group of the firings before those of each group, -1 where there are none.
@@ -398,9 +404,13 @@ class Timing(Placed):
             if self._strided:
                 stride = self.stride[a:b]
                 ready[a:b] = -(-ready[a:b] // stride) * stride
+            if self._tiles is not None:
+                self._tiles.latest(ready[a:b], number)
             start[a:b] = choose(a, b, ready[a:b])
+            if self._tiles is not None:
+                start[a:b] = start[self._tiles.leader[a:b]]
             low, high = self._tokens[number]
-            token_end[low:high] = start[self.makers[low:high]] + self.ticks[self.makers[low:high]]
+            token_end[low:high] = start[self._ending[low:high]] + self.ticks[self._ending[low:high]]
             made = slice(int(self.pairs.ptr[low]), int(self.pairs.ptr[high]))
             arrival[made] = np.where(self.pairs.local[made], token_end[self.pairs.token[made]], 0)
             if not self._send(number, cycle, tables, token_end, hop_start, hop_end, arrival):

@@ -12,6 +12,7 @@ Everything is done in bulk: dense and window bundles are reduced to (node, token
     facts.py       what follows from graph, machine and schedule
     encoding.py    whether it can be read at all
     calendars.py   room on nodes and links
+    tiles.py       actors that are scheduled as one
     deliveries.py  tokens where they are read, in time
     memory.py      tokens kept while they live
 """
@@ -33,6 +34,7 @@ from graphsim.schedule.verify.deliveries import check_deliveries
 from graphsim.schedule.verify.encoding import check_encoding, check_graph, check_placement, check_times
 from graphsim.schedule.verify.facts import Facts
 from graphsim.schedule.verify.memory import check_memory, check_slots
+from graphsim.schedule.verify.tiles import check_tiles
 from graphsim.schedule.verify.verdict import KINDS, SHOWN_PER_KIND, Findings, Verdict, Violation
 
 __all__ = ["KINDS", "SHOWN_PER_KIND", "Verdict", "Violation", "verify", "verify_calendars"]
@@ -50,6 +52,7 @@ def verify(graph: Graph, schedule: Schedule) -> Verdict:
         return found.verdict()
     check_strides(facts, found)
     check_firings(facts, found)
+    check_tiles(facts, found)
     check_nodes(facts, found)
     check_links(facts, found)
     check_transits(facts, found)

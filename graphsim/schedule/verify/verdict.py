@@ -25,6 +25,7 @@ Kind = Literal[
     "stride",  # a firing or a hop in a tick in which its node or link does not act
     "period",  # a period that is no multiple of the stride of a node or link that is used
     "firings",  # firings of one actor on several nodes, or not one after the other
+    "tile",  # actors of a tile on several nodes, or not back to back; a parcel of several tiles
     "firing overlap",  # two firings on one node in one tick
     "link overload",  # more frames on a link in one tick than it takes
     "calendar",  # more frames per period than the link's calendar lists
