@@ -14,7 +14,6 @@ does not change it. The gain is wall time: with other work to do, two workers ar
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 import time
@@ -22,7 +21,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
 from bench import Row
 
 from graphsim.explore import compute as computing
@@ -70,8 +68,8 @@ def _points(seeds: Sequence[int]) -> list[Point]:
 
 def _processor(client: Any) -> float:
     """Processor seconds that this process and the workers of a client have used so far."""
-    used = [psutil.Process(pid).cpu_times() for pid in (os.getpid(), *client.run(os.getpid).values())]
-    return sum(times.user + times.system for times in used)
+    workers: dict[str, float] = client.run(time.process_time)
+    return time.process_time() + sum(workers.values())
 
 
 def _swept(points: Sequence[Point], client: Any) -> tuple[float, float]:
