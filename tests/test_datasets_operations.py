@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import kstest
 
 from graphsim.cli import main
-from graphsim.datasets.operations import OPERATIONS, RANGES, load_operations, named
+from graphsim.datasets.operations import OPERATIONS, load_operations
+from graphsim.datasets.ranges import HARDER, RANGES, SIGNS, Range
 from graphsim.errors import UsageError
 
 
@@ -29,7 +31,26 @@ def test_a_seed_says_which_samples() -> None:
     one, same, other = (load_operations("mul", RANGES[0], seed=seed).inputs for seed in (1, 1, 2))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
-    assert named(RANGES[4].test) == "[-6,-2]u[2,6]"
+
+
+@pytest.mark.parametrize("one", [*SIGNS, *HARDER], ids=lambda one: one.name)
+def test_numbers_are_spread_by_the_law_of_their_range(one: Range) -> None:
+    x = load_operations("div", one, inputs=3, count=20_000, seed=3).inputs.astype(np.float64)
+    if one.law.kind == "apart":
+        for values, (low, high) in zip((x[:, 0], x[:, 1], x[:, 2]), (one.test[0], *2 * [one.test[1]]), strict=True):
+            assert kstest(values, "uniform", (low, high - low)).pvalue > 1e-3
+        return
+    flat = x.ravel()
+    if one.law.kind == "benford":
+        digits = np.array([int(f"{value:e}"[0]) for value in flat])
+        expected = np.log10(1 + 1 / np.arange(1, 10))
+        np.testing.assert_allclose(np.bincount(digits, minlength=10)[1:] / len(flat), expected, atol=0.01)
+    elif one.law.kind == "normal":
+        (low, high), (mean, deviation) = one.test[0], one.law.test
+        ends = (np.array([low, high]) - mean) / deviation
+        assert kstest(flat, "truncnorm", (*ends, mean, deviation)).pvalue > 1e-3
+    else:
+        assert all(((flat >= low) & (flat <= high)).mean() == pytest.approx(0.5, abs=0.02) for low, high in one.test)
 
 
 def test_one_input_is_too_few() -> None:

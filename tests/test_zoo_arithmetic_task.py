@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from graphsim.cli import main
-from graphsim.datasets.operations import RANGES, range_named
+from graphsim.datasets.ranges import HARDER, RANGES, SIGNS, range_named
 from graphsim.errors import DatasetError, UsageError
 from graphsim.zoo.arithmetic import task
 from graphsim.zoo.arithmetic.modules import MODULES, keras
@@ -22,7 +22,7 @@ QUICK = Recipe(inputs=2, steps=2000, batch=64, rate=1e-2, pull=10.0, start=1000,
 
 def test_numbers_are_drawn_evenly_from_their_intervals() -> None:
     unit = task.tf.constant(np.linspace(1e-6, 1 - 1e-6, 10001, dtype=np.float32))
-    one = task._drawn(unit, [one.test for one in RANGES]).numpy()
+    one = task._drawn(unit, RANGES, "test").numpy()
     for values, expected in zip(one, RANGES, strict=True):
         inside = np.zeros(len(values), bool)
         total = sum(high - low for low, high in expected.test)
@@ -33,10 +33,26 @@ def test_numbers_are_drawn_evenly_from_their_intervals() -> None:
         assert inside.all()
 
 
+def test_numbers_are_drawn_by_the_laws_of_their_ranges() -> None:
+    """Against NumPy's way to the same quantiles, in float64."""
+    ranges = (*HARDER, RANGES[0], *SIGNS)
+    unit = np.random.default_rng(1).random((2001, 3)).astype(np.float32)
+
+    class Given:
+        random = staticmethod(lambda shape: unit.astype(np.float64))
+
+    found = task._drawn(task.tf.constant(unit), ranges, "test").numpy()
+    for values, one in zip(found, ranges, strict=True):
+        if one.law.kind != "even":
+            np.testing.assert_allclose(values, one.drawn(unit.shape, Given()), rtol=1e-4, atol=1e-4)
+        inside = [(values >= low - 1e-5) & (values <= high + 1e-5) for low, high in one.test]
+        assert np.any(inside, axis=0).all()
+
+
 def test_no_number_between_is_zero() -> None:
     unit = task.tf.function(lambda: task._units((1 << 16,), 7, 0), jit_compile=True)().numpy()
     assert ((unit > 0) & (unit < 1)).all()
-    drawn = task._drawn(task.tf.constant([0.5 - 2.0**-24, 0.5 + 2.0**-24]), [RANGES[4].train]).numpy()
+    drawn = task._drawn(task.tf.constant([0.5 - 2.0**-24, 0.5 + 2.0**-24]), RANGES[4:5], "train").numpy()
     assert (drawn != 0).all()
 
 
@@ -82,7 +98,10 @@ def test_wilsons_interval(successes: int, tries: int, low: float, high: float) -
 
 def test_ranges_are_named_by_what_they_train_on() -> None:
     assert range_named("[1, 2]") is RANGES[6]
-    assert range_named("[-0.2,-0.1]") is RANGES[3]
+    assert range_named("[-.2,-0.10]") is RANGES[3]
+    assert range_named("[-2,-1]; [1,2]") is SIGNS[2]
+    assert range_named("benford[10, 100]") is HARDER[0]
+    assert len({one.name for one in (*RANGES, *SIGNS, *HARDER)}) == len((*RANGES, *SIGNS, *HARDER))
     for wrong in ("[3,4]", "one", "", "[1,2,3]"):
         with pytest.raises(UsageError, match=r"there is \[-20,-10\]"):
             range_named(wrong)
@@ -128,7 +147,8 @@ def test_results_that_are_none_are_named(tmp_path: Path) -> None:
     "options",
     [
         ["--module", "NAND"], ["--op", "root"], ["--range", "[3,4]"], ["--inputs", "1"], ["--seeds", "0"],
-        ["--bits", "4"], ["--epochs", "2"],
+        ["--bits", "4"], ["--epochs", "2"], ["--distribution", "odd"], ["--distribution", "signs", "--range", "[1,2]"],
+        ["--perfect"], ["--perfect", "--seeds", "0"],
     ],
 )  # fmt: skip
 def test_what_there_is_not_is_refused(options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

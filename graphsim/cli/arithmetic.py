@@ -22,6 +22,7 @@ def train_arithmetic(
     modules: str | None,
     operations: str | None,
     inputs: int | None,
+    distribution: str | None,
     ranges: str | None,
     seeds: int | None,
     steps: int | None,
@@ -32,7 +33,8 @@ def train_arithmetic(
     Raises:
         UsageError: there is no such module, operation or range.
     """
-    from graphsim.datasets.operations import RANGES, operation_named, range_named
+    from graphsim.datasets.operations import operation_named
+    from graphsim.datasets.ranges import distribution_named, range_named
     from graphsim.zoo.arithmetic.modules import MODULES, module_named
     from graphsim.zoo.arithmetic.study import Study, run_study, summary
 
@@ -43,11 +45,12 @@ def train_arithmetic(
     named = [name.strip() for name in (modules or "NMRU").split(",")]
     chosen = tuple(MODULES.values()) if named == ["all"] else tuple(module_named(name) for name in named)
     wanted = tuple(operation_named(op.strip()) for op in (operations or "div").split(","))
+    those = distribution_named(distribution or "published")
     study = Study(
         chosen,
         wanted,
         inputs or 2,
-        RANGES if ranges is None else (range_named(ranges),),
+        those if ranges is None else (range_named(ranges, those),),
         seeds or 25,
         steps,
     )
@@ -77,3 +80,20 @@ def train_arithmetic(
     write_page(folder / "report.html", found)
     say_place(console, "report:", folder / "report.html", "; results.parquet, results.csv and models beside it")
     write_json(json, {"schema_version": 1, "study": found, "folder": str(folder)})
+
+
+def judge_perfect(console: Console, *, draws: int | None, json: str | None) -> None:
+    """Print what perfect weights are off by where they divide by small numbers.
+
+    Raises:
+        UsageError: the number of draws is out of range.
+    """
+    if draws is not None and not 1 <= draws <= _MOST_SEEDS:
+        raise UsageError(f"--seeds: from 1 to {_MOST_SEEDS:,}, not {draws:,}")
+    from graphsim.report.arithmetic import print_perfect
+    from graphsim.zoo.arithmetic.perfect import BELOW, PUBLISHED, errors
+
+    with progress_bar("perfect weights", len(BELOW) * len(PUBLISHED)) as told:
+        found = errors(draws or 25, told)
+    print_perfect(console, found)
+    write_json(json, {"schema_version": 1, "perfect": found})

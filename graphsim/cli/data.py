@@ -111,10 +111,24 @@ def train(
     inputs: Annotated[
         int | None, typer.Option("--inputs", metavar="N", help="arithmetic: inputs, of which two count. (default: 2)")
     ] = None,
+    distribution: Annotated[
+        str | None,
+        typer.Option(
+            "--distribution",
+            metavar="NAME",
+            help="arithmetic: which ranges: published, signs (mixed), harder. (default: the nine published)",
+        ),
+    ] = None,
     in_range: Annotated[
         str | None,
-        typer.Option("--range", metavar="[A,B]", help="arithmetic: one training range. (default: the nine published)"),
+        typer.Option("--range", metavar="[A,B]", help="arithmetic: one training range of those. (default: all)"),
     ] = None,
+    perfect: Annotated[
+        bool,
+        typer.Option(
+            "--perfect", help="arithmetic: train nothing; errors of perfect weights, dividing by small numbers."
+        ),
+    ] = False,
     seeds: Annotated[
         int | None,
         typer.Option(
@@ -154,7 +168,8 @@ def train(
 
     console = console_for(json)
     check_outputs(json, export_weights)
-    of_arithmetic = {"module": module, "op": op, "inputs": inputs, "range": in_range, "seeds": seeds, "steps": steps}
+    of_arithmetic = {"module": module, "op": op, "inputs": inputs, "distribution": distribution, "range": in_range}
+    of_arithmetic |= {"perfect": perfect or None}
     others: dict[str, object] = {
         "bits": bits,
         "variant": variant,
@@ -165,7 +180,7 @@ def train(
     }
     others |= {"epochs": epochs, "minutes": minutes, "weights": weights, "export-weights": export_weights}
     if recipe.startswith("nalu-"):
-        others |= {"log-dir": log_dir, "module": module, "op": op, "inputs": inputs, "range": in_range}
+        others |= {"log-dir": log_dir, **of_arithmetic}
         refuse_options(f"other recipes; `graphsim train {recipe}` has none of them", others)
         from graphsim.cli.nalu import train_nalu
 
@@ -173,21 +188,29 @@ def train(
         return
     if recipe == "arithmetic":
         refuse_options("other recipes; `graphsim train arithmetic` has none of them", others)
-        from graphsim.cli.arithmetic import train_arithmetic
+        from graphsim.cli.arithmetic import judge_perfect, train_arithmetic
 
+        if perfect:
+            of_training = {**of_arithmetic, "perfect": None, "steps": steps, "output": output}
+            refuse_options("training; with --perfect nothing is trained", of_training)
+            judge_perfect(console, draws=seeds, json=json)
+            return
         train_arithmetic(
             console,
             output or Path("out/train/arithmetic"),
             modules=module,
             operations=op,
             inputs=inputs,
+            distribution=distribution,
             ranges=in_range,
             seeds=seeds,
             steps=steps,
             json=json,
         )
         return
-    refuse_options(f"`graphsim train arithmetic`, not for the recipe {recipe}", of_arithmetic)
+    refuse_options(
+        f"`graphsim train arithmetic`, not for the recipe {recipe}", {**of_arithmetic, "seeds": seeds, "steps": steps}
+    )
     chosen: str | Recipe = recipe
     if full:
         chosen = f"{recipe}-full"

@@ -397,7 +397,8 @@ def _samples(
     if name != "alu":
         refuse_options(f"--dataset alu, not for {name}", {"bits": bits, "ops": ops, "vectors": vectors or None})
     if name == "arithmetic":
-        from graphsim.datasets.operations import RANGES, load_operations, range_named
+        from graphsim.datasets.operations import load_operations
+        from graphsim.datasets.ranges import RANGES, range_named
 
         operation = op or "div"
         one = RANGES[6] if in_range is None else range_named(in_range)

@@ -20,9 +20,9 @@ Summary = Sequence[Mapping[str, Any]]
 
 
 def print_summary(console: Console, summary: Summary) -> None:
-    """A row per module and operation, with what was published beside it."""
-    columns = ("inputs", "models", "solved", "95 % of", "median step", "farthest weight")
-    table = new_table("module", "op", *columns, "published", right=columns)
+    """A row per module, operation and distribution; below, what was published of them."""
+    columns = ("inputs", "ranges", "models", "solved", "95 % of", "median step", "farthest")
+    table = new_table("module", "op", *columns, right=columns)
     for one in summary:
         low, high = one["rate_interval"]
         steps, apart = one["median_step"], one["worst_sparsity_error"]
@@ -30,14 +30,37 @@ def print_summary(console: Console, summary: Summary) -> None:
             one["module"],
             one["op"],
             f"{one['inputs']}",
+            f"{len(one['ranges'])} {one['distribution']}",
             f"{one['models']:,}",
             f"{one['rate']:.1%}",
-            f"{low:.1%}..{high:.1%}",
+            f"{low:.0%}..{high:.0%}",
             "-" if steps is None else f"{steps:,}",
-            "-" if apart is None else f"{apart:.2g}",
-            escape(said(one["published"])) or "-",
+            "-" if apart is None else f"{apart:.1g}",
         )
     console.print(table)
+    for one in summary:
+        if one["published"]:
+            text = f"{one['module']} {one['op']}, published: {said(one['published'])}"
+            console.print(text, markup=False, soft_wrap=True)
+    console.print("farthest: of a solved model's weights from a whole number", markup=False, soft_wrap=True)
+
+
+def print_perfect(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
+    """A row per division, module and range: :func:`graphsim.zoo.arithmetic.perfect.errors`."""
+    columns = ("below", "published", "here", "5 %", "median", "95 %", "float64")
+    table = new_table("division", "module", *columns, right=columns)
+    for one in rows:
+        values = (one["published"], one["error"], *one["quantiles"].values(), one["error_float64"])
+        below = f"{one['below']:g}"
+        table.add_row(escape(one["division"]), one["module"], below, *(f"{value:.3g}" for value in values))
+    console.print(table)
+    draws = rows[0]["draws"]
+    for line in (
+        "published, here: mean squared error of the published draw of 10,000 samples from 0 to there, in float32",
+        f"5 %, median, 95 %: of {draws:,} other draws; their mean has no bound: the smallest number of each decides",
+        "float64: the published draw, all computed in float64",
+    ):
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def said(published: Sequence[Mapping[str, Any]]) -> str:

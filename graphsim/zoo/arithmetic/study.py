@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from graphsim.datasets.operations import RANGES, Range
+from graphsim.datasets.ranges import DISTRIBUTIONS, RANGES, Range, distribution_of
 from graphsim.errors import DatasetError
 from graphsim.files import write_bytes, write_text
 from graphsim.zoo.arithmetic.layers import LAYERS
@@ -181,21 +181,27 @@ def write_rows(folder: Path, rows: list[Row]) -> None:
 
 
 def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """A record per module, operation, number of inputs and steps: rates of success, over all ranges and in each."""
+    """A record per module, operation, number of inputs, steps and distribution: rates of success, over those of its
+    ranges that were studied and in each.
+    """
     found = []
-    for key in sorted({(row["module"], row["op"], row["inputs"], row["steps"]) for row in rows}):
-        own = [row for row in rows if (row["module"], row["op"], row["inputs"], row["steps"]) == key]
-        ranges = [one.name for one in RANGES if any(row["range"] == one.name for row in own)]
-        published = [p for p in PUBLISHED if (p.module, p.op) == key[:2]]
+    for key in sorted({_kind(row) for row in rows}):
+        own = [row for row in rows if _kind(row) == key]
+        ranges = [one.name for one in DISTRIBUTIONS[key[-1]] if any(row["range"] == one.name for row in own)]
+        published = [p for p in PUBLISHED if (p.module, p.op, "published") == (*key[:2], key[-1])]
         found.append(
             {
-                **dict(zip(("module", "op", "inputs", "steps"), key, strict=True)),
+                **dict(zip(("module", "op", "inputs", "steps", "distribution"), key, strict=True)),
                 **_rates(own),
                 "ranges": {name: _rates([row for row in own if row["range"] == name]) for name in ranges},
                 "published": [{"inputs": p.inputs, "percent": p.percent, "source": p.source} for p in published],
             }
         )
     return found
+
+
+def _kind(row: Row) -> tuple[Any, ...]:
+    return *(row[key] for key in ("module", "op", "inputs", "steps")), distribution_of(row["range"])
 
 
 def _rates(rows: Sequence[Row]) -> dict[str, Any]:

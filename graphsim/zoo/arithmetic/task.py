@@ -15,12 +15,14 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from graphsim.datasets.operations import OPERATIONS, RANGES, SOLVED, Range, operation_named
+from graphsim.datasets.operations import OPERATIONS, SOLVED, operation_named
+from graphsim.datasets.ranges import RANGES, Part, Range
 from graphsim.errors import UsageError
 from graphsim.zoo import adam
 from graphsim.zoo.arithmetic.modules import Module, length, penalty, sparsity_error, tf
@@ -31,6 +33,7 @@ FloatArray = npt.NDArray[np.float64]
 LOGGED, JUDGED = 1000, 10_000
 #: The generator of random numbers: in XLA's code for a CPU it takes a twentieth of the default's time.
 _STREAM = "threefry"
+_PARTS: tuple[Part, Part] = ("train", "test")
 
 
 @dataclass(frozen=True)
@@ -153,8 +156,30 @@ def _units(shape: tuple[int, ...], key: int, step: Any) -> Any:
     return tf.random.stateless_uniform(shape, [key, step], alg=_STREAM) + 2.0**-24
 
 
-def _drawn(unit: Any, intervals: Sequence[Sequence[tuple[float, float]]]) -> Any:
-    """Uniform numbers in 0..1 of shape (S, ...) as numbers in each of R ranges, (R, S, ...)."""
+def _drawn(unit: Any, ranges: Sequence[Range], part: Part) -> Any:
+    """Uniform numbers in 0..1 of shape (S, ..., I) as numbers in each of R ranges, (R, S, ..., I)."""
+    found = _even(unit, [getattr(one, part) for one in ranges])
+    if all(one.law.kind == "even" for one in ranges):
+        return found
+    evenly = zip(ranges, tf.unstack(found), strict=True)
+    return tf.stack([even if one.law.kind == "even" else _spread(unit, one, part) for one, even in evenly])
+
+
+def _spread(unit: Any, one: Range, part: Part) -> Any:
+    """Uniform numbers as numbers that are spread over a range by its law."""
+    (low, high), *others = getattr(one, part)
+    if one.law.kind == "apart":
+        ((least, most),) = others
+        return tf.concat([low + unit[..., :1] * (high - low), least + unit[..., 1:] * (most - least)], axis=-1)
+    if one.law.kind == "benford":
+        return low * tf.pow(high / low, unit)
+    mean, deviation = getattr(one.law, part)
+    below, above = (NormalDist().cdf((end - mean) / deviation) for end in (low, high))
+    return tf.clip_by_value(mean + deviation * tf.math.ndtri(below + unit * (above - below)), low, high)
+
+
+def _even(unit: Any, intervals: Sequence[Sequence[tuple[float, float]]]) -> Any:
+    """Uniform numbers in 0..1 of shape (S, ...) as numbers spread evenly over each of R ranges, (R, S, ...)."""
     most = max(len(parts) for parts in intervals)
     size = np.array([[high - low for low, high in parts] + [0.0] * (most - len(parts)) for parts in intervals])
     low = np.array([[part[0] for part in parts] + [0.0] * (most - len(parts)) for parts in intervals])
@@ -269,7 +294,7 @@ def _train(
     def advance(step: Any, state: Any) -> Any:
         w = state.weights
         unit = _units((count, settings.batch, settings.inputs), key, step)
-        x = _drawn(unit, [one.train for one in ranges])
+        x = _drawn(unit, ranges, "train")
         noise = None
         if module.noise:
             noise = tf.random.stateless_uniform(
@@ -292,8 +317,8 @@ def _train(
     def look_plain(w: Any) -> Any:
         unit = _units((count, JUDGED, settings.inputs), key + 2, 0)
         errors = []
-        for intervals in ([one.train for one in ranges], [one.test for one in ranges]):
-            x = _drawn(unit, intervals)
+        for part in _PARTS:
+            x = _drawn(unit, ranges, part)
             error = tf.square(module.forward(w, x, False) - _target(x, operation))
             errors.append(tf.reduce_mean(error, axis=(-2, -1)))
         matrices = [
