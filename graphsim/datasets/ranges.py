@@ -78,7 +78,7 @@ class Range(NamedTuple):
 
         mean, deviation = self.law.test
         below, above = (ndtr((end - mean) / deviation) for end in (first, last))
-        return np.clip(mean + deviation * ndtri(below + unit * (above - below)), first, last)
+        return np.asarray(np.clip(mean + deviation * ndtri(below + unit * (above - below)), first, last))
 
 
 #: The nine ranges of the division paper.

@@ -21,16 +21,14 @@ Summary = Sequence[Mapping[str, Any]]
 
 def print_summary(console: Console, summary: Summary) -> None:
     """A row per module, operation and distribution; below, what was published of them."""
-    columns = ("inputs", "ranges", "models", "solved", "95 % of", "median step", "farthest")
-    table = new_table("module", "op", *columns, right=columns)
+    columns = ("inputs", "models", "solved", "95 % of", "steps", "off")
+    table = new_table("module", *columns, right=columns)
     for one in summary:
         low, high = one["rate_interval"]
         steps, apart = one["median_step"], one["worst_sparsity_error"]
         table.add_row(
-            one["module"],
-            one["op"],
+            _studied(one),
             f"{one['inputs']}",
-            f"{len(one['ranges'])} {one['distribution']}",
             f"{one['models']:,}",
             f"{one['rate']:.1%}",
             f"{low:.0%}..{high:.0%}",
@@ -38,27 +36,33 @@ def print_summary(console: Console, summary: Summary) -> None:
             "-" if apart is None else f"{apart:.1g}",
         )
     console.print(table)
-    for one in summary:
-        if one["published"]:
-            text = f"{one['module']} {one['op']}, published: {said(one['published'])}"
-            console.print(text, markup=False, soft_wrap=True)
-    console.print("farthest: of a solved model's weights from a whole number", markup=False, soft_wrap=True)
+    for line in (
+        "steps: until solved, in the median of the models that solved it",
+        "off: the farthest that a weight of those is from a whole number",
+        *(f"published: {_studied(one)}: {said(one['published'])}" for one in summary if one["published"]),
+    ):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _studied(one: Mapping[str, Any]) -> str:
+    """Module and operation, and the distribution where it is not the published nine ranges."""
+    distribution = "" if one["distribution"] == "published" else f", {one['distribution']}"
+    return f"{one['module']} {one['op']}{distribution}"
 
 
 def print_perfect(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
-    """A row per division, module and range: :func:`graphsim.zoo.arithmetic.perfect.errors`."""
-    columns = ("below", "published", "here", "5 %", "median", "95 %", "float64")
-    table = new_table("division", "module", *columns, right=columns)
-    for one in rows:
-        values = (one["published"], one["error"], *one["quantiles"].values(), one["error_float64"])
-        below = f"{one['below']:g}"
-        table.add_row(escape(one["division"]), one["module"], below, *(f"{value:.3g}" for value in values))
-    console.print(table)
-    draws = rows[0]["draws"]
+    """A table per division, with a row per module and range: :func:`graphsim.zoo.arithmetic.perfect.errors`."""
+    columns = ("below", "published", "here", "5 %", "median", "95 %")
+    for division in dict.fromkeys(row["division"] for row in rows):
+        table = new_table("module", *columns, title=escape(division), right=columns)
+        for one in rows:
+            if one["division"] == division:
+                values = (one["published"], one["error"], *one["quantiles"].values())
+                table.add_row(one["module"], f"{one['below']:g}", *(f"{value:.3g}" for value in values))
+        console.print(table)
     for line in (
         "published, here: mean squared error of the published draw of 10,000 samples from 0 to there, in float32",
-        f"5 %, median, 95 %: of {draws:,} other draws; their mean has no bound: the smallest number of each decides",
-        "float64: the published draw, all computed in float64",
+        f"5 %, median, 95 %: of {rows[0]['draws']:,} other draws; their mean has no bound: the smallest number decides",
     ):
         console.print(line, markup=False, soft_wrap=True)
 
@@ -95,7 +99,7 @@ def _per_range(summary: Summary, key: str, interval: str | None, title: str, log
                 x=list(there),
                 y=values,
                 error_y=errors,
-                name=f"{one['module']} {one['op']}, {one['inputs']} inputs",
+                name=f"{_studied(one)}, {one['inputs']} inputs",
                 marker_color=qualitative.Safe[number % len(qualitative.Safe)],
             )
         )

@@ -37,7 +37,9 @@ def print_results(console: Console, results: Mapping[str, Any]) -> None:
     for name, meaning in results["scores"].items():
         console.print(f"{name.replace('_', ' ')}: {meaning}", markup=False, soft_wrap=True)
     if results["beside"]:
-        console.print(f"published: {results['beside']}", markup=False, soft_wrap=True)
+        sources = ", ".join(dict.fromkeys(one["source"] for one in results["published"]))
+        by = f" ({sources})" if sources else ""
+        console.print(f"published: {results['beside']}{by}", markup=False, soft_wrap=True)
     for claim in results["claims"]:
         verdict = "reproduced" if claim["holds"] else "not reproduced"
         console.print(f"{verdict}: {claim['text']}", markup=False, soft_wrap=True)

@@ -2,8 +2,8 @@
 
 The only source of what the command line, the documents and the tests say of them. Imports no TensorFlow.
 
-Published numbers are those of the tables of Trask et al., *Neural Arithmetic Logic Units* (NeurIPS 2018). Where the
-paper has a picture and no number, or another model, nothing is stated here.
+Published numbers are those of the tables of Trask et al., *Neural Arithmetic Logic Units* (NeurIPS 2018), written down
+from memory and not looked up. Where the paper has a picture and no number, or another model, nothing is stated here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from graphsim.errors import UsageError
 #: Scores by model and name.
 Scores = Mapping[str, Mapping[str, float]]
 
-SOURCE = "Trask et al. 2018"
+SOURCE = "Trask et al. 2018, written down from memory"
 
 #: Seeds that are trained side by side at most; each takes memory and time.
 MOST_SEEDS = 1000
