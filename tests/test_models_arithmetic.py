@@ -23,8 +23,9 @@ def test_every_operation_has_a_module_and_every_module_a_card() -> None:
 @pytest.mark.parametrize("model", MODELS, ids=lambda path: path.stem)
 def test_a_module_is_its_operation(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     operation = model.stem.partition("_")[2]
-    assert main(["show", str(model), "--discretize"]) == 0
-    assert FORMULAS[operation] in capsys.readouterr().out
+    for options in ([], ["--discretize"]):
+        assert main(["show", str(model), *options]) == 0
+        assert FORMULAS[operation] in capsys.readouterr().out
     for more in ([], ["--discretize"]):
         options = ["--dataset", "arithmetic", "--op", operation, "--range", "[-2,2]", "--samples", "100", *more]
         record = tmp_path / "run.json"

@@ -28,7 +28,7 @@ from graphsim.cli.common import (
     say_place,
     write_json,
 )
-from graphsim.errors import CheckFailed, UsageError
+from graphsim.errors import CheckFailed, ModelError, UsageError
 from graphsim.files import write_text
 from graphsim.pipeline import existing, load_graph, save_graph, split_neurons
 
@@ -176,6 +176,19 @@ def _formulas(console: Console, graph: Graph) -> dict[str, Any]:
     return {"formulas": found}
 
 
+def _learnt_formulas(console: Console, graph: Graph, path: Path, weights: Path | None) -> dict[str, Any]:
+    """The formulas that a model of arithmetic modules has learnt, printed, or why it has none; nothing of others."""
+    if "arithmetic" not in graph.notes or path.suffix == ".gsim":
+        return {}
+    try:
+        whole = load_graph(path, weights, discretize=distance_of(True, None))
+    except ModelError as error:
+        console.print(f"no formula: {error}", markup=False, soft_wrap=True)
+        return {}
+    console.print("with whole weights (--discretize):", markup=False)
+    return _formulas(console, whole)
+
+
 def _pair(levels: str | None) -> tuple[float, float]:
     """Two different values: ``-1,1``."""
     if levels is None:
@@ -249,8 +262,8 @@ def show(
 ) -> None:
     """Show a graph: its groups and channels, one actor, or an export.
 
-    Small graphs are exported actor by actor; larger ones, to DOT, as one box per group. Of arithmetic modules whose
-    weights were made whole (--discretize) the formula is printed as well.
+    Small graphs are exported actor by actor; larger ones, to DOT, as one box per group. Of arithmetic modules the
+    formula that they have learnt is printed as well; with --discretize the graph is that formula.
 
     Examples:
 
@@ -292,7 +305,7 @@ def show(
         typer.echo(dump(loaded), nl=False, err=json == "-")
     else:
         print_graph(console, loaded)
-        record |= _formulas(console, loaded)
+        record |= _formulas(console, loaded) or _learnt_formulas(console, loaded, graph, weights)
     if dot is not None:
         from graphsim.graph.views import DOT_LIMIT, group_dot, to_dot
 

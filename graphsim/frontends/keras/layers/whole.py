@@ -41,6 +41,8 @@ LOG, EXP, COS = 6, 4, 4
 UNIT = 2.0**-24
 
 SIGNED, UNIT_SET = (-1, 0, 1), (0, 1)
+#: The note of a graph that names layers whose weights could be made whole.
+ARITHMETIC = "arithmetic"
 Chosen = NDArray[np.bool_]
 Whole = NDArray[np.int64]
 
@@ -346,7 +348,11 @@ def _either(name: str) -> Callable[[Fields, Semantics], Lowering]:
         as_learnt, as_whole = learning.RULES[name](fields, semantics), _WHOLE[name](fields.size("units"))
 
         def build(to: Builder, x: Tensor) -> Tensor:
-            return as_learnt(to, x) if to.learnt is None else as_whole(to, x)
+            if to.learnt is not None:
+                return as_whole(to, x)
+            known = [name for name in to.notes.get(ARITHMETIC, "").split(", ") if name]
+            to.notes[ARITHMETIC] = ", ".join(dict.fromkeys([*known, to.layer]))
+            return as_learnt(to, x)
 
         return build
 
