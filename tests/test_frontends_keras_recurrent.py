@@ -17,7 +17,7 @@ from keras_models import FORMATS, assert_within_bounds, samples, saved, stirred
 from graphsim.compare import compare
 from graphsim.compare.compare import wanted_tensors
 from graphsim.compare.reference import TensorFlowReference
-from graphsim.errors import ModelError, ReferenceUnavailableError, UnsupportedLayerError
+from graphsim.errors import ModelError, UnsupportedLayerError
 from graphsim.frontends.keras import lower
 from graphsim.graph import Graph
 from graphsim.graph.text import dump, parse
@@ -213,11 +213,39 @@ def test_steps_are_what_the_layers_compute_to_the_last_bit(keras: Any, tmp_path:
 
 
 @pytest.mark.slow
-def test_stateful_layers_are_not_compared(keras: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("batch", [1, 4])
+def test_states_are_carried_as_keras_carries_them_in_batches_of_one(keras: Any, tmp_path: Path, batch: int) -> None:
+    """Every step of every layer within its bound; masked steps at the end and at the start of a sample hold states."""
+    layers, x = keras.layers, keras.Input(batch_shape=(batch, STEPS, FEATURES), name="x")
+    masked = layers.Masking()(x)
+    carried = layers.LSTM(UNITS, stateful=True, return_sequences=True, go_backwards=True)(masked)
+    outputs = [carried, layers.GRU(UNITS, stateful=True)(x), layers.SimpleRNN(UNITS, stateful=True)(masked)]
+    outputs.append(layers.Bidirectional(layers.GRU(UNITS, stateful=True, reset_after=False, return_sequences=True))(x))
+    outputs.append(layers.Dense(2)(layers.RNN([layers.LSTMCell(2), layers.GRUCell(3)], stateful=True)(carried)))
+    path = saved(stirred(keras.Model(x, outputs)), tmp_path, ".keras")
+    values = samples(STEPS, FEATURES, seed=4, count=5)
+    values[1, -1] = values[2, 0] = values[3] = 0
+    graph = assert_within_bounds(path, values)
+    found, wanted = LanesEngine(graph).run(values, keep="all"), TensorFlowReference(path).predict(values)
+    alone = TensorFlowReference(path).predict(values[2:3])
+    for number, sink in enumerate(graph.sinks):
+        feeder = graph.groups[graph.channels_into(sink)[0].src].name
+        assert np.allclose(found.values[feeder].reshape(5, -1), wanted[number].reshape(5, -1), atol=1e-4), feeder
+        assert not np.allclose(wanted[number][2:3], alone[number], atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_state_that_is_not_carried_is_found(keras: Any, tmp_path: Path) -> None:
     x = keras.Input(batch_shape=(1, STEPS, FEATURES), name="x")
-    path = saved(keras.Model(x, keras.layers.LSTM(UNITS, stateful=True, name="lstm")(x)), tmp_path, ".keras")
-    with pytest.raises(ReferenceUnavailableError, match="states of lstm go from batch to batch"):
-        TensorFlowReference(path)
+    path = saved(stirred(keras.Model(x, keras.layers.LSTM(UNITS, stateful=True, name="lstm")(x))), tmp_path, ".keras")
+    graph, values = lower(path), samples(STEPS, FEATURES)
+    run = LanesEngine(graph).run(values, keep="all")
+    alone = [LanesEngine(graph).run(values[i : i + 1], keep="all") for i in range(len(values))]
+    for name, value in run.values.items():
+        value[:] = np.concatenate([other.values[name] for other in alone])
+    tensors = TensorFlowReference(path).run(values, 1, wanted_tensors(graph))
+    found = compare(graph, run, tensors).first_divergence
+    assert found is not None and (found.sample, found.judged) == (1, "graphsim")
 
 
 # -- without Keras --------------------------------------------------------------------------------------------------

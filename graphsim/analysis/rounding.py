@@ -117,17 +117,27 @@ class Rounding:
     Args:
         depth: by number, of sums that graphsim adds up as trees, the most roundings that a term passes.
 
+    Where a channel carries one token from sample to sample (initial tokens that are not reset), the ball of what its
+    producer made of the sample before is that of number ``~producer``; of the first sample it is 0.
+
+    Attributes:
+        carried: numbers of the groups whose values of one sample the next one reads.
+
     Raises:
-        GraphError: the graph has feedback (initial tokens), or a group for which there is no rounding rule.
+        GraphError: the graph has other feedback, or a group for which there is no rounding rule.
     """
 
     def __init__(self, graph: Graph, depth: Mapping[int, int] | None = None) -> None:
         self.graph, self._depth = graph, dict(depth or {})
         self._ports: dict[int, list[Port]] = {}
+        self.carried = frozenset(channel.src for channel in graph.channels if channel.initial_tokens)
         for channel in graph.channels:
             src, dst = graph.groups[channel.src], graph.groups[channel.dst]
-            if channel.initial_tokens:
-                raise GraphError(f"channel {src.name} -> {dst.name} has initial tokens: no rounding rule for feedback")
+            if channel.initial_tokens and (channel.initial_tokens > 1 or channel.reset or channel.initial is not None):
+                raise GraphError(
+                    f"channel {src.name} -> {dst.name} has {channel.initial_tokens} initial tokens: there is a rounding"
+                    " rule for one that is 0 and is not reset"
+                )
             if dst.op not in (*_SUMS, *_FOLDS, "lookup"):
                 continue
             port = prepare(graph, channel, summed=dst.op in _SUMS)
@@ -145,7 +155,7 @@ class Rounding:
         """How many samples to evaluate together so that temporaries stay near 10 MB each."""
         widest = max(g.size for g in self.graph.groups)
         gathered = max((p.gathers for ports in self._ports.values() for p in ports), default=0)
-        return max(1, 2**20 // max(1, widest, gathered))
+        return 1 if self.carried else max(1, 2**20 // max(1, widest, gathered))
 
     def producers(self, group: int) -> list[int]:
         """Numbers of the groups that a group takes its inputs from, by port; empty for groups without a rule."""
@@ -161,7 +171,7 @@ class Rounding:
             zeros = np.zeros((samples, self.graph.groups[group].size))
             constant = self._finish(group, _Acc(zeros, zeros, zeros, zeros, zeros), arithmetic)
             return self._activate(group, constant, arithmetic)
-        balls = [inputs[port.src] for port in ports]
+        balls = [inputs[~port.src if port.channel.initial_tokens else port.src] for port in ports]
         op = self.graph.groups[group].op
         with np.errstate(all="ignore"):
             if op in _SUMS:

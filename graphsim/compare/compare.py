@@ -170,7 +170,7 @@ class _Stream:
     def __iter__(self) -> Iterator[Shown]:
         for start in range(0, len(self._images[0]), self._batch):
             chunk = tuple(array[start : start + self._batch] for array in self._images)
-            tensors = self._reference.run(chunk, self._batch, self._wanted)
+            tensors = self._reference.run(chunk, self._batch, self._wanted, resume=start > 0)
             if self.noise is None and self._reference.in_batches and len(chunk[0]) > 1:
                 self.noise = self._measure(chunk, tensors)
             yield start, len(chunk[0]), tensors

@@ -84,6 +84,12 @@ class Judge:
             self.tallies[number] = Tally(graph, number)
         #: Groups whose balls nobody needs any more once a group was judged.
         self._done, self._done_whole = _last_used(self.graph), _last_used(before)
+        #: The balls of what the sample before has left, by ``~number``: of own inputs, of the same in the graph before,
+        #: and of the reference's.
+        self._left = [
+            {~number: _nothing(of.graph, number) for number in of.carried}
+            for of in (self.rounding, self.whole, self.whole)
+        ]
 
     def samples(self, start: int, count: int, reference: Mapping[Tensor, FloatArray]) -> None:
         """Judge ``count`` samples from ``start`` on; ``reference`` has their tensors, float32 (count, *shape)."""
@@ -131,9 +137,8 @@ class Judge:
 
     def _chunk(self, start: int, count: int, reference: Mapping[int, FloatArray]) -> None:
         stop = start + count
-        own: dict[int, Ball] = {}  # by number in the graph
-        known: dict[int, Ball] = {}  # the same by number in the graph before, and the reference's
-        outside: dict[int, Ball] = {}
+        own = dict(self._left[0])  # by number in the graph
+        known, outside = map(dict, self._left[1:])  # the same by number in the graph before, and the reference's
         for constant in self._constants:
             known[constant] = self.whole.evaluate(constant, known, GRAPHSIM, count)
             outside[constant] = self.whole.evaluate(constant, outside, TENSORFLOW, count)
@@ -158,6 +163,10 @@ class Judge:
                 mine = self._judge(self.whole, before, values, known, GRAPHSIM, count)
                 own[number] = known[before]
                 self._count(number, start, values, shown, mine, other.result())
+            if number in self.rounding.carried:
+                self._left[0][~number] = own[number]
+            if before in self.whole.carried:
+                self._left[1][~before], self._left[2][~before] = known[before], outside[before]
             for finished in self._done[number]:
                 own.pop(finished, None)
             for finished in self._done_whole[before] if before >= 0 else ():
@@ -231,6 +240,11 @@ class Judge:
             float(verdict.bound[sample, local]),
             float(verdict.ratio[sample, local]),
         )
+
+
+def _nothing(graph: Graph, number: int) -> Ball:
+    """The initial tokens of a group: 0."""
+    return Ball.observed(np.zeros((1, graph.groups[number].size), np.float32))
 
 
 def _last_used(graph: Graph) -> list[list[int]]:

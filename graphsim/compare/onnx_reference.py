@@ -62,12 +62,14 @@ class OnnxReference:
         batch: int,
         wanted: Collection[Tensor] | None = None,
         progress: Progress | None = None,
+        *,
+        resume: bool = False,
     ) -> dict[Tensor, FloatArray]:
         """The tensors ``wanted`` (or the outputs), float32 (N, ...), their batch axis merged into N.
 
         Args:
             samples: float32 (N, *shape), or a tuple for several inputs, in the file's order.
-            batch: not used: samples are computed one at a time.
+            batch, resume: not used: samples are computed one at a time, and know nothing of each other.
         """
         arrays = samples if isinstance(samples, tuple) else (samples,)
         names = sorted({layer for layer, _, _ in wanted}) if wanted else list(self._evaluator.output_names)

@@ -55,7 +55,8 @@ class TensorFlowReference:
 
     Attributes:
         name, version: what computes, for the report.
-        in_batches: it computes many samples at a time, and what it makes of one may depend on how many.
+        in_batches: it computes many samples at a time, and what it makes of one may depend on how many. Not where a
+            layer is stateful: then samples follow each other in batches of one, as in graphs.
         notes: what was done differently from plain ``keras.models.load_model``.
 
     Raises:
@@ -64,7 +65,6 @@ class TensorFlowReference:
     """
 
     name = "TensorFlow"
-    in_batches = True
 
     def __init__(
         self,
@@ -93,12 +93,9 @@ class TensorFlowReference:
             raise ReferenceUnavailableError(
                 f"{path}: has layers that Keras computes in {found}, not float32. {WITHOUT}"
             )
-        stateful = [path for path, layer in self._layers(self._model, "") if getattr(layer, "stateful", False)]
-        if stateful:
-            raise ReferenceUnavailableError(
-                f"{path}: the states of {', '.join(stateful)} go from batch to batch in Keras, from sample to sample in"
-                f" the graph; they are not compared. {WITHOUT}"
-            )
+        self._stateful = [layer for _, layer in self._layers(self._model, "") if getattr(layer, "stateful", False)]
+        if self._stateful:
+            self._one_at_a_time()
         if discretize:
             self._discretize()
         self._older = frozenset(hard_sigmoid_v2)
@@ -107,6 +104,11 @@ class TensorFlowReference:
                 f"hard_sigmoid of {', '.join(sorted(self._older))} computed as Keras 1 and 2 defined it,"
                 " clip(0.2 x + 0.5, 0, 1), since Keras 3 reads the file with another definition",
             )
+
+    @property
+    def in_batches(self) -> bool:
+        """Whether many samples are computed at a time."""
+        return not self._stateful
 
     # -- loading ----------------------------------------------------------------------------------------------------
 
@@ -147,6 +149,28 @@ class TensorFlowReference:
                 layer.discretize()
         self.notes += (f"weights of {', '.join(modules)} rounded to whole numbers",)
 
+    def _one_at_a_time(self) -> None:
+        """The same model for batches of one sample, whatever size of batch it was built for."""
+        names = ", ".join(path for path, layer in self._layers(self._model, "") if layer in self._stateful)
+        try:
+            with self._on_cpu(), self._keras.utils.custom_object_scope(self._own):
+                model = type(self._model).from_config(_for_one_sample(self._model.get_config()))
+                model.set_weights(self._model.get_weights())
+        except Exception as error:
+            raise ReferenceUnavailableError(
+                f"{self.path}: Keras cannot build this model, whose {names} carry states, for one sample at a time:"
+                f" {error}. {WITHOUT}"
+            ) from error
+        self._model = model
+        self._stateful = [layer for _, layer in self._layers(model, "") if getattr(layer, "stateful", False)]
+        self.notes += (f"computed one sample at a time, since {names} carry states from sample to sample",)
+
+    def _start(self) -> None:
+        """Forget what samples before have left."""
+        for layer in self._stateful:  # Keras's own reset_state fails for cells on each other
+            for state in self._keras.tree.flatten(layer.states or []):
+                state.assign(self._keras.ops.zeros_like(state))
+
     def _layers(self, model: Any, prefix: str) -> Iterator[tuple[str, Any]]:
         """Every layer that is not itself a model, with its path."""
         for layer in model.layers:
@@ -166,15 +190,21 @@ class TensorFlowReference:
         batch: int,
         wanted: Collection[Tensor] | None = None,
         progress: Progress | None = None,
+        *,
+        resume: bool = False,
     ) -> dict[Tensor, FloatArray]:
         """Compute samples, ``batch`` at a time, and return the tensors ``wanted``, or all: float32 (N, *shape).
 
         Args:
+            resume: let layers that carry states go on from the sample before, rather than start anew.
             samples: float32 (N, *shape), of any shape with as many elements as the model's input; a tuple for several
                 inputs, in the model's order.
         """
         arrays = self._as_inputs(samples)
         total = len(arrays[0])
+        batch = 1 if self._stateful else batch
+        if not resume:
+            self._start()
         parts: dict[Tensor, FloatArray] = {}
         for start in range(0, total, batch):
             chunk = [array[start : start + batch] for array in arrays]
@@ -190,15 +220,22 @@ class TensorFlowReference:
 
     def predict(self, samples: FloatArray | tuple[FloatArray, ...]) -> list[FloatArray]:
         """The outputs of ``model(samples)`` itself, all samples in one batch: float32 (N, *shape) each."""
+        self._start()
+        made: list[list[FloatArray]] = []
         with self._computing():
-            outputs = self._model(self._packed(self._as_inputs(samples)), training=False)
-        return [np.asarray(output, np.float32) for output in self._keras.tree.flatten(outputs)]
+            arrays = self._as_inputs(samples)
+            batch = 1 if self._stateful else max(1, len(arrays[0]))
+            for start in range(0, max(1, len(arrays[0])), batch):
+                outputs = self._model(self._packed([a[start : start + batch] for a in arrays]), training=False)
+                made.append([np.asarray(output, np.float32) for output in self._keras.tree.flatten(outputs)])
+        return [np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*made, strict=True)]
 
     def seconds(self, samples: FloatArray | tuple[FloatArray, ...], batch: int) -> float:
         """Measured wall seconds of a warm ``tf.function(model)`` over all samples, ``batch`` at a time."""
         tf = self._tf
         with self._computing():
             arrays = self._as_inputs(samples)
+            batch = 1 if self._stateful else batch
             starts = range(0, len(arrays[0]), batch)
             chunks = [self._packed([tf.constant(a[start : start + batch]) for a in arrays]) for start in starts]
             compiled = tf.function(lambda x: self._model(x, training=False), reduce_retracing=True)
@@ -380,6 +417,19 @@ def _as_keras_2_file(path: Path, weights: Path | None, folder: Path) -> Path | N
         for key in group:
             group.copy(key, new.require_group("model_weights"))
     return made
+
+
+def _for_one_sample(config: Any) -> Any:
+    """The config of a model with batches of one sample wherever it says how large they are."""
+    if isinstance(config, dict):
+        sized = ("batch_shape", "batch_input_shape", "input_shape")
+        return {
+            key: [1, *value[1:]]
+            if key in sized and isinstance(value, list | tuple) and value
+            else _for_one_sample(value)
+            for key, value in config.items()
+        }
+    return [_for_one_sample(item) for item in config] if isinstance(config, list | tuple) else config
 
 
 def _convolutions(layers: Any) -> tuple[type, ...]:
