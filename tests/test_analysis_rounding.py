@@ -337,9 +337,21 @@ def test_overflow_leaves_nothing_to_say() -> None:
     assert Rounding(big).evaluate(2, {1: Ball.observed(x)}, GRAPHSIM).spread[0, 0] == np.inf
 
 
-def test_feedback_has_no_rounding_rule() -> None:
+def test_a_state_of_the_sample_before_is_an_input_of_its_own() -> None:
+    graph, rng = layer(2, 2, np.random.default_rng(0)), np.random.default_rng(1)
+    x, before = (rng.normal(size=(1, 2)).astype(np.float32) for _ in range(2))
+    channels = [*graph.channels, OneToOne(src=2, dst=2, port=1, initial_tokens=1)]
+    rounding = Rounding(Graph("loop", graph.groups, channels, graph.params))
+    assert rounding.carried == {2}
+    balls = {1: Ball.observed(x), ~2: Ball.observed(before)}
+    alone = Rounding(graph).evaluate(2, balls, GRAPHSIM)
+    np.testing.assert_allclose(rounding.evaluate(2, balls, GRAPHSIM).value, alone.value + before, rtol=1e-15)
+
+
+@pytest.mark.parametrize("kind", [{"initial_tokens": 2}, {"initial_tokens": 1, "reset": True}])
+def test_other_feedback_has_no_rounding_rule(kind: dict[str, Any]) -> None:
     graph = layer(2, 2, np.random.default_rng(0))
-    channels = [OneToOne(src=2, dst=2, port=1, initial_tokens=1), *graph.channels]
+    channels = [OneToOne(src=2, dst=2, port=1, **kind), *graph.channels]
     with pytest.raises(GraphError, match="initial tokens"):
         Rounding(Graph("loop", graph.groups, channels, graph.params))
 
