@@ -175,3 +175,24 @@ def test_any_graph_with_bounded_buffers(
     assert found["repetition_vector"] == turns
     assert found["throughput"] == f"{expected.denominator}/{expected.numerator}"
     assert Fraction(str(found["period"])) == expected
+
+
+def test_what_cannot_run_is_in_the_json_too(tmp_path: Path) -> None:
+    """Inconsistent rates, and two actors that wait for each other; the exit status is 2 all the same."""
+    uneven = [("a", "b", 1, 2, 0), ("a", "b", 1, 1, 0)]
+    waiting = [("a", "b", 1, 1, 0), ("b", "a", 1, 1, 0)]
+    for channels, consistent, alive, blocked in ((uneven, False, None, []), (waiting, True, False, ["a", "b"])):
+        status, _ = analyzed(tmp_path, xml({"a": 1, "b": 1}, channels))
+        found = json.loads((tmp_path / "g.json").read_text(encoding="utf-8"))
+        assert (status, found["consistent"], found["deadlock_free"]) == (2, consistent, alive)
+        assert (found["throughput"], found["period"], sorted(found["blocked"])) == (None, None, blocked)
+
+
+def test_actors_with_equal_numbers_share_a_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    times = {"x": 9, **dict.fromkeys("abcde", 4), "y": 4}
+    channels = [(name, name, 1, 1, 1) for name in times] + [("y", "x", 1, 2, 0)]
+    (tmp_path / "g.xml").write_text(xml(times, channels), encoding="utf-8")
+    assert main(["analyze", str(tmp_path / "g.xml")]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.endswith("% ")]
+    assert [row[-3:] for row in rows] == [["1", "9", "100.0%"], ["2", "4", "88.9%"], ["1", "4", "44.4%"]]
+    assert [" ".join(row[:-3]) for row in rows] == ["x", "y", "a, b, c and 2 more"]

@@ -16,7 +16,7 @@ from graphsim.cli.common import (
     say_place,
     write_json,
 )
-from graphsim.errors import UsageError
+from graphsim.errors import DeadlockError, InconsistentError, UsageError
 from graphsim.pipeline import existing, load_graph
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def analyze(
     import numpy as np
 
     from graphsim.analysis.sdf.throughput import throughput
-    from graphsim.report.dataflow import analysis_record, print_analysis
+    from graphsim.report.dataflow import analysis_record, print_analysis, refused_record
 
     console = console_for(json)
     existing(graph, "an SDF3 file (.xml), a .gsim graph, a model or a circuit")
@@ -84,7 +84,11 @@ def analyze(
     timed = _timed(graph, machine, weights)
     if concurrency is not None:
         timed = replace(timed, concurrency=np.full(timed.actor_count, concurrency, np.int64))
-    found = throughput(timed)
+    try:
+        found = throughput(timed)
+    except (InconsistentError, DeadlockError) as error:
+        write_json(json, {"schema_version": 1, **refused_record(timed, error)})
+        raise
     latency = None
     waits = int(found.repetition[timed.dst].sum())
     if found.period and int(found.repetition.sum()) <= _MOST_FIRINGS and waits <= _MOST_WAITS:

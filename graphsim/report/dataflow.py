@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
+from graphsim.errors import DeadlockError, InconsistentError
 from graphsim.report.terminal import new_table
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from graphsim.analysis.sdf.throughput import Throughput
     from graphsim.graph.sdf import TimedGraph
 
-#: Actors that a table lists, those that are busy most first.
-SHOWN = 24
+#: Rows that a table has, actors that are busy most first; and names that a row of actors with equal numbers has.
+SHOWN, NAMED = 24, 3
 #: Actors whose repetitions JSON lists one by one.
 LISTED = 100_000
 
@@ -55,6 +56,22 @@ def analysis_record(graph: TimedGraph, found: Throughput, latency: int | None) -
         "period": exact(found.period),
         "latency": latency,
         "critical_cycle": [{"actor": name, "firings": many} for name, many in around(graph, found.cycle)],
+    }
+
+
+def refused_record(graph: TimedGraph, error: InconsistentError | DeadlockError) -> dict[str, Any]:
+    """What is known of a graph that cannot run: the same keys, None where there is no answer."""
+    dead = isinstance(error, DeadlockError)
+    return {
+        "graph": {"name": graph.name, "actors": graph.actor_count, "channels": graph.channel_count},
+        "consistent": dead,
+        "repetition_vector": None,
+        "deadlock_free": False if dead else None,
+        "throughput": None,
+        "period": None,
+        "latency": None,
+        "critical_cycle": [],
+        "blocked": list(error.cycle) if isinstance(error, DeadlockError) else [],
     }
 
 
@@ -116,17 +133,21 @@ def print_analysis(console: Console, graph: TimedGraph, found: Throughput, laten
     more = f" -> ... ({len(steps) - SHOWN:,} more)" if len(steps) > SHOWN else ""
     console.print(f"limited by  {shown}{more}", soft_wrap=True)
     work = np.add.reduceat(graph.ticks, graph.phase_ptr[:-1]) * (found.repetition // graph.phases)
-    busiest = np.argsort(-work, kind="stable")[:SHOWN]
     rows = new_table("actor", "firings", "ticks each", "busy", right=("firings", "ticks each", "busy"))
-    for actor in busiest.tolist():
-        times = graph.firing_ticks(actor)
-        each = f"{times[0]:,}" if len(set(times)) == 1 else f"{min(times):,} to {max(times):,}"
+    low, high = (least.reduceat(graph.ticks, graph.phase_ptr[:-1]) for least in (np.minimum, np.maximum))
+    facts = np.stack([-work, found.repetition, low, high])
+    order = np.lexsort(facts[::-1])
+    begins = np.append(np.flatnonzero((np.diff(facts[:, order], prepend=-1) != 0).any(axis=0)), len(order))
+    for begin, end in pairwise(begins[: SHOWN + 1].tolist()):
+        actor, names = order[begin], [graph.actor_name(a) for a in order[begin : min(end, begin + NAMED)].tolist()]
+        more = f" and {end - begin - NAMED:,} more" if end - begin > NAMED else ""
+        each = f"{low[actor]:,}" if low[actor] == high[actor] else f"{low[actor]:,} to {high[actor]:,}"
         busy = float(work[actor] / found.period)
         often = f"{busy:.1%}" if busy <= 1 else f"{busy:.2f} at once"
-        rows.add_row(escape(graph.actor_name(actor)), f"{found.repetition[actor]:,}", each, often)
+        rows.add_row(escape(", ".join(names)) + more, f"{found.repetition[actor]:,}", each, often)
     console.print(rows)
-    if graph.actor_count > SHOWN:
-        console.print(f"[dim]the {SHOWN} that are busy most of {graph.actor_count:,}[/]")
+    if len(begins) > SHOWN + 1:
+        console.print(f"[dim]the {begins[SHOWN]:,} that are busy most of {graph.actor_count:,}[/]")
 
 
 def print_tradeoff(console: Console, found: Tradeoff) -> None:
