@@ -81,6 +81,9 @@ def test_things_show_themselves() -> None:
     graph = gs.lower("models/digits_mlp.h5")
     schedule = gs.fold(graph, "line:2")
     run = gs.run(graph, schedule, gs.dataset("digits", 5).inputs)
+    assert repr(schedule).startswith(f"<Schedule on {schedule.machine.name}: period {schedule.period:,} ticks, ")
+    assert repr(run).startswith(f"<Run of machine: {run.samples:,} samples, ")
+    assert max(map(len, map(repr, (graph, schedule, run)))) < 200
     assert "130 actors" in notebook.graph_html(graph)
     assert f"a period of {schedule.period:,} ticks" in notebook.schedule_html(schedule)
     assert f"measured period {schedule.period:,} ticks" in notebook.run_html(run)

@@ -115,6 +115,12 @@ class Schedule:
     buffering: Buffering = "single"
     tile: int = 1
 
+    def __repr__(self) -> str:
+        return (
+            f"<Schedule on {self.machine.name}: period {self.period:,} ticks, {len(self.node):,} firings, "
+            f"{len(self.parcel_node):,} parcels, placed {self.strategy}>"
+        )
+
 
 def placement_of(graph: Graph, schedule: Schedule) -> npt.NDArray[np.int32]:
     """The node of every actor of the graph, int32 (actors,)."""

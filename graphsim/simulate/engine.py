@@ -100,6 +100,10 @@ class Run:
     wall_seconds: float
     note: str = ""
 
+    def __repr__(self) -> str:
+        timing = "" if self.timing is None or self.timing.period is None else f", period {self.timing.period} ticks"
+        return f"<Run of {self.engine}: {self.samples:,} samples, values of {len(self.values):,} groups{timing}>"
+
 
 class Engine(Protocol):
     """One way to execute a graph."""

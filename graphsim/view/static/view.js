@@ -70,7 +70,7 @@ function later(wait, work) { let timer; return (...given) => { clearTimeout(time
 
 function table(heads, rows, chosen = () => false) {
   return h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ...heads.map(head => h("th", { scope: "col" }, head)))),
-    h("tbody", {}, ...rows.map((row, i) => h("tr", { class: chosen(i) ? "chosen" : null }, ...row.map(cell => h("td", {}, cell)))))));
+    h("tbody", {}, ...rows.map((row, i) => h("tr", { class: chosen(i) ? "chosen" : null }, ...row.map(cell => h("td", { class: typeof cell === "string" && cell.length > 24 ? "words" : null }, cell)))))));
 }
 function facts(pairs) { return h("dl", {}, ...pairs.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])); }
 function tiles(list) {
