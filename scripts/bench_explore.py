@@ -8,8 +8,9 @@ one of two, which have computed points before: starting a cluster is not counted
 
 The overhead is told twice. In wall time: that of a sweep on one worker over the sum of what its points took there, by
 their own rows. In processor time: all that this process and the worker spent over what the same points take in one
-process without a cluster; that counts what the machinery does beside the points, too, and other work on the machine
-does not change it. The gain is wall time: with other work to do, two workers are not two cores.
+process without a cluster; that counts what the machinery does beside the points, too. All this needs a quiet machine:
+part of the machinery's work is by the second, of which points take more with other work to do, and two workers are not
+two cores then.
 """
 
 from __future__ import annotations

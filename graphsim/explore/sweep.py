@@ -27,8 +27,15 @@ from graphsim.explore.rows import known_keys, read_rows, write_row
 _AHEAD, _LEAST = 4, 16
 #: Seconds until a scheduler must answer, and until a worker must be there.
 _ANSWER, _WORKER = 10, 60
-#: Of processes here: no sampling of what they do, 100 times a second, which nobody reads.
-_QUIET = {"distributed.worker.profile.enabled": False}
+#: Of processes here: nobody looks at samples of what they do, nor need they look after themselves many times a second.
+_QUIET = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "500ms",
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.worker.memory.monitor-interval": "500ms",
+    # Dask has memory given back to the system after almost every array, which costs a tenth of the time of a point.
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
+}
 #: How often a row is made again that died with its worker.
 _ATTEMPTS = 5
 
