@@ -265,7 +265,7 @@ def test_processes_here_give_the_same(study: Path) -> None:
         [*command, "--workers", "1"], cwd=ROOT, env=environment(), capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-    measured = {name: None for name in ("seconds_lower", "seconds_fold", "seconds_verify")}  # noqa: C420
+    measured = dict.fromkeys(("seconds_lower", "seconds_fold", "seconds_verify", "seconds"))
     rows = read_rows(study.parent / "out", [p.key for p in points_of(read_study(study))])
     expected = [compute(p).row for p in points_of(read_study(study))]
     assert [row["status"] for row in rows] == ["ok", "ok"]
