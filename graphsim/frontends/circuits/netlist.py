@@ -347,7 +347,7 @@ class Netlist:
     def _driven(self, net: Net, line: int | None, reader: Net | None) -> Net:
         root = self._root(net)
         if root not in self._driver:
-            of = f"; {self.name_of(reader)!r} reads it" if reader is not None else ""
+            of = f"; {self._names[reader]!r} reads it" if reader is not None and self._names[reader] else ""
             where = line if line is not None else self._seen[net]
             raise self.fail(f"net {self.name_of(net)!r} has no driver{of}", where)
         return root
