@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from graphsim import pipeline
 from graphsim.cli import main
+from graphsim.cli.common import progress_bar
 
 COUNTER = """.model counter
 .inputs clk en
@@ -153,6 +156,22 @@ def test_two_circuits_are_equal_or_not(gate: str, status: int, tmp_path: Path) -
     assert found["verdict"] == ("different" if status else "equal")
     if status:
         assert found["counterexample"]["output"] == "y"
+
+
+def test_what_takes_a_while_says_so_where_no_bar_is_drawn(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said(total: int | None, seconds: float) -> str:
+        monkeypatch.setattr("graphsim.cli.common._SILENT_SECONDS", seconds)
+        before = threading.active_count()
+        with progress_bar("compiling", total):
+            deadline = time.monotonic() + 10
+            while seconds == 0 and threading.active_count() > before and time.monotonic() < deadline:
+                time.sleep(0.001)
+        return capsys.readouterr().err
+
+    assert said(None, 0) == "compiling ...\n"
+    assert said(None, 1e6) == said(7, 0) == ""
 
 
 def test_circuits_of_other_names_are_not_comparable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

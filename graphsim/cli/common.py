@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,9 @@ from rich.markup import escape
 
 from graphsim.errors import UsageError
 from graphsim.files import write_text
+
+#: What is not drawn says what it is after so long.
+_SILENT_SECONDS = 3.0
 
 JsonOption = Annotated[
     str | None,
@@ -179,7 +183,8 @@ def check_outputs(json_file: str | None, *outputs: Path | None, report: Path | N
 def progress_bar(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """A progress bar on standard error that goes away when done; call what it yields with the count done so far.
 
-    Nothing is drawn where standard error is no terminal.
+    Where standard error is no terminal, nothing is drawn; of what has no end in sight, and goes on for a while, a line
+    says what it is.
     """
     from rich.progress import (
         BarColumn,
@@ -198,9 +203,16 @@ def progress_bar(description: str, total: int | None) -> Iterator[Callable[[int]
         TimeRemainingColumn(),
     )
     console = Console(stderr=True)
+    said = threading.Timer(_SILENT_SECONDS, lambda: console.print(f"{description} ...", markup=False, soft_wrap=True))
+    said.daemon = True
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(description, total=total)
-        yield lambda done: bar.update(task, completed=done)
+        if total is None and not console.is_terminal:
+            said.start()
+        try:
+            yield lambda done: bar.update(task, completed=done)
+        finally:
+            said.cancel()
 
 
 @contextmanager
