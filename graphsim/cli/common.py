@@ -18,9 +18,6 @@ from rich.markup import escape
 from graphsim.errors import UsageError
 from graphsim.files import write_text
 
-#: What is not drawn says what it is after so long.
-_SILENT_SECONDS = 3.0
-
 JsonOption = Annotated[
     str | None,
     typer.Option("--json", metavar="FILE", help="Also write the result as JSON; - is standard output."),
@@ -180,11 +177,13 @@ def check_outputs(json_file: str | None, *outputs: Path | None, report: Path | N
 
 
 @contextmanager
-def progress_bar(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
+def progress_bar(
+    description: str, total: int | None, say_after: float | None = None
+) -> Iterator[Callable[[int], None]]:
     """A progress bar on standard error that goes away when done; call what it yields with the count done so far.
 
-    Where standard error is no terminal, nothing is drawn; of what has no end in sight, and goes on for a while, a line
-    says what it is.
+    Nothing is drawn where standard error is no terminal; a line there says what goes on if it does so for longer than
+    ``say_after`` seconds.
     """
     from rich.progress import (
         BarColumn,
@@ -203,11 +202,11 @@ def progress_bar(description: str, total: int | None) -> Iterator[Callable[[int]
         TimeRemainingColumn(),
     )
     console = Console(stderr=True)
-    said = threading.Timer(_SILENT_SECONDS, lambda: console.print(f"{description} ...", markup=False, soft_wrap=True))
+    said = threading.Timer(say_after or 0.0, lambda: console.print(f"{description} ...", markup=False, soft_wrap=True))
     said.daemon = True
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(description, total=total)
-        if total is None and not console.is_terminal:
+        if say_after is not None and not console.is_terminal:
             said.start()
         try:
             yield lambda done: bar.update(task, completed=done)

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from graphsim.graph import Graph
     from graphsim.passes.logic import Step
 
+#: Seconds after which passes and checks say what they do, where no bar is drawn.
+_SILENT = 3.0
+
 
 def lower(
     model: Annotated[
@@ -218,14 +221,14 @@ def _simplified(console: Console, graph: Graph, listed: str, check: bool, record
     circuit = of_graph(graph)
     steps: list[Step] = []
     with ExitStack() as bar:
-        bar.enter_context(progress_bar("passes (compiles native code the first time)", None))
+        bar.enter_context(progress_bar("passes (compiles native code the first time)", None, say_after=_SILENT))
         shown: dict[tuple[str, int], Callable[[int], None]] = {}
 
         def working(label: str, done: int, of: int) -> None:
             if (label, of) not in shown:
                 bar.close()  # one bar at a time
                 shown.clear()
-                shown[label, of] = bar.enter_context(progress_bar(label, of))
+                shown[label, of] = bar.enter_context(progress_bar(label, of, _SILENT))
             shown[label, of](done)
 
         after = passes.watched(circuit, steps.append, working)
@@ -234,7 +237,7 @@ def _simplified(console: Console, graph: Graph, listed: str, check: bool, record
     if check:
         from graphsim.analysis.equivalence import compare
 
-        with progress_bar("checking equality (compiles native code the first time)", None):
+        with progress_bar("checking equality (compiles native code the first time)", None, say_after=_SILENT):
             found = compare(circuit, after)
         print_equivalence(console, found)
         record["check"] = equivalence_record(found)
