@@ -97,11 +97,11 @@ def test_a_run_says_what_it_found(compared: dict[str, Any]) -> None:
 def test_a_faulty_neuron_ends_with_status_1_and_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from graphsim import pipeline
+    from graphsim.pipeline import network
 
-    sound = pipeline.load_graph(Path(DIGITS))
+    sound = network.load_graph(Path(DIGITS))
     broken = inject(sound.actor("dense[7]"), "bias dropped", np.random.default_rng(0)).graph
-    monkeypatch.setattr(pipeline, "load_graph", lambda *_, **options: broken)
+    monkeypatch.setattr(network, "load_graph", lambda *_, **options: broken)
     assert main(["compare", DIGITS, "--samples", "20"]) == 1
     captured = capsys.readouterr()
     assert "first      dense[7], sample" in captured.out

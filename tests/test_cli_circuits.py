@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from graphsim import pipeline
 from graphsim.cli import main
 from graphsim.cli.common import progress_bar
+from graphsim.pipeline import engines
 
 COUNTER = """.model counter
 .inputs clk en
@@ -181,7 +181,7 @@ def test_circuits_of_other_names_are_not_comparable(tmp_path: Path, capsys: pyte
 def test_an_engine_that_will_take_long_is_said_to(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(pipeline._RATES, "reference", 0.1)
+    monkeypatch.setitem(engines._RATES, "reference", 0.1)
     run_record(capsys, "--samples", "2")
     said = " ".join(capsys.readouterr().out.split())
     assert "the reference engine fires about 0.1 gates a second, and has 24 to fire: about 4 minutes; --engine" in said

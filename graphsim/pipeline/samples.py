@@ -1,0 +1,101 @@
+"""What a graph is fed with: whether it fits, and what is to be said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from graphsim.errors import DatasetError
+
+if TYPE_CHECKING:
+    from graphsim.datasets import Dataset
+    from graphsim.graph import Graph
+    from graphsim.pipeline.stages import Warn
+    from graphsim.simulate.engine import FloatArray
+
+#: Samples, or what makes them for a graph.
+Data: TypeAlias = "Dataset | Callable[[Graph], Dataset]"
+
+
+def samples_for(data: Data, graph: Graph) -> Dataset:
+    """The samples themselves, made for the graph if need be."""
+    return data(graph) if callable(data) else data
+
+
+def inputs_of(dataset: Dataset) -> tuple[FloatArray, ...]:
+    """The samples of each input, in order: float32 (N, *shape)."""
+    return dataset.inputs if isinstance(dataset.inputs, tuple) else (dataset.inputs,)
+
+
+def draw(graph: Graph, count: int | None = None, seed: int = 0) -> Dataset:
+    """Samples for any graph, 32 where ``count`` is None (:func:`graphsim.simulate.samples.random_samples`)."""
+    from graphsim.datasets.own import ArrayDataset
+    from graphsim.simulate.samples import random_samples
+
+    arrays = random_samples(graph, 32 if count is None else count, seed)
+    return ArrayDataset(
+        name="random",
+        split="drawn",
+        inputs=arrays if len(arrays) > 1 else arrays[0],
+        labels=None,
+        source=f"NumPy's default generator, seed {seed}",
+        prepared="drawn, even over the range that the model states, or standard normal",
+    )
+
+
+def check_dataset(graph: Graph, dataset: Dataset) -> None:
+    """Raise DatasetError unless the samples fit the graph's input."""
+    from graphsim.simulate.engine import input_groups
+
+    choose = "another --dataset: an .npz file of your own, or random"
+    if dataset.name == "alu":
+        choose = f"other --bits, --vectors or {choose}"
+    groups, arrays = [graph.groups[number] for number in input_groups(graph)], inputs_of(dataset)
+    if len(groups) != len(arrays):
+        has = "one" if len(arrays) == 1 else str(len(arrays))
+        raise DatasetError(
+            f"{graph.name} takes {len(groups)} inputs; dataset {dataset.name} has {has}; choose {choose}"
+        )
+    for group, array in zip(groups, arrays, strict=True):
+        if int(np.prod(array.shape[1:])) != group.size:
+            which = "" if len(groups) == 1 else f" at {group.name}"
+            raise DatasetError(
+                f"{graph.name} takes samples of shape {group.shape}{which}; dataset {dataset.name} has "
+                f"{array.shape[1:]}; choose {choose}"
+            )
+
+
+def checked_samples(data: Data, graph: Graph, warn: Warn) -> Dataset:
+    """The samples, once they fit; ``warn`` is told what is to be said of their range.
+
+    Raises:
+        DatasetError: they do not fit the graph's inputs.
+    """
+    dataset = samples_for(data, graph)
+    check_dataset(graph, dataset)
+    if (remark := remark_on_range(graph, dataset)) is not None:
+        warn(remark)
+    return dataset
+
+
+def remark_on_range(graph: Graph, dataset: Dataset) -> str | None:
+    """One line where samples lie far outside of the range that the graph's notes state for its input, or fill almost
+    none of a range that the model itself brings to the size of 1; else None.
+    """
+    from graphsim.simulate.engine import input_groups
+    from graphsim.simulate.samples import stated_ranges
+
+    fed = {graph.groups[g].layer: array for g, array in zip(input_groups(graph), inputs_of(dataset), strict=True)}
+    for name, least, greatest, why in stated_ranges(graph):
+        span = greatest - least
+        low, high = float(np.min(fed[name])), float(np.max(fed[name]))
+        is_far = low < least - span or high > greatest + span
+        is_small = why in ("Rescaling", "Normalization") and high - low < span / 50
+        if is_far or is_small:
+            return (
+                f"{dataset.name} has values from {low:.4g} to {high:.4g} ({dataset.prepared}), and {name} expects"
+                f" {least:.4g} to {greatest:.4g} (by its {why}): were they prepared as for training?"
+            )
+    return None
