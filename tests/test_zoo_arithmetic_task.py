@@ -56,13 +56,13 @@ def test_no_number_between_is_zero() -> None:
     assert (drawn != 0).all()
 
 
-@pytest.mark.parametrize(("name", "operation"), [("NAU", "sub"), ("NMU", "mul"), ("NMRU", "div")])
+@pytest.mark.parametrize(("name", "operation"), [("NAU", "sub"), ("NMU", "mul")])
 def test_a_module_learns_its_operation(name: str, operation: str) -> None:
     settings = replace(QUICK, pull=0.01) if name == "NAU" else QUICK
     ranges = (RANGES[4], RANGES[4]) if name == "NAU" else RANGES[6:8]
     learnt = train(MODULES[name], operation, settings, ranges=ranges, seeds=range(3))
     assert all(row["solved"] for row in learnt.rows())
-    whole = {"sub": [1, -1], "mul": [1, 1], "div": [1, 0, 0, 1]}[operation]
+    whole = {"sub": [1, -1], "mul": [1, 1]}[operation]
     np.testing.assert_allclose(learnt.final["w"][..., 0], np.broadcast_to(whole, (2, 3, len(whole))), atol=1e-5)
 
 
@@ -109,8 +109,8 @@ def test_ranges_are_named_by_what_they_train_on() -> None:
 
 def test_a_study_goes_on_with_what_is_missing(tmp_path: Path) -> None:
     told: list[bool] = []
-    first = Study((MODULES["NMU"],), ("mul",), ranges=RANGES[6:7], seeds=2, steps=1500)
-    more = Study((MODULES["NMU"], MODULES["NAU"]), ("mul",), ranges=RANGES[6:7], seeds=2, steps=1500)
+    first = Study((MODULES["NMU"],), ("mul",), ranges=RANGES[6:7], seeds=2, steps=200)
+    more = Study((MODULES["NMU"], MODULES["NAU"]), ("mul",), ranges=RANGES[6:7], seeds=2, steps=200)
     rows = run_study(first, tmp_path, done=lambda rows, known: told.append(known))
     before = (tmp_path / "results.parquet").read_bytes()
     after = run_study(more, tmp_path, done=lambda rows, known: told.append(known))
@@ -134,6 +134,7 @@ def test_the_command_leaves_results_a_page_and_a_model(tmp_path: Path, capsys: p
     assert (out / "results.csv").read_text().count("\n") == 3
     assert "plot-success" in (out / "report.html").read_text()
     model = keras.models.load_model(out / "models" / "nmru_div.h5")
+    np.testing.assert_allclose(model.layers[0].held["w"][:, 0], [1, 0, 0, 1], atol=1e-5)
     assert float(model(np.array([[3, 4]], np.float32))[0, 0]) == pytest.approx(0.75, rel=1e-5)
 
 
