@@ -75,9 +75,10 @@ def resampled(
         RefusedError: there are too many edges to be listed.
     """
     shape = [size if i == axis else n for i, n in enumerate(x.shape)]
-    if x.size // x.shape[axis] * size > MAX_LISTED:
-        raise RefusedError(f"it makes {x.size // x.shape[axis] * size:,} elements, more than graphsim lists")
     old = x.shape[axis]
+    elements, least = x.size // old * size, min(old, int(2 * _RADIUS[kernel]))
+    if elements * least > MAX_LISTED:  # known before any weight is computed
+        raise RefusedError(f"it makes {elements:,} elements of {least} others or more, more than graphsim lists")
     found = _cubic(old, size) if kernel == "bicubic" and not antialias else _spans(old, size, kernel, antialias)
     count = found.taps.shape[1]
     y = to.group("linear", shape, suffix=suffix, extra_roundings=ROUNDINGS, observes=observes)
