@@ -305,6 +305,21 @@ def test_a_link_that_is_late_hands_over_wrong_frames() -> None:
     assert not np.array_equal(found.values["dense"][25:], clean.values["dense"][25:])
 
 
+def test_a_link_that_is_late_beyond_the_run_is_as_good_as_down() -> None:
+    graph, schedule = valid()
+    machine = schedule.machine
+    link = machine.links[int(schedule.hop_link[0])]
+    ends = f'from = "{machine.nodes[link.src].name}"\nto = "{machine.nodes[link.dst].name}"\nat = 0'
+    inputs = np.random.default_rng(0).random((20, 12), dtype=np.float32)
+    late = run(graph, schedule, f"[[late_link]]\n{ends}\nlatency = {2**31 - 1}", inputs)
+    down = run(graph, schedule, f"[[link_down]]\n{ends}", inputs)
+    assert late.frames.misplaced == 0
+    assert any(flags.any() for flags in down.missing.values())
+    for name, flags in down.missing.items():
+        assert np.array_equal(late.missing[name], flags)
+        assert np.array_equal(late.values[name], down.values[name], equal_nan=True)
+
+
 @pytest.mark.parametrize(("bit", "change"), [(31, "flip"), (23, "stuck at 1"), (30, "stuck at 1"), (0, "stuck at 0")])
 def test_a_wrong_weight_is_that_of_one_neuron(bit: int, change: str) -> None:
     """As a graph that has this weight; infinite weights times zero are NaN, and no zero is skipped."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from graphsim.native import entry, jit_call
 from graphsim.simulate.faults.draws import GOLDEN, MIX_1, MIX_2
+from graphsim.simulate.faults.file import MOST_BITS
 from graphsim.simulate.faults.plan import NAN_BITS
 from graphsim.simulate.machine.interpreter import _LINEAR, _MEAN, _SUM, _activate, _fire, _gather
 from graphsim.simulate.machine.memory import CELL, COUNT, EMPTY, RING, SIZE, STEP, TOKEN
@@ -170,7 +171,6 @@ def _send(
             pads[first_state + j] = -1
     _mark(words, at, hop, offsets, widths, states, first_state, False)
     key = _draw(_draw(seed_key, number), n)
-    chosen = np.empty(8, np.int64)
     for j in range(hop[FRAMES]):
         if states[first_state + j] != 0:
             counts[WITHHELD] += 1
@@ -191,7 +191,7 @@ def _send(
                 continue
         if limit > 0 and np.int64(_draw(key, 2 * j) >> _S11) < limit:
             counts[HIT] += 1
-            inner = _draw(key, 2 * j + 1)
+            inner, chosen = _draw(key, 2 * j + 1), np.empty(MOST_BITS, np.int64)
             total, found, i = np.uint64(0), 0, 0
             while found < min(bits, size):
                 bit = np.int64(_draw(inner, i) % np.uint64(size))

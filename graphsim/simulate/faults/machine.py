@@ -44,7 +44,7 @@ class FaultyMachine(MachineEngine):
 
         self._advance_with_faults = advance
         self.plan = plan
-        self._tables = _Tables.of(self._form.graph, schedule, plan)
+        self._schedule = schedule
         program = _numbered(self._program, self.calendars, schedule)
         self._faulty, self._in_full = _with_weights(self._form.graph, program, plan)
 
@@ -58,7 +58,7 @@ class FaultyMachine(MachineEngine):
         progress: Progress | None = None,
     ) -> FaultyRun:
         """Run samples; see :class:`graphsim.simulate.faults.run.FaultyEngine`."""
-        graph, p, t, faults = self._form.graph, self._faulty, self._tables, self.plan.faults
+        graph, p, faults = self._form.graph, self._faulty, self.plan.faults
         given = as_inputs(graph, samples)
         n = len(given[0])
         if n * p.tokens >= 2**32 - p.tokens:  # tags would recur, and what is stale would pass for what is missing
@@ -66,6 +66,7 @@ class FaultyMachine(MachineEngine):
             raise SimulationError(
                 f"machine: {n:,} samples in one run with faults; {most:,} are the most for this graph"
             )
+        t = _Tables.of(graph, self._schedule, self.plan, n)
         outputs = self._form.outputs(keep, n, flat=True)
         missing = np.zeros(len(outputs.memory), np.uint8)
         actors = output_columns(graph, p, outputs)
@@ -141,7 +142,8 @@ class _Tables:
     most_bits: int
 
     @staticmethod
-    def of(graph: Graph, schedule: Schedule, plan: Plan) -> _Tables:
+    def of(graph: Graph, schedule: Schedule, plan: Plan, samples: int) -> _Tables:
+        """Of a run of so many samples: on the latest link there are no more iterations than there are."""
         from graphsim.simulate.faults import loop
 
         s, links, parcels = schedule, schedule.machine.links, Parcels.of(graph, schedule)
@@ -168,7 +170,7 @@ class _Tables:
             rows += len(found)
             here = np.flatnonzero(s.hop_link == link)
             longest = int(parcels.cycles[here].max(initial=0)) * s.machine.link_stride(link)
-            copies = (max(later, flight(s, link)) + 2 * longest) // s.period + 2
+            copies = min((max(later, flight(s, link)) + 2 * longest) // s.period + 2, max(1, samples))
             for h in here.tolist():
                 tokens, frames = int(hops[h, loop.TOKENS]), int(hops[h, loop.FRAMES])
                 hops[h, loop.LATE], hops[h, loop.COPIES] = number, copies
@@ -176,10 +178,10 @@ class _Tables:
                 hops[h, loop.LANE_ROW] = frame_rows
                 words, states, stamps = words + copies * tokens, states + copies * frames, stamps + copies
                 frame_rows += frames
-        if max(words, states) > MOST_CELLS:
+        if max(words, states * MOST_BITS) > MOST_CELLS:
             raise SimulationError(
-                f"machine: {max(words, states):,} tokens and frames are on late links at once, more than this engine "
-                f"holds; give them less latency"
+                f"machine: {words:,} tokens in {states:,} frames may be on late links at once, more than this engine "
+                "holds; give them less latency, or run fewer samples"
             )
         table = np.concatenate(lanes)
         frame_lane = np.zeros(max(1, frame_rows), np.int64)
