@@ -140,6 +140,7 @@ def test_a_node_alone_still_alternates() -> None:
     single, double = (fold(graph, load_machine("line:1"), buffering=b) for b in ("single", "double"))  # type: ignore[arg-type]
     assert double.period == 2 * single.period
     assert double.remark.endswith("communicating 0")
+    assert double.bound.ticks == double.period == 2 * single.bound.ticks
 
 
 def test_recurrence_takes_as_many_pairs_as_it_has_ways_to_go() -> None:

@@ -26,12 +26,14 @@ sys.path.append(str(Path(__file__).parents[1] / "scripts"))
 import bench_scheduler
 import scheduler_cases
 
-MACHINES = st.sampled_from(["line:2", "line:3", "ring:4", "mesh:2x3", "torus:2x3", "full:5"])
+MACHINES = st.sampled_from(
+    ["line:2", "ring:4,frames_per_tick=2", "mesh:2x3", "full:5", "star:3,switch.crossbar_latency=1", "fat_tree:1"]
+)
 FEW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 # Of every family two in which other strategies miss the optimum, as far as there are such.
-@pytest.mark.parametrize("number", [3, 43, 14, 24, 29, 99, 52, 62, 31, 86])
+@pytest.mark.parametrize("number", [3, 9, 14, 24, 29, 99, 52, 62, 31, 86])
 def test_the_period_is_the_proved_optimum(number: int) -> None:
     proof = bench_scheduler.optima()[number]
     _, graph, machine = scheduler_cases.case(number, proof.draw)
@@ -78,8 +80,9 @@ def test_there_is_no_search_beyond_its_limits_nor_where_a_strategy_is_asked_for(
     assert fold(graph, machine).strategy == "searched"
     assert fold(graph, machine, strategy="soonest").strategy == "soonest"
     others = (
-        load_machine("ring:7"), load_machine("star:4"), dataclasses.replace(machine, links=links, topology=""),
-        dataclasses.replace(machine, nodes=nodes, topology=""),
+        load_machine("star:4"), dataclasses.replace(machine, links=links, topology=""), load_machine("ring:7"),
+        load_machine("star:7"), dataclasses.replace(machine, nodes=nodes, topology=""),
+        dataclasses.replace(machine, links=(*machine.links[1:], links[0]), topology=""),
     )  # fmt: skip
     able = [small.able(Work(Costs(graph, other), unroll(graph))) for other in (machine, *others)]
-    assert able == [True, False, False, False, False]
+    assert able == [True, True, True, False, False, False, False]

@@ -29,6 +29,10 @@ follow:
 
 The two about links get weaker as P grows, so the least P that they allow is found by bisection. And P is a multiple of
 the strides of all that is used, of the host's at least.
+
+Where computing and communicating alternate, nodes fire in one half of a period's ticks and links send in the other, and
+firings that follow each other around a circle have half of its ticks: all of these bounds are doubled, but for what
+transport adds to recurrence, which holds as it is.
 """
 
 from __future__ import annotations
@@ -77,18 +81,23 @@ class Bound:
     reason: str
 
 
-def lower_bound(costs: Costs) -> Bound:
+def lower_bound(costs: Costs, *, alternating: bool = False) -> Bound:
     """The greatest of all bounds, for any placement with sources and sinks on the host; the first of equals.
 
     All firings of an actor are on one node.
+
+    Args:
+        alternating: nodes fire in one half of a period's ticks and links send in the other (double buffering).
     """
     graph = costs.graph
     cheapest, many = _firings(costs, range(len(graph.groups)))
     bounds = [_work(costs), _largest(costs), _pigeonhole(costs, cheapest, many), _host(costs)]
     bounds += _input_links(costs) + _layer_links(costs)
-    if (recurrence := recurrence_bound(costs)) is not None:
+    if (recurrence := recurrence_bound(costs, transport=not alternating)) is not None:
         bounds.append(recurrence)
     best = max(bounds, key=lambda bound: bound.ticks)
+    if alternating:
+        best = doubled(rounded(best, costs.machine.node_stride(costs.machine.host), "a cycle of the host"))
     if recurrence is not None and unroll(graph).graph is graph and (found := crowd(costs, best.ticks)) is not None:
         best = _crowd_bound(graph, found)
     return rounded(best, costs.machine.node_stride(costs.machine.host), "a cycle of the host")
@@ -102,8 +111,16 @@ def rounded(bound: Bound, grain: int, what: str) -> Bound:
     return replace(bound, ticks=ticks, reason=f"{bound.reason}; a period is a multiple of {in_ticks(grain)}, {what}")
 
 
-def recurrence_bound(costs: Costs) -> Bound | None:
-    """What the firings of actors that wait for each other prove; None without any."""
+def doubled(bound: Bound) -> Bound:
+    """What a bound on the ticks of nodes or of links proves where computing and communicating alternate."""
+    return replace(bound, ticks=2 * bound.ticks, reason=f"{bound.reason}; computing and communicating alternate")
+
+
+def recurrence_bound(costs: Costs, *, transport: bool = True) -> Bound | None:
+    """What the firings of actors that wait for each other prove; None without any.
+
+    ``transport``: with the time that the slowest circle takes to visit nodes.
+    """
     bounds = []
     if (found := slowest_recurrence(costs)) is not None:
         ticks, name, firings = found
@@ -111,7 +128,8 @@ def recurrence_bound(costs: Costs) -> Bound | None:
         bounds.append(Bound(ticks, "recurrence", f"actor {name}", reason))
     if (cycle := slowest_state(costs)) is not None:
         bounds.append(circle_bound(unroll(costs.graph).graph, list(cycle.nodes), cycle))
-        bounds.append(_tour_bound(costs, cycle, bounds[-1]))
+        if transport:
+            bounds.append(_tour_bound(costs, cycle, bounds[-1]))
     return max(bounds, key=lambda bound: bound.ticks, default=None)
 
 

@@ -219,7 +219,7 @@ def _try(graph: Graph, machine: Machine, target: float, how: dict[str, Any]) -> 
     needed = math.floor(Fraction(machine.clock_mhz) * 10**6 / Fraction(target))
     about = machine.name, len(machine.compute_nodes), len(machine.links), needed
     try:
-        bound = lower_bound(Costs(graph, machine))
+        bound = lower_bound(Costs(graph, machine), alternating=how["buffering"] == "double")
     except InfeasibleError as error:
         return Tried(*about, "cannot be folded", None, None, None, None, str(error)), None
     if bound.ticks > needed:

@@ -140,7 +140,7 @@ def relax(graph: Graph, schedule: Schedule, *, strategy: str | None = None, seed
         before = after = schedule.period
         how: How = "proved"
         try:
-            bound = lower_bound(Costs(graph, machine)).ticks
+            bound = lower_bound(Costs(graph, machine), alternating=schedule.buffering == "double").ticks
             if bound < before:
                 grain, kind = schedule.tile, schedule.buffering
                 other = fold(graph, machine, strategy=strategy, buffering=kind, seed=seed, tile=grain)

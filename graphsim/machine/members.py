@@ -1,6 +1,7 @@
 """Smaller machines inside a machine: the members of its family that have at most as many nodes in every direction.
 
-``ring:6`` holds ``ring:1`` to ``ring:5``, ``torus:4x4`` holds ``torus:3x2``. A member's nodes are nodes of the machine,
+``ring:6`` holds ``ring:1`` to ``ring:5``, ``torus:4x4`` holds ``torus:3x2``. So it holds ``mesh:3x2``, and ``ring:6``
+holds ``line:4``, which are left open where the ring closes. A member's nodes are nodes of the machine,
 the host among them. A link of a member is a link of the machine, or, where a smaller ring closes, all links of the
 machine on the way round, one after the other: nodes that the member does not have pass frames on. No link of the
 machine stands for two.
@@ -13,11 +14,13 @@ machine stands for two.
     fat_tree                           what is below the first switch of its height     the same
     ring, torus                        those with the same coordinates                  from the last back to the first
                                                                                         through all nodes between
+    line of a ring, mesh of a torus    those with the same coordinates                  the same
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -47,10 +50,15 @@ class Member:
         return all(len(links) == 1 for links in self.path)
 
 
-def smaller(machine: Machine) -> list[tuple[int, Numbers]]:
-    """(compute nodes, numbers) of all members but the machine itself, ascending; none if it is no built-in.
+#: What a ring or torus is where it is left open.
+_OPEN = {"ring": "line", "torus": "mesh"}
 
-    A tree of no level is listed once, whatever its arity.
+
+def smaller(machine: Machine, *, left_open: bool = False) -> list[tuple[int, str]]:
+    """(compute nodes, name) of all members but the machine itself, ascending; none if it is no built-in.
+
+    A tree of no level is listed once, whatever its arity; and a line or mesh, with ``left_open``, if it is no ring or
+    torus anyhow.
     """
     if shape_of(machine) is None:
         return []
@@ -58,22 +66,23 @@ def smaller(machine: Machine) -> list[tuple[int, Numbers]]:
     least = {"tree": (0, 1), "fat_tree": (0,), "hypercube": (0,)}.get(family, (1,) * len(whole))
     found = []
     for numbers in itertools.product(*(range(a, b + 1) for a, b in zip(least, whole, strict=True))):
+        if left_open and family in _OPEN and max(numbers) > 2:
+            found.append((math.prod(numbers), numbers, _OPEN[family]))
         if numbers == whole or (family == "tree" and numbers[0] == 0 and numbers != least):
             continue
         nodes, _ = TOPOLOGIES[family].size(numbers)
         switches = {"star": 1, "fat_tree": nodes // 2}.get(family, 0)
-        found.append((nodes - switches, numbers))
-    return sorted(found)
+        found.append((nodes - switches, numbers, family))
+    return [(nodes, f"{kind}:{'x'.join(map(str, numbers))}") for nodes, numbers, kind in sorted(found)]
 
 
-def member(machine: Machine, numbers: Numbers) -> Member | None:
-    """One member, with the settings that its nodes and links have in the machine.
+def member(machine: Machine, name: str) -> Member | None:
+    """The member of this name, with the settings that its nodes and links have in the machine.
 
     None where there is none like it: the host of sources or sinks is outside, links on a way round differ from each
     other, or ticks would be longer, as only nodes and links outside have a frequency that asks for so short ones.
     """
-    family, whole = numbers_of(machine.topology)
-    name = f"{family}:{'x'.join(map(str, numbers))}"
+    (family, numbers), whole = numbers_of(name), numbers_of(machine.topology)[1]
     shape = topology_shape(name)
     node = _nodes(family, numbers, whole)
     inside = {v: i for i, v in enumerate(node)}
@@ -107,7 +116,7 @@ def _link(machine: Machine, src: int, dst: int) -> int:
 
 def _nodes(family: str, numbers: Numbers, whole: Numbers) -> tuple[int, ...]:
     """The node of the whole machine that each node of a member is."""
-    if family in ("mesh", "torus"):
+    if family in ("line", "mesh", "ring", "torus"):
         return tuple(_number(cell, whole) for cell in itertools.product(*map(range, numbers)))
     if family == "star":
         return (*range(numbers[0]), whole[0])

@@ -97,6 +97,11 @@ class Pipelining:
             ),
         )
 
+    @property
+    def gain(self) -> float:
+        """Throughput as scheduled over that with one sample in flight."""
+        return self.unpipelined / self.modulo
+
     def samples_per_second(self, ticks: int) -> float:
         """At the machine's clock."""
         return self.clock_mhz * 1e6 / ticks
@@ -110,6 +115,7 @@ class Pipelining:
         } | {
             "longest_stage": self.longest.layer,
             "stages": [{"layer": one.layer, "begin_tick": one.begin, "ticks": one.ticks} for one in self.stages],
+            "gain": self.gain,
             "exact": self.exact,
         }
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from graphsim.analysis.bounds import Bound, circle_bound, recurrence_bound, rounded
+from graphsim.analysis.bounds import Bound, circle_bound, doubled, recurrence_bound, rounded
 from graphsim.analysis.costs import LAST_TICK, Costs
 from graphsim.analysis.tokens import Readers, readers
 from graphsim.analysis.waves import waves
@@ -101,8 +101,7 @@ class Candidate:
     @property
     def _twice(self) -> Bound:
         """What the busiest node or link proves where computing and communicating alternate."""
-        bound = placement_bound_of(self.work.fired.machine, self.node, self.ticks, self.routes)
-        return replace(bound, ticks=2 * bound.ticks, reason=f"{bound.reason}; computing and communicating alternate")
+        return doubled(placement_bound_of(self.work.fired.machine, self.node, self.ticks, self.routes))
 
     @cached_property
     def times(self) -> Times | None:

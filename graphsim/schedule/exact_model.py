@@ -355,7 +355,8 @@ class Model:
                     last = model.new_int_var(0, 2 * period, f"last {i} {n}")
                     model.add(last == at + ticks - 1).only_enforce_if(self.leads[i, n])
                     here += self._circle(last, 1, self.leads[i, n], period, f"rest {i} {n}")
-                    left = frames - rate * (ticks - 1)
+                    left = model.new_int_var(1, rate, f"left {i} {n}")
+                    model.add(left == frames - rate * (ticks - 1)).only_enforce_if(self.leads[i, n])
                     loads += [left] * (len(here) - len(loads))
                 loads += [1] * (len(here) - len(loads))
             if rate == 1:

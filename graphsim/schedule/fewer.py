@@ -19,7 +19,7 @@ uses: nodes on it pass frames on.
 
 So it may be with loops: one that goes all the way round, and has no time to spare for that, cannot be put off, and a
 larger ring may really be slower. Where computing and communicating alternate, nothing can be put off at all: only
-members of the first kind are looked at.
+members of the first kind are looked at. For both, lines and meshes are members too: rings and toruses left open.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ from graphsim.errors import InfeasibleError, PlacementError
 from graphsim.graph import Graph
 from graphsim.graph.words import in_ticks
 from graphsim.machine import Machine
-from graphsim.machine.members import Member, Numbers, member, smaller
+from graphsim.machine.members import Member, member, smaller
+from graphsim.machine.topologies import numbers_of
 from graphsim.schedule.candidate import Candidate, Work, circled, encode, placement_bound_of
 from graphsim.schedule.passage import passages
 from graphsim.schedule.placed import Placed, Times
@@ -63,10 +64,10 @@ def shortest(work: Work, bound: Bound, found: Schedule | None, search: Search) -
     """
     machine = work.costs.machine
     need = int(parameter_bytes(work.costs.graph, np.zeros(work.costs.graph.actor_count, np.int32), 1)[0])
-    for numbers in _hopeful(work, None if found is None else found.period):
+    for name in _hopeful(work, None if found is None else found.period):
         if found is not None and found.period <= bound.ticks:
             break
-        one = member(machine, numbers)
+        one = member(machine, name)
         if one is None or not (one.direct or work.buffering == "single"):
             continue
         if sum(one.machine.nodes[v].memory_bytes for v in one.machine.compute_nodes) < need:
@@ -86,9 +87,14 @@ def shortest(work: Work, bound: Bound, found: Schedule | None, search: Search) -
     return found
 
 
-def _hopeful(work: Work, period: int | None) -> list[Numbers]:
-    """Members that may have a shorter period than this, those of fewest nodes first."""
-    listed = smaller(work.costs.machine)
+def _hopeful(work: Work, period: int | None) -> list[str]:
+    """Members that may have a shorter period than this, those of fewest nodes first.
+
+    Rings that are left open matter where those that close may not be of use: where firings wait for each other in
+    circles, or computing and communicating alternate.
+    """
+    left_open = work.looped or bool(work.chains) or work.buffering == "double"
+    listed = smaller(work.costs.machine, left_open=left_open)
     if period is not None:
         low, high = 0, len(listed)  # from high on fewest_ticks is shorter
         while low < high:
@@ -97,8 +103,8 @@ def _hopeful(work: Work, period: int | None) -> list[Numbers]:
             low, high = (low, middle) if enough else (middle + 1, high)
         listed = listed[low:]
     if sum(nodes for nodes, _ in listed) * work.size > MOST:
-        listed = [(nodes, numbers) for nodes, numbers in listed if all(n & (n - 1) == 0 for n in numbers)]
-    return [numbers for _, numbers in listed]
+        listed = [(nodes, name) for nodes, name in listed if all(n & (n - 1) == 0 for n in numbers_of(name)[1])]
+    return [name for _, name in listed]
 
 
 def _also(remark: str, said: str) -> str:

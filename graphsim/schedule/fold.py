@@ -89,6 +89,7 @@ def fold(
     if tiles is not None and strategy in ("one-to-one", "soonest"):
         raise PlacementError(f"{strategy} places every actor by itself; leave out --tile")
     work, told = Work(Costs(graph, machine), unrolled, buffering, tiles), _Told(progress)
+    alternating = buffering == "double"
     if placement is not None:
         given = placement if isinstance(placement, np.ndarray) else read_placement(placement, graph, machine)
         check_placement(graph, machine, given)
@@ -96,12 +97,12 @@ def fold(
             tiles.check(given[work.owner])
         tried = _Tried(work, told)
         tried.add(given)
-        return _there(tried.schedule("file", lower_bound(work.costs)))
+        return _there(tried.schedule("file", lower_bound(work.costs, alternating=alternating)))
     if strategy not in (None, *STRATEGIES):
         raise PlacementError(f"there is no placement strategy {strategy!r}; choose one of {', '.join(STRATEGIES)}")
     if strategy == "soonest" and not _gates(work):
         raise PlacementError(f"{graph.name}: soonest places circuits, on nodes that are alike; use --place contiguous")
-    bound = lower_bound(work.costs)
+    bound = lower_bound(work.costs, alternating=alternating)
     if tiles is not None:
         return _there(_searched(work, strategy or "contiguous", seed, told, bound))
     if strategy not in (None, "contiguous", "soonest"):
@@ -109,7 +110,7 @@ def fold(
 
     def search(member: Machine, below: int | None) -> Schedule | None:
         other = Work(Costs(graph, member), unrolled, buffering)
-        least = lower_bound(other.costs)
+        least = lower_bound(other.costs, alternating=alternating)
         if below is not None and least.ticks >= below:
             return None
         return _searched(other, strategy, seed, told, least, below)
@@ -164,7 +165,7 @@ def _searched(
         strategy = "soonest" if _gates(work) else "contiguous"
         if small.able(work):
             best = _there(_searched(work, strategy, seed, told, bound))
-            best = small.improved(work, best, bound) or best
+            best = small.improved(work, best, bound, below) or best
             return best if below is None or best.period < below else None
     tried = _Tried(work, told, below if strategy == "contiguous" and not work.chains else None)
     if strategy == "one-to-one":
@@ -176,7 +177,8 @@ def _searched(
     elif strategy == "contiguous":
         _search(costs, tried)
     else:
-        _search_soonest(Soonest(costs, work.wave), tried, bound.ticks)
+        aim = bound.ticks if work.buffering == "single" else -(-bound.ticks // 2)  # what nodes and links have
+        _search_soonest(Soonest(costs, work.wave), tried, aim)
     return tried.schedule(strategy, bound)
 
 

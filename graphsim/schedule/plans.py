@@ -19,108 +19,12 @@ from typing import Any
 import numpy as np
 
 from graphsim.native import entry, jit_call
+from graphsim.schedule.gaps import NO_ROOM, place, sort_falling, together
 
 #: Rounds in which readers of state wait longer for what comes too late.
 _SWEEPS = 8
 #: From here on costs are those of plans that are no schedules; below it, a plan costs its latency, in ticks.
 BAD = 1_000_000_000
-
-
-@jit_call
-def _fit(gap: Any, gaps: Any, left: Any, lefts: Any) -> Any:
-    """Whether lengths, falling, fit into gaps, each into the first that is long enough; gaps are used up."""
-    for i in range(lefts):
-        found = False
-        for g in range(gaps):
-            if gap[g] >= left[i]:
-                gap[g] -= left[i]
-                found = True
-                break
-        if not found:
-            return False
-    return True
-
-
-@jit_call
-def _place(
-    begin: Any, end: Any, busy: Any, period: Any, ready: Any, length: Any, left: Any, lefts: Any, gap: Any
-) -> Any:
-    """The first tick from ``ready`` on for so many free ticks, modulo the period, such that what is left fits too; -1.
-
-    Args:
-        begin, end: the ``busy`` stretches that are taken, by begin, which is below the period; the tick is added.
-        left: ``lefts`` lengths that are still to come, falling; this one is taken out.
-        gap: room for stretches.
-    """
-    for i in range(lefts):
-        if left[i] == length:
-            for j in range(i, lefts - 1):
-                left[j] = left[j + 1]
-            break
-    lefts -= 1
-    if busy == 0:
-        begin[0], end[0] = ready % period, ready % period + length
-        return ready
-    phase = ready % period
-    # The stretch in which ``ready`` lies, or the first behind it.
-    first = 0
-    while first < busy and begin[first] <= phase:
-        first += 1
-    chosen = np.int64(-1)
-    at = np.int64(0)
-    for turn in range(busy + 1):
-        # Free from the end of stretch ``b`` to the begin of stretch ``a``, which is the next one.
-        b = first - 1 + turn
-        around = b // busy
-        low = end[b - around * busy] + around * period
-        a = b + 1
-        high = begin[a - (a // busy) * busy] + (a // busy) * period
-        low_from = max(low, phase) if turn == 0 else low
-        if turn == busy:
-            high = min(high, phase + period + length - 1)
-        if high - low_from < length:
-            continue
-        for end_aligned in range(2):
-            if end_aligned == 1 and (turn == busy or high - length == low_from):
-                continue
-            at = high - length if end_aligned == 1 else low_from
-            if lefts <= 0 or left[0] <= 1:
-                chosen = at
-                break
-            gaps = 0
-            for g in range(busy):
-                size = begin[0] + period - end[g] if g == busy - 1 else begin[g + 1] - end[g]
-                if g == (b % busy):
-                    whole = begin[a % busy] + (a // busy) * period - low
-                    gap[gaps] = at - low
-                    gaps += 1
-                    size = whole - (at - low) - length
-                gap[gaps] = size
-                gaps += 1
-            if _fit(gap, gaps, left, lefts):
-                chosen = at
-                break
-        if chosen >= 0:
-            break
-    if chosen < 0:
-        return np.int64(-1)
-    start = chosen % period
-    i = busy
-    while i > 0 and begin[i - 1] > start:
-        begin[i], end[i] = begin[i - 1], end[i - 1]
-        i -= 1
-    begin[i], end[i] = start, start + length
-    return ready + (chosen - phase)
-
-
-@jit_call
-def _sort_falling(row: Any, count: Any) -> None:
-    for i in range(1, count):
-        x, j = row[i], i
-        while j > 0 and row[j - 1] < x:
-            row[j] = row[j - 1]
-            j -= 1
-        row[j] = x
 
 
 @jit_call
@@ -130,10 +34,13 @@ def _lay(
     node: Any, label: Any, way: Any, order: Any, delay: Any,
     start: Any, parcel: Any, hops: Any, lead: Any, mask: Any, load: Any, missing: Any, arrival: Any, there: Any,
     n_begin: Any, n_end: Any, n_busy: Any, n_left: Any, n_lefts: Any,
-    l_begin: Any, l_end: Any, l_busy: Any, l_left: Any, l_lefts: Any, gap: Any, floor: Any,
+    l_begin: Any, l_end: Any, l_busy: Any, l_left: Any, l_lefts: Any, gap: Any, floor: Any, through: Any, behind: Any,
 ) -> Any:  # fmt: skip
-    """Lay out a plan; returns its cost, and how many hops there are. Arguments: see :func:`anneal`."""
+    """Lay out a plan; returns its cost, how many hops there are, and how many steps it took. For arguments, see
+    :func:`anneal`.
+    """
     firings, tokens, nodes, links = len(owner), len(maker), ticks.shape[1], len(link)
+    steps = firings + 2 * tokens
     # Loads.
     n_lefts[:] = 0
     load[:] = 0
@@ -187,12 +94,12 @@ def _lay(
         over += max(0, load[nodes + n] - min(period, link[n, 4]))
         sent += load[nodes + n]
     if over > 0:
-        return BAD + period + 4 * over + sent / (1 + 8 * links), 0
+        return BAD + period + 4 * over + sent / (1 + 8 * links), 0, steps
     # Times.
     for v in range(nodes):
-        _sort_falling(n_left[v], n_lefts[v])
+        sort_falling(n_left[v], n_lefts[v])
     for n in range(links):
-        _sort_falling(l_left[n], l_lefts[n])
+        sort_falling(l_left[n], l_lefts[n])
     floor[:] = delay
     count, late = 0, np.int64(0)
     for sweep in range(_SWEEPS):
@@ -205,13 +112,13 @@ def _lay(
                     n_left[v, n_lefts[v]] = ticks[a, v]
                     n_lefts[v] += 1
             for v in range(nodes):
-                _sort_falling(n_left[v], n_lefts[v])
+                sort_falling(n_left[v], n_lefts[v])
             for h in range(count):
                 n = hops[h, 1]
                 l_left[n, l_lefts[n]] = -(-missing[hops[h, 0], 1] // link[n, 3])
                 l_lefts[n] += 1
             for n in range(links):
-                _sort_falling(l_left[n], l_lefts[n])
+                sort_falling(l_left[n], l_lefts[n])
         n_busy[:] = 0
         l_busy[:] = 0
         arrival[:] = _NEVER
@@ -226,6 +133,7 @@ def _lay(
         done, moved = 0, True
         while moved:
             moved = False
+            steps += firings
             for i in range(firings):
                 a = order[i]
                 if start[a] != _NEVER:
@@ -249,14 +157,15 @@ def _lay(
                     continue
                 length = ticks[a, v]
                 if length > 0:
-                    ready = _place(
+                    ready = place(
                         n_begin[v], n_end[v], n_busy[v], period, ready, length, n_left[v], n_lefts[v], gap
                     )  # fmt: skip
-                    if ready == _NO_ROOM:
-                        return BAD + 2 * firings, count
+                    if ready == NO_ROOM:
+                        return BAD + 2 * firings, count, steps
                     n_busy[v] += 1
                     n_lefts[v] -= 1
                 start[a] = ready
+                steps += 2 + in_ptr[a + 1] - in_ptr[a] + n_busy[v]
                 moved = True
                 done += 1
                 for t in range(made_ptr[a], made_ptr[a + 1]):
@@ -277,23 +186,46 @@ def _lay(
                         if u < 0 or not (mask[p] >> u) & 1:
                             continue
                         n = into[w, v, u]
+                        if link[n, 5] > 0:
+                            continue  # out of a switch: with what led there
                         length_of = -(-missing[p, 1] // link[n, 3])
-                        gone = _place(
-                            l_begin[n], l_end[n], l_busy[n], period, there[link[n, 0]], length_of, l_left[n],
-                            l_lefts[n], gap,
-                        )  # fmt: skip
-                        if gone == _NO_ROOM:
-                            return BAD + 2 * firings, count
-                        l_busy[n] += 1
-                        l_lefts[n] -= 1
-                        there[u] = gone + length_of + link[n, 2]
-                        hops[count, 0], hops[count, 1], hops[count, 2] = p, n, gone
-                        count += 1
-                        for s in range(p, tokens):
-                            if parcel[s] == p:
-                                arrival[s, u] = there[u]
+                        through[0], behind[0], many = n, 0, 1
+                        for further in range(k + 1, nodes):
+                            x = turn[w, v, further]
+                            if x < 0 or not (mask[p] >> x) & 1 or link[into[w, v, x], 5] == 0:
+                                continue
+                            for h in range(many):
+                                if link[through[h], 1] == link[into[w, v, x], 0]:
+                                    through[many] = into[w, v, x]
+                                    behind[many] = behind[h] + 1 + link[through[h], 2] + link[through[many], 5]
+                                    many += 1
+                                    break
+                        if many == 1:
+                            gone = place(
+                                l_begin[n], l_end[n], l_busy[n], period, there[link[n, 0]], length_of, l_left[n],
+                                l_lefts[n], gap,
+                            )  # fmt: skip
+                        else:
+                            gone = together(
+                                l_begin, l_end, l_busy, period, there[link[n, 0]], length_of, through, behind, many
+                            )
+                        if gone == NO_ROOM:
+                            return BAD + 2 * firings, count, steps
+                        steps += 4 + many * l_busy[n]
+                        for h in range(many):
+                            n = through[h]
+                            if many == 1:
+                                l_busy[n] += 1
+                            l_lefts[n] -= 1
+                            u = link[n, 1]
+                            there[u] = gone + behind[h] + length_of + link[n, 2]
+                            hops[count, 0], hops[count, 1], hops[count, 2] = p, n, gone + behind[h]
+                            count += 1
+                            for s in range(p, tokens):
+                                if parcel[s] == p:
+                                    arrival[s, u] = there[u]
         if done < firings:  # a parcel waits for what waits for it
-            return BAD + min(period, 2 * (firings - done)), count
+            return BAD + min(period, 2 * (firings - done)), count, steps
         late = np.int64(0)
         for a in range(firings):
             v = node[owner[a]]
@@ -309,18 +241,18 @@ def _lay(
         if late == 0:
             break
     if late > 0:
-        return BAD + period * late / (late + period), count
+        return BAD + period * late / (late + period), count, steps
     first, last = np.int64(1) << 60, np.int64(0)
     for a in range(firings):
         if ends[a] == 1:
             first = min(first, start[a])
         elif ends[a] == 2:
             last = max(last, start[a] + ticks[a, node[owner[a]]])
-    return np.float64(last - first), count
+    return np.float64(last - first), count, steps
 
 
-#: No tick; what :func:`_place` returns where there is none.
-_NEVER, _NO_ROOM = -(1 << 60), -1
+#: No tick.
+_NEVER = -(1 << 60)
 _I1, _I2, _I3 = "int64[::1], ", "int64[:, ::1], ", "int64[:, :, ::1], "
 _FIXED = f"int64, {_I1}{_I2}{_I1 * 5}{_I1 * 5}{_I3 * 3}{_I2}{_I1}"
 _PLAN = _I1 * 5
@@ -428,12 +360,15 @@ def _change(
     return True
 
 
-@entry(f"float64({_FIXED}{_PLAN}{_I2}{_I1}int64, float64, float64, int64, boolean, int64, {_I1}{_I1}{_I2}int64[::1])")
+@entry(
+    f"float64({_FIXED}{_PLAN}{_I2}{_I1}int64, float64, float64, int64, boolean, int64, {_I1}{_I1}{_I2}{_I1}int64[::1])"
+)
 def anneal(
     period: Any, owner: Any, ticks: Any, before: Any, after: Any, in_ptr: Any, in_token: Any, in_ago: Any, maker: Any,
     bits: Any, made_ptr: Any, read_ptr: Any, read_by: Any, into: Any, turn: Any, path: Any, link: Any, ends: Any,
     node: Any, label: Any, way: Any, order: Any, delay: Any, allowed: Any, movable: Any, rounds: Any, hot: Any,
     cold: Any, seed: Any, whole: Any, enough: Any, start: Any, parcel: Any, hops: Any, count: Any,
+    budget: Any,
 ) -> Any:  # fmt: skip
     """Change a plan for the better, by chance: ``node`` .. ``delay`` become the best plan met, which is laid out.
 
@@ -445,7 +380,8 @@ def anneal(
         read_ptr, read_by: the firings that read each token.
         into: (ways, nodes, nodes): by which link the tree out of a node gets to another. turn: the same, nodes of the
             tree in the order in which it gets to them. path: nodes on the way, as bits.
-        link: (links, 5): source, destination, latency, bits of a frame, frames per period at most.
+        link: (links, 6): source, destination, latency, bits per tick, ticks per period at most, and, where the source
+            is a switch, ticks from when a frame is there until it leaves.
         ends: 1 for sources, 2 for sinks.
         node: of each actor. label: of each token. way: of each label. order: of the firings. delay: of each firing.
         allowed: (actors, nodes): 1 where it may be. movable: the actors that may be on several nodes.
@@ -454,6 +390,7 @@ def anneal(
         enough: stop at the first plan that costs so little.
         start, parcel: filled in: of each firing; the first token of each token's parcel, or -1.
         hops: (tokens * nodes, 3): filled in: parcel, link, start; parents first. count: (1,): of them.
+        budget: (1,): steps that may be taken: no more plans are tried when none are left; those taken are subtracted.
 
     Returns:
         The cost of the plan: below ``BAD`` if and only if it is a schedule.
@@ -468,6 +405,7 @@ def anneal(
     l_begin, l_end = np.zeros((links, tokens), np.int64), np.zeros((links, tokens), np.int64)
     l_busy, l_left = np.zeros(links, np.int64), np.zeros((links, tokens), np.int64)
     gap, floor = np.zeros(firings + tokens + 2, np.int64), np.zeros(firings, np.int64)
+    through, behind = np.zeros(nodes, np.int64), np.zeros(nodes, np.int64)
     state = np.zeros(1, np.int64)
     state[0] = seed * 0x9E3779B97F4A7C15 & 0x7FFFFFFFFFFFFFFF | 1
     cost = best = np.inf
@@ -477,7 +415,7 @@ def anneal(
         node.copy(), label.copy(), way.copy(), order.copy(), delay.copy(),
     )  # fmt: skip
     for number in range(rounds):
-        if best <= enough:
+        if best <= enough or (budget[0] <= 0 and number > 0):
             break
         heat = hot * (cold / hot) ** (number / rounds)
         if number > 0 and not _change(
@@ -485,12 +423,13 @@ def anneal(
             read_ptr, read_by, into.shape[0], allowed, movable, node, label, way, order, delay,
         ):  # fmt: skip
             continue
-        now, _ = _lay(
+        now, _, steps = _lay(
             period, owner, ticks, before, after, in_ptr, in_token, in_ago, maker, bits, made_ptr, read_ptr, read_by,
             into, turn, path, link, ends, node, label, way, order, delay, start, parcel, hops, lead, mask, load,
             missing, arrival, there, n_begin, n_end, n_busy, n_left, n_lefts, l_begin, l_end, l_busy, l_left, l_lefts,
-            gap, floor,
+            gap, floor, through, behind,
         )  # fmt: skip
+        budget[0] -= steps
         if now <= cost or np.exp((cost - now) / heat) * 65536 > _next(state, 65536):
             cost = now
             old_node[:], old_label[:], old_way[:], old_order[:], old_delay[:] = node, label, way, order, delay
@@ -500,9 +439,10 @@ def anneal(
         else:
             node[:], label[:], way[:], order[:], delay[:] = old_node, old_label, old_way, old_order, old_delay
     node[:], label[:], way[:], order[:], delay[:] = best_node, best_label, best_way, best_order, best_delay
-    best, count[0] = _lay(
+    best, count[0], _ = _lay(
         period, owner, ticks, before, after, in_ptr, in_token, in_ago, maker, bits, made_ptr, read_ptr, read_by, into,
         turn, path, link, ends, node, label, way, order, delay, start, parcel, hops, lead, mask, load, missing, arrival,
         there, n_begin, n_end, n_busy, n_left, n_lefts, l_begin, l_end, l_busy, l_left, l_lefts, gap, floor,
+        through, behind,
     )  # fmt: skip
     return best

@@ -31,10 +31,14 @@ from graphsim.schedule.slots import allot, check_memory
 
 #: The largest graph, in firings, and machine, in nodes, for which this is done.
 MOST_FIRINGS, MOST_NODES = 60, 6
-#: Plans that are tried for a period, and for latency, for every firing and token.
+#: The largest machine, switches among its nodes.
+MOST_PLACES = 8
+#: Plans that are tried for a period at first, and for latency, for every firing and token; and steps of laying them out
+#: that are taken for all periods together, and for latency. A thousand steps take some microseconds.
 _FOR_PERIOD, _FOR_LATENCY = 200, 300
-#: Periods that are tried, at most, and times that the search for a period, and for latency, is begun anew.
-_PERIODS, _STARTS = 8, (3, 2)
+_STEPS_PERIOD, _STEPS_LATENCY = 20_000_000, 10_000_000
+#: Periods that are tried in one turn, at most, turns, and times that the search for latency is begun anew.
+_PERIODS, _TURNS, _STARTS = 8, 12, 2
 #: Costs from here on are those of plans that are no schedules.
 BAD = 1_000_000_000
 #: Trees out of every node.
@@ -76,9 +80,10 @@ def able(work: Work) -> bool:
     return (
         work.buffering == "single"
         and len(work.owner) <= MOST_FIRINGS
-        and 1 < len(machine.compute_nodes) == len(machine.nodes) <= MOST_NODES
+        and 1 < len(machine.compute_nodes) <= MOST_NODES
+        and len(machine.nodes) <= MOST_PLACES
         and {*machine.node_strides, *machine.link_strides} == {1}
-        and {link.frames_per_tick for link in machine.links} == {1}
+        and len({link.frames_per_tick for link in machine.links}) == 1
         and _in_one_piece(work.costs.graph)
     )
 
@@ -92,8 +97,11 @@ def _in_one_piece(graph: Graph) -> bool:
     return bool(nx.number_connected_components(pieces) == 1)
 
 
-def improved(work: Work, best: Schedule, bound: Bound) -> Schedule | None:
-    """A schedule with a shorter period, or the same one and a smaller latency, if one is found; ``work``: able."""
+def improved(work: Work, best: Schedule, bound: Bound, below: int | None = None) -> Schedule | None:
+    """A schedule with a shorter period, or the same one and a smaller latency, if one is found; ``work``: able.
+
+    ``below``: without a shorter period than that it is of no use.
+    """
     search = _Search(work, problem_of(work.costs, work.unrolled))
     if not search.connected:
         return None
@@ -101,20 +109,21 @@ def improved(work: Work, best: Schedule, bound: Bound) -> Schedule | None:
     before = latency(work.costs.graph, best)
     plan, period = search.shortest(bound.ticks, best.period, start)
     least = longest(search.problem)
-    if period == best.period and before == least:
+    if (period == best.period and before == least) or (below is not None and period >= below):
         return None
     tries = []
-    for number in range(_STARTS[1]):
+    search.budget[0] = _STEPS_LATENCY
+    for number in range(_STARTS):
         hot = max(4.0, before / 16)
         laid = search.anneal(period, plan.copy(), _FOR_LATENCY, hot, 0.2, seed=1 + number, enough=least)
         if laid.cost < BAD:
-            tries.append(search.tightened(period, laid))
+            tries.append(laid)
         if laid.cost <= least:
             break
     if not tries:
         return None
-    period, late, laid = min(((p, laid.cost, laid) for p, laid in tries), key=lambda one: one[:2])
-    if (period, late) >= (best.period, before):
+    laid = min(tries, key=lambda one: one.cost)
+    if (period, laid.cost) >= (best.period, before):
         return None
     try:
         return search.schedule(period, laid, bound)
@@ -155,11 +164,17 @@ class _Search:
                 self.ticks[a, v] = t
         ends = np.zeros(firings, np.int64)
         ends[problem.sources], ends[problem.sinks] = 1, 2
-        links = [(n.src, n.dst, n.latency, n.frame_bits, n.calendar_entries) for n in machine.links]
+        links = [
+            (
+                n.src, n.dst, n.latency, n.frame_bits * n.frames_per_tick, n.calendar_entries // n.frames_per_tick,
+                machine.crossings[n.src],
+            )
+            for n in machine.links
+        ]  # fmt: skip
         self.allowed = np.zeros((len(problem.allowed), nodes), np.int64)
         for owner, allowed in enumerate(problem.allowed):
             self.allowed[owner, allowed] = 1
-        self.link = np.array(links, np.int64).reshape(-1, 5)
+        self.link = np.array(links, np.int64).reshape(-1, 6)
         self.trees = _trees(machine)
         self.connected = bool((self.trees[1] >= 0).all())
         flat = [pair for row in into for pair in row]
@@ -170,6 +185,7 @@ class _Search:
             _ptr(rows), np.array([a for row in rows for a in row], np.int64), *self.trees, self.link, ends,
         )  # fmt: skip
         self.size = firings + 2 * len(self.tokens)
+        self.budget = np.zeros(1, np.int64)
 
     def plan(self, schedule: Schedule) -> _Plan:
         """The plan of a schedule: its placement, parcels and order, and the trees that are most like its own."""
@@ -195,18 +211,24 @@ class _Search:
 
     def shortest(self, least: int, most: int, start: _Plan) -> tuple[_Plan, int]:
         """A plan of the shortest period from ``least`` on that is found, and the period: the given ones if none is."""
-        plan, period, low = start, most, least - 1
-        for aim in _aims(least, most):
-            if (found := self.at(aim, start)) is not None:
-                period, plan = found[0], found[1].plan
+        plan, period, each = start, most, _FOR_PERIOD
+        self.budget[0] = _STEPS_PERIOD
+        for turn in range(_TURNS):
+            low = least - 1
+            for aim in _aims(least, period):
+                if (found := self.at(aim, plan if turn % 2 else start, each, 1 + turn)) is not None:
+                    period, plan = found[0], found[1].plan
+                    break
+                low = aim
+            while period - low > 1:
+                middle = (low + period) // 2
+                if (found := self.at(middle, plan, each, 1 + turn)) is not None:
+                    period, plan = found[0], found[1].plan
+                else:
+                    low = middle
+            if period <= least or self.budget[0] <= 0:
                 break
-            low = aim
-        while period - low > 1:
-            middle = (low + period) // 2
-            if (found := self.at(middle, plan)) is not None:
-                period, plan = found[0], found[1].plan
-            else:
-                low = middle
+            each += each // 2
         return plan, period
 
     def tightened(self, period: int, laid: _Laid) -> tuple[int, _Laid]:
@@ -221,14 +243,13 @@ class _Search:
             return busy, other
         return period, laid
 
-    def at(self, period: int, start: _Plan) -> tuple[int, _Laid] | None:
+    def at(self, period: int, start: _Plan, each: int, seed: int) -> tuple[int, _Laid] | None:
         """A plan of that period or a shorter one, and this, if one is found."""
+        if self.budget[0] <= 0:
+            return None
         hot = 1.0 + float(self.ticks.max(axis=1).mean())
-        for number in range(_STARTS[0]):
-            laid = self.anneal(period, start.copy(), _FOR_PERIOD, hot, 0.3, seed=1 + number, enough=BAD - 1)
-            if laid.cost < BAD:
-                return self.tightened(period, laid)
-        return None
+        laid = self.anneal(period, start.copy(), each, hot, 0.3, seed=seed, enough=BAD - 1)
+        return self.tightened(period, laid) if laid.cost < BAD else None
 
     def anneal(
         self, period: int, plan: _Plan, each: int, hot: float, cold: float, *, seed: int = 1, enough: int = 0
@@ -242,7 +263,7 @@ class _Search:
         hops, count = np.zeros((tokens * nodes, 3), np.int64), np.zeros(1, np.int64)
         given: tuple[Any, ...] = (
             *self.fixed, *plan.parts, self.allowed, movable, 1 + each * self.size, hot, cold, seed,
-            bool(self.problem.frames_whole), enough, start, parcel, hops, count,
+            bool(self.problem.frames_whole), enough, start, parcel, hops, count, self.budget,
         )  # fmt: skip
         cost = float(anneal(period, *given))
         return _Laid(plan, cost, start, parcel, hops[: int(count[0])])
@@ -269,7 +290,10 @@ class _Search:
             reached.get((p, int(self.link[n, 0])), -1) for p, n in zip(hop_parcel.tolist(), hop_link, strict=True)
         ]
         payload = np.array([sum(self.bits[t] for t in row) for row in members], np.int64)
-        frames = -(-payload[hop_parcel] // self.link[hop_link, 3])
+        wide = np.array([link.frame_bits for link in machine.links], np.int64)
+        rate = np.array([link.frames_per_tick for link in machine.links], np.int64)
+        frames = -(-payload[hop_parcel] // wide[hop_link])
+        cycles = -(-frames // rate[hop_link])
         groups = np.searchsorted(graph.first, self.maker[leaders], side="right") - 1 if leaders else np.zeros(0)
         packed = [sorted(self.tokens[t] for t in row) for row in members]
         routes = Routes(
@@ -282,8 +306,8 @@ class _Search:
             hop_link=hop_link.astype(np.int32),
             hop_parent=np.array(parent, np.int64),
             hop_frames=frames,
-            hop_cycles=frames,
-            hop_ticks=frames,
+            hop_cycles=cycles,
+            hop_ticks=cycles,
             passages=passages(machine, hop_link, np.array(parent, np.int64)),
         )
         ticks = work.fired.durations(node)
