@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import tempfile
@@ -10,11 +9,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from graphsim.errors import UsageError
 
-#: No space on the disk, or none that is allowed to this user.
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+if TYPE_CHECKING:
+    import h5py
 
 
 @contextmanager
@@ -26,8 +26,20 @@ def replacing(path: Path | str) -> Iterator[Path]:
 
     Raises:
         UsageError: the folder does not exist or cannot be written.
+        OSError: the disk is full, say; names the file.
     """
     target = Path(os.path.realpath(path))
+    try:
+        with _replacing(target) as temporary:
+            yield temporary
+    except OSError as error:
+        if error.errno is not None and error.filename is None:  # writing and flushing name no file
+            raise OSError(error.errno, error.strerror, str(target)) from error
+        raise
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
     if target.exists() and not target.is_file() and not target.is_dir():
         with tempfile.TemporaryDirectory() as folder:
             made = Path(folder) / "made"
@@ -52,10 +64,6 @@ def replacing(path: Path | str) -> Iterator[Path]:
             temporary.replace(target)
         except OSError as error:
             raise UsageError(f"{target}: cannot replace it ({error.strerror}); choose another place") from error
-    except OSError as error:
-        if error.errno in _FULL:  # flushing names no file
-            raise OSError(error.errno, error.strerror, str(target)) from error
-        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -69,6 +77,27 @@ def write_bytes(path: Path | str, data: bytes) -> None:
 def write_text(path: Path | str, text: str) -> None:
     """Write ``text`` to ``path`` atomically, as UTF-8 with ``\\n`` line ends."""
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
+@contextmanager
+def writing_hdf5(path: Path | str) -> Iterator[h5py.File]:
+    """Yield an HDF5 file to fill; on success it replaces ``path`` atomically, on any exception nothing is written.
+
+    It is made in memory and written as bytes: HDF5 1.14 finds a full disk only when it closes a file, and then ends the
+    process. Groups have no times in it (its format is the oldest that HDF5 writes): equal contents give equal bytes.
+
+    Raises:
+        UsageError: the folder cannot be written.
+        OSError: the disk is full, say; names the file.
+    """
+    import h5py
+
+    name = f"memory of thread {threading.get_ident()}"  # nothing is written there; HDF5 wants no two open of one name
+    with h5py.File(name, "w", driver="core", backing_store=False, libver="earliest", track_order=False) as file:
+        yield file
+        file.flush()
+        made = file.id.get_file_image()
+    write_bytes(path, made)
 
 
 _MEMORY_LOCK = threading.Lock()

@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.errors import GraphError
-from graphsim.files import bounded_memory, replacing
+from graphsim.files import bounded_memory, writing_hdf5
 from graphsim.graph.graph import Graph, Param
 from graphsim.graph.text import dump, parse
 from graphsim.graph.verify import verify
@@ -47,11 +47,11 @@ def save(graph: Graph, path: Path | str) -> None:
     Raises:
         GraphError: the graph breaks a rule, or lacks params.
         UsageError: the folder cannot be written.
+        OSError: the disk is full, say; names the file.
     """
     verify(graph)
     text = np.frombuffer(dump(graph).encode("ascii"), np.uint8)
-    # The oldest format has no timestamps in groups; newer ones would put the time of writing into the file.
-    with replacing(path) as temporary, h5py.File(temporary, "w", libver="earliest", track_order=False) as file:
+    with writing_hdf5(path) as file:
         file.attrs.create(_SCHEMA, SCHEMA, dtype="<i8")
         file.attrs.create(_DIGEST, np.bytes_(graph.digest), dtype="S64")
         file.create_dataset(_TEXT, data=text, track_times=False)

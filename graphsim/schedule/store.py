@@ -33,7 +33,7 @@ import numpy.typing as npt
 
 from graphsim.analysis.tokens import input_actors
 from graphsim.errors import MachineError, ScheduleError
-from graphsim.files import bounded_memory, replacing
+from graphsim.files import bounded_memory, writing_hdf5
 from graphsim.graph import Graph
 from graphsim.machine import MAX_LINKS, Machine, parse_machine
 from graphsim.machine.settings import MAX_TEXT_BYTES
@@ -72,6 +72,7 @@ def save(schedule: Schedule, path: Path | str) -> None:
     Raises:
         MachineError: too much of the machine is unlike the rest of it to be written down.
         UsageError: the folder cannot be written.
+        OSError: the disk is full, say; names the file.
     """
     arrays = {name: np.ascontiguousarray(getattr(schedule, name), dtype) for name, dtype in _ARRAYS.items()}
     text, pairs = machine_parts(schedule.machine)
@@ -89,8 +90,7 @@ def save(schedule: Schedule, path: Path | str) -> None:
     }
     head = np.frombuffer(json.dumps(header, indent=1).encode("ascii"), np.uint8)
     machine = np.frombuffer(text.encode("utf-8"), np.uint8)
-    # The oldest format has no timestamps in groups; newer ones would put the time of writing into the file.
-    with replacing(path) as temporary, h5py.File(temporary, "w", libver="earliest", track_order=False) as file:
+    with writing_hdf5(path) as file:
         file.attrs.create(_SCHEMA, SCHEMA, dtype="<i8")
         file.create_dataset(_HEADER, data=head, track_times=False)
         file.create_dataset(_MACHINE, data=machine, track_times=False)
