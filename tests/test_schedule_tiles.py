@@ -14,6 +14,7 @@ from graphs import mlp, rnn
 import graphsim as gs
 from graphsim.cli import main
 from graphsim.errors import PlacementError
+from graphsim.files import bounded_memory
 from graphsim.graph import Graph
 from graphsim.graph.ops import SINKS
 from graphsim.machine import load_machine
@@ -131,6 +132,13 @@ def _header(folder: Path, schedule: Schedule) -> bytes:
 def test_what_cannot_be_tiled_is_refused(how: dict[str, object], said: str) -> None:
     with pytest.raises(PlacementError, match=said):
         fold(NETS["mlp"], load_machine("ring:3"), **{"tile": 2, **how})  # type: ignore[arg-type]
+
+
+def test_a_tile_larger_than_any_layer_takes_no_more_than_the_layer() -> None:
+    with bounded_memory(1 << 30):
+        made, whole = (fold(NETS["mlp"], load_machine("ring:3"), tile=size) for size in (2**31 - 1, 12))
+    assert made.tile == 2**31 - 1
+    assert (made.period, made.start.tolist()) == (whole.period, whole.start.tolist())
 
 
 def test_a_placement_that_tears_a_tile_is_refused() -> None:

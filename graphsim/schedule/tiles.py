@@ -73,8 +73,9 @@ class Tiles:
         """Raise ``ready``, of the actors of a group, to that of the actor of their tile that is ready last."""
         first = int(self.graph.first[group])
         if self.tiled[first]:
-            begin = np.arange(0, len(ready), self.size)
-            ready[:] = np.repeat(np.maximum.reduceat(ready, begin), self.size)[: len(ready)]
+            size = min(self.size, len(ready))
+            begin = np.arange(0, len(ready), size)
+            ready[:] = np.repeat(np.maximum.reduceat(ready, begin), size)[: len(ready)]
 
     def spread(self, start: IntArray, ticks: IntArray) -> IntArray:
         """When each actor starts, from when its tile does: one after the other. ``ticks``: of each; int64 (actors,)."""
