@@ -153,6 +153,12 @@ def file(folder: Path, **changes: str) -> Path:
         ({"port": "in"}, "there is no port 'in' of actor 'a'"),
         ({"direction": "in"}, "port 'out' of actor 'a' leads in, not out"),
         ({"tokens": "1.5"}, "initialTokens is '1.5'"),
+        (
+            {"tokens": "9" * 20},
+            "initialTokens is '99999999999999999999'; expected a whole number from 0 to 1,099,511,627",
+        ),
+        ({"rate": "9" * 20}, "rate is '99999999999999999999'; expected whole numbers from 0 to 1,099,511,627,776"),
+        ({"name": 'b" concurrency="1'}, "actor 'b': concurrency is not of <actor>"),
         ({"name": "a"}, "actor 'a' is there twice"),
         ({"kind": "fsmsadf"}, "expected sdf or csdf"),
         ({"head": '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>'}, "declares entities"),

@@ -19,7 +19,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from graphsim.errors import GraphError, ModelError
-from graphsim.graph.sdf import MOST_PHASES, Flow, TimedGraph, timed_graph
+from graphsim.graph.sdf import MOST, MOST_PHASES, Flow, TimedGraph, timed_graph
 
 #: Bytes of a file, at most.
 MOST_BYTES = 1 << 28
@@ -74,6 +74,8 @@ class _Reader:
             name = self.attribute(actor, "name", "an actor")
             if name in actors:
                 raise self.fail(f"actor {name!r} is there twice")
+            if "concurrency" in actor.attrib:
+                raise self.fail(f"actor {name!r}: concurrency is not of <actor>; write it into its <actorProperties>")
             actors[name] = None
             for port in actor.findall("port"):
                 where = f"actor {name!r}: a port"
@@ -150,7 +152,7 @@ class _Reader:
     def number(self, text: str, where: str) -> int:
         found = _RUN.fullmatch(text)
         if found is None or found[1] is not None:
-            raise self.fail(f"{where} is {text[:40]!r}; expected a whole number, not negative")
+            raise self.fail(f"{where} is {text[:40]!r}; expected a whole number from 0 to {MOST:,}")
         return int(found[2])
 
     def numbers(self, element: Element, key: str, where: str) -> list[int]:
@@ -159,7 +161,7 @@ class _Reader:
         for part in self.attribute(element, key, where).split(","):
             found = _RUN.fullmatch(part)
             if found is None:
-                raise self.fail(f"{where}: {key} is {part[:40]!r}; expected whole numbers, not negative")
+                raise self.fail(f"{where}: {key} is {part[:40]!r}; expected whole numbers from 0 to {MOST:,}")
             times = int(found[1]) if found[1] is not None else 1
             self.phases += times
             if self.phases > MOST_PHASES:
