@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -107,7 +108,10 @@ def test_a_grid_too_large_is_refused_before_it_is_made() -> None:
         (LINES + "sed = 3", ["study.toml:3: sed: unknown key (did you mean 'seed'?)"]),
         (LINES + "seeds = [0,\n1,\n-1]", ["study.toml:5: seeds[2]: must be at least 0"]),
         (LINES + "link_latency = [1,\n'2']", ["study.toml:4: link_latency[1]: must be a whole number"]),
-        (LINES + "frame_bits = []", ["study.toml:3: frame_bits: must be at least one name, not an empty array"]),
+        (
+            LINES + "frame_bits = []",
+            ["study.toml:3: frame_bits: must be an array of at least one entry, not an empty array"],
+        ),
         (LINES + "mode = 'gird'", ["study.toml:3: mode: must be 'grid', 'random' or 'latin'"]),
         (LINES + "mode = 'latin'", ["study.toml:3: mode: latin takes a number of points; add count"]),
         (LINES + "count = 3", ["study.toml:3: count: a grid has all its points"]),
@@ -217,6 +221,7 @@ def test_faults_are_an_axis_of_rates_and_checksums(tmp_path: Path) -> None:
     ("change", "said"),
     [
         (('"f.toml"', '"gone.toml"'), r"study.toml:4: faults\[0\]: cannot read the faults file"),
+        (('"f.toml"', '"pipe"'), r"study.toml:4: faults\[0\]: cannot read the faults file 'pipe' \(it is not a file\)"),
         (('datasets = ["digits"]\n', "\n"), r"study.toml:4: faults: nothing is simulated without datasets"),
         (("faults", 'engine = "lanes"\nfaults'), r"study.toml:4: engine: faults are those of a machine"),
         (('"f.toml"', '"bad.toml"'), r"study.toml:4: faults\[0\]: .*bad.toml:1: "),
@@ -225,6 +230,7 @@ def test_faults_are_an_axis_of_rates_and_checksums(tmp_path: Path) -> None:
 def test_what_is_wrong_with_faults_is_told(tmp_path: Path, change: tuple[str, str], said: str) -> None:
     (tmp_path / "f.toml").write_text("[corruption]\nrates = [0.0]\n")
     (tmp_path / "bad.toml").write_text("rates = 3\n")
+    os.mkfifo(tmp_path / "pipe")
     text = f'models = ["{shipped("digits")}"]\nmachines = ["line:2"]\ndatasets = ["digits"]\nfaults = ["f.toml"]\n'
     with pytest.raises(StudyError, match=said):
         study_from_toml(text.replace(*change), folder=tmp_path)

@@ -301,7 +301,7 @@ GOLDEN = [
     ('topology = "ring:4"\nlink = 3', "m.toml:2: link: must be a table, not 3"),
     (
         'topology = "ring:4"\n[[node_override]]\nnodes = []',
-        "m.toml:3: node_override[0].nodes: must be at least one name, not an empty array",
+        "m.toml:3: node_override[0].nodes: must be an array of at least one entry, not an empty array",
     ),
     ('topology = "ring:4"\nnode_override = {}', "m.toml:2: node_override: must be an array, not a table"),
     ("topology = 4", "m.toml:1: topology: must be text, not 4"),

@@ -236,6 +236,8 @@ def _file(path: KeyPath, what: str, name: str, folder: Path) -> tuple[str, str]:
     """Where a file of a study is, absolute, and the SHA-256 (hex) of its bytes."""
     file = (folder / name).absolute()
     try:
+        if file.exists() and not file.is_file():  # opening a pipe would wait for somebody to write
+            raise ValueError("it is not a file")
         with file.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except (OSError, ValueError) as error:

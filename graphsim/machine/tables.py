@@ -192,7 +192,7 @@ _WANTED = {
     "string_too_long": "at most 200 characters",
     "bool_type": "true or false",
     "list_type": "an array",
-    "too_short": "at least one name",
+    "too_short": "an array of at least one entry",
     "model_type": "a table",
     "model_attributes_type": "a table",
 }
