@@ -1,7 +1,8 @@
 """The command line: ``graphsim COMMAND``. Thin: each command calls the library and prints what it returns.
 
 Exit status: 0 fine; 1 a check failed; 2 unusable input or usage, with one message and never a traceback; 130 stopped by
-Ctrl-C. Heavy imports (TensorFlow, Numba, Plotly) happen inside the commands that need them.
+Ctrl-C; 141 whoever read the output went away (``| head``), which says nothing of checks. Heavy imports
+(TensorFlow, Numba, Plotly) happen inside the commands that need them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from graphsim.errors import CheckFailed, GraphsimError
 
 #: Exit status after Ctrl-C, as shells have it; Typer turns KeyboardInterrupt into it.
 STOPPED = 130
+#: Exit status where a pipe's reader went away, as shells have it of programs that the signal SIGPIPE ends (128 + 13).
+CLOSED = 141
 #: Seconds after which a Ctrl-C that has not stopped a command is repeated.
 _AGAIN = 0.5
 
@@ -52,6 +55,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str] | None) -> int:
+    try:
+        status = _status(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # The reader of a pipe went away (`graphsim show ... | head`): nothing more can be printed, nor at Python's end.
+        if sys.stdout is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED
+
+
+def _status(arguments: list[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a name's letters shows their codes
             stream.reconfigure(errors="backslashreplace")
@@ -62,6 +78,8 @@ def _run(arguments: list[str] | None) -> int:
     except SystemExit as done:
         if done.code == STOPPED:
             return _stopped()
+        if isinstance(done.__context__, BrokenPipeError):  # Typer makes it a 1, as that of a check that failed
+            raise done.__context__ from None
         return done.code if isinstance(done.code, int) else 0
     except KeyboardInterrupt:
         return _stopped()
@@ -75,9 +93,7 @@ def _run(arguments: list[str] | None) -> int:
         _say("error: out of memory; use fewer samples, or a smaller model or machine")
         return 2
     except BrokenPipeError:
-        # The reader of a pipe went away (`graphsim show ... | head`): not an error, and nothing more can be printed.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        raise
     except OSError as error:
         what = "no space left on the disk" if error.errno == errno.ENOSPC else (error.strerror or str(error))
         _say(f"error: {error.filename + ': ' if error.filename else ''}{what}")
