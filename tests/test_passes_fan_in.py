@@ -228,6 +228,7 @@ def test_the_commands_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main(["fold", model, "--max-fan-in", "8", "--machine", "ring:3", "-o", out]) == 0
     shown = capsys.readouterr().out
     assert "max-fan-in 8" in shown
+    assert "actors" in next(line for line in shown.splitlines() if "granularity" in line)
     assert "frames per period" in shown
     assert main(["verify", str(tmp_path / "a.gsim"), out]) == 0
     assert main(["verify", model, out, "--max-fan-in", "8"]) == 0

@@ -12,10 +12,11 @@ import pytest
 from keras_files import layer, sequential, write_keras
 from typer.testing import CliRunner
 
+from graphsim.cli import main
 from graphsim.cli.app import app
 from graphsim.frontends.keras import lower
 from graphsim.graph import Graph
-from graphsim.pipeline import remark_on_range
+from graphsim.pipeline import check_dataset, draw, remark_on_range
 from graphsim.zoo.quiet import import_tensorflow
 
 
@@ -96,6 +97,37 @@ def test_few_classes_of_many_are_no_matter(tmp_path: Path) -> None:
     made = graph(tmp_path, layer("Embedding", "e", input_dim=1000, output_dim=2), weights=weights)
     assert remark_on_range(made, samples(0, 3)) is None
     assert remark_on_range(made, samples(0, 3000)) is not None
+
+
+EMBEDDING = layer("Embedding", "e", input_dim=7, output_dim=2)
+TABLE = {"layers/embedding/vars/0": np.zeros((7, 2), np.float32)}
+
+
+@pytest.mark.parametrize(("value", "count"), [(-1.0, 5), (7.0, 1), (9.0, 1), (-1e9, 1)])
+def test_rows_that_a_table_does_not_have_are_refused(
+    tmp_path: Path, value: float, count: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = np.ones((3, 4), np.float32)
+    x.reshape(-1)[6 : 6 + count] = value
+    np.savez(tmp_path / "own.npz", x=x)
+    graph(tmp_path, EMBEDDING, FLAT, weights=TABLE)
+    assert main(["run", str(tmp_path / "m.keras"), "--dataset", str(tmp_path / "own.npz"), "--no-reference"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"input pixels, sample 1, has the value {value:g}; e looks up 7 rows, 0 to 6; {count} of 12 values" in said
+
+
+def test_rows_that_it_has_are_not(tmp_path: Path) -> None:
+    made = graph(tmp_path, EMBEDDING, FLAT, weights=TABLE)
+    check_dataset(made, samples(0, 6))
+    check_dataset(made, samples(-0.9, 6.9))  # fractions are cut off
+
+
+def test_rows_are_drawn_of_those_that_it_has_whatever_the_dtype(tmp_path: Path) -> None:
+    made = graph(tmp_path, EMBEDDING, FLAT, dtype="uint8", weights=TABLE)
+    assert made.notes["input.pixels.range"] == "0..255 by uint8"
+    drawn = draw(made, 100)
+    check_dataset(made, drawn)
+    assert np.unique(drawn.inputs).tolist() == list(range(7))
 
 
 @pytest.mark.slow

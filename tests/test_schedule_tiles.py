@@ -160,10 +160,14 @@ def test_run_shows_both_grains(tmp_path: Path, capsys: pytest.CaptureFixture[str
     out = tmp_path / "out"
     arguments = ["run", "--samples", "20", "--machine", "ring:3", "--no-reference", "--tile", "8"]
     assert main([*arguments, "--report", str(out)]) == 0
-    assert "tiles of 8" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "tiles of 8" in said
+    titles = next(line for line in said.splitlines() if line.lstrip(" │┃|").startswith("granularity"))
+    assert "period" in titles and "actors" not in titles and "edges" not in titles  # tiles change no graph
     record = json.loads((out / "report.json").read_text())
     grains = record["granularity"]
     assert list(grains) == ["neurons", "tiles of 8"]
     assert grains["tiles of 8"]["period_ticks"] == record["schedule"]["period_ticks"]
     assert grains["neurons"]["period_ticks"] < grains["tiles of 8"]["period_ticks"]
-    assert "tiles of 8" in (out / "report.html").read_text()
+    page = (out / "report.html").read_text()
+    assert "tiles of 8" in page and "<th>granularity</th><th>period</th>" in page

@@ -46,8 +46,9 @@ def draw(graph: Graph, count: int | None = None, seed: int = 0) -> Dataset:
 
 
 def check_dataset(graph: Graph, dataset: Dataset) -> None:
-    """Raise DatasetError unless the samples fit the graph's input."""
+    """Raise DatasetError unless the samples fit the graph's inputs: their shapes, and rows that its tables have."""
     from graphsim.simulate.engine import input_groups
+    from graphsim.simulate.samples import numbered_rows
 
     choose = "another --dataset: an .npz file of your own, or random"
     if dataset.name == "alu":
@@ -65,13 +66,29 @@ def check_dataset(graph: Graph, dataset: Dataset) -> None:
                 f"{graph.name} takes samples of shape {group.shape}{which}; dataset {dataset.name} has "
                 f"{array.shape[1:]}; choose {choose}"
             )
+    fed = dict(zip(input_groups(graph), arrays, strict=True))
+    for number, (layer, rows) in numbered_rows(graph).items():
+        _check_rows(dataset.name, graph.groups[number].layer, fed[number], layer, rows)
+
+
+def _check_rows(dataset: str, name: str, array: FloatArray, layer: str, rows: int) -> None:
+    """Raise DatasetError unless all values, their fractions cut off, are rows of a table: float32 (N, *shape)."""
+    outside = ~((array > -1) & (array < rows))
+    if not outside.any():
+        return
+    first = np.unravel_index(int(outside.argmax()), array.shape)
+    raise DatasetError(
+        f"{dataset}: input {name}, sample {first[0]}, has the value {float(array[first]):g}; {layer} looks up "
+        f"{rows:,} rows, 0 to {rows - 1:,}; {int(outside.sum()):,} of {array.size:,} values are outside of them; "
+        "number classes from 0 on, as for training, or choose --dataset random"
+    )
 
 
 def checked_samples(data: Data, graph: Graph, warn: Warn) -> Dataset:
     """The samples, once they fit; ``warn`` is told what is to be said of their range.
 
     Raises:
-        DatasetError: they do not fit the graph's inputs.
+        DatasetError: they do not fit the graph's inputs, or number rows that a table of it does not have.
     """
     dataset = samples_for(data, graph)
     check_dataset(graph, dataset)

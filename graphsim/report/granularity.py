@@ -15,6 +15,8 @@ from graphsim.report.terminal import new_table
 from graphsim.report.utilisation import utilisation
 from graphsim.schedule.schedule import Schedule, latency
 
+#: Of the graph, not of its schedule: tiles do not change them.
+_OF_GRAPH = ("actors", "edges")
 #: Measures by the key that they have in JSON: what the terminal calls them.
 COLUMNS = {
     "actors": "actors",
@@ -75,9 +77,16 @@ def grains(
     return {"neurons": measures(whole, other), **own}
 
 
+def columns(found: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Those of :data:`COLUMNS` that a table of choices has: without what is of the graph, where all have one graph."""
+    all_of = {key: {values[key] for values in found.values()} for key in _OF_GRAPH}
+    return {key: title for key, title in COLUMNS.items() if key not in _OF_GRAPH or len(all_of[key]) > 1}
+
+
 def print_granularity(console: Console, found: Mapping[str, Mapping[str, Any]]) -> None:
     """One row per choice, by name."""
-    table = new_table("granularity", *COLUMNS.values(), right=tuple(COLUMNS.values()))
+    titles = columns(found)
+    table = new_table("granularity", *titles.values(), right=tuple(titles.values()))
     for name, values in found.items():
-        table.add_row(name, *(f"{values[key]:,}" for key in COLUMNS))
+        table.add_row(name, *(f"{values[key]:,}" for key in titles))
     console.print(table)

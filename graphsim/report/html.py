@@ -19,7 +19,7 @@ from graphsim.files import write_text
 from graphsim.graph import Graph
 from graphsim.report import faults, plots
 from graphsim.report.binding import bindings, hint, in_words, why_nothing
-from graphsim.report.granularity import COLUMNS
+from graphsim.report.granularity import columns
 from graphsim.report.result import Result
 from graphsim.report.utilisation import utilisation
 from graphsim.schedule.schedule import Schedule
@@ -112,7 +112,7 @@ def _render(result: Result, record: Mapping[str, Any], pictures: Pictures) -> st
         ok=comparison is None or comparison.ok,
         tiles=pictures.tiles,
         each="sample",
-        grain_columns=COLUMNS,
+        grain_columns=columns(record["granularity"]),
         binding=binding(result.schedule, result.graph),
         divergence=str(divergence) if divergence is not None else "",
         shown=shown(result.schedule),

@@ -33,11 +33,23 @@ def stated_ranges(graph: Graph) -> Iterator[Range]:
             yield Range(key.removeprefix("input.").removesuffix(".range"), least, greatest, why)
 
 
+def numbered_rows(graph: Graph) -> dict[int, tuple[str, int]]:
+    """By input group whose values are numbers of rows of tables: the layer of the table with the fewest, and how many."""
+    found: dict[int, tuple[str, int]] = {}
+    for channel in graph.channels:
+        table = graph.groups[channel.dst]
+        if table.op == "lookup" and graph.groups[channel.src].op == "input":
+            rows = len(graph.params[table.params["table"].name])
+            if channel.src not in found or rows < found[channel.src][1]:
+                found[channel.src] = (table.layer or table.name, rows)
+    return found
+
+
 def random_samples(graph: Graph, count: int, seed: int) -> tuple[FloatArray, ...]:
     """So many samples for each source, in source order: float32 (count, *input shape).
 
-    Tokens of one bit are 0 or 1. Where a range is stated, values are even over it, whole numbers where it is one of
-    indices or integers; else they are standard normal.
+    Tokens of one bit are 0 or 1. Numbers of rows of a table are those that it has. Where a range is stated, values are
+    even over it, whole numbers where it is one of indices or integers; else they are standard normal.
 
     Raises:
         SimulationError: no sample is asked for.
@@ -46,6 +58,9 @@ def random_samples(graph: Graph, count: int, seed: int) -> tuple[FloatArray, ...
         raise SimulationError(f"{count} samples; at least 1")
     rng = np.random.default_rng(seed)
     ranges = {one.layer: one for one in stated_ranges(graph)}
+    for number, (_, rows) in numbered_rows(graph).items():
+        own = graph.groups[number].layer
+        ranges[own] = Range(own, 0, rows - 1, "Embedding")
     return tuple(_drawn(graph, number, count, ranges, rng) for number in input_groups(graph))
 
 
