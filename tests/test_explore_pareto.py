@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from graphsim.cli import main
 from graphsim.explore.conditions import condition
-from graphsim.explore.pareto import OBJECTIVES, front, weigh
+from graphsim.explore.pareto import OBJECTIVES, front, usual, weigh
 from graphsim.explore.rows import SCHEMA, read_rows, write_row, write_sweep
 
 TABLES = st.integers(1, 4).flatmap(
@@ -54,6 +56,56 @@ def test_failed_points_and_those_that_break_a_constraint_are_not_weighed() -> No
     found = weigh(rows, OBJECTIVES, [condition("latency < 5000")])
     assert [one["machine"] for one in found.front] == ["line:1"]
     assert (found.failed, found.unmet) == (1, 1)
+
+
+def faulty(number: int, rate: float, right: float, **values: Any) -> dict[str, Any]:
+    wrong = {"faults": "/far/away/corruption.toml", "faults_sha256": "f", "corruption_rate": rate, "checksum": "none"}
+    return row(number, faulty_accuracy=right, silent_rate=1 - right, missing_rate=0.0, **{**wrong, **values})
+
+
+def test_faulty_accuracy_is_weighed_where_all_have_it_and_is_to_be_great() -> None:
+    rows = [faulty(1, 0.01, 0.5), faulty(2, 0.01, 0.75), faulty(3, 0.01, 0.9, nodes=8), faulty(4, 0.01, 0.7, nodes=8)]
+    assert usual(rows) == (*OBJECTIVES, "faulty_accuracy")
+    assert usual([*rows, row(5)]) == usual([row(5)]) == usual([]) == OBJECTIVES
+    assert [one["machine"] for one in weigh(rows, usual(rows)).front] == ["line:2", "line:3"]
+
+
+def test_points_are_weighed_against_those_at_the_same_rate_and_come_in_its_order() -> None:
+    rates = (0.1, 0.001, 0.01)
+    rows = [faulty(i, rate, 1 - rate - worse) for i, (rate, worse) in enumerate(product(rates, (0, 0.1)))]
+    found = weigh(rows, usual(rows))
+    assert [(one["corruption_rate"], one["faulty_accuracy"]) for one in found.front] == [
+        (0.001, 0.999),
+        (0.01, 0.99),
+        (0.1, 0.9),
+    ]
+
+
+def test_points_alike_are_one_row_with_their_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        *(
+            faulty(i, rate, 0.75, checksum=sum_)
+            for i, (rate, sum_) in enumerate(product((0.01, 0.001), ("none", "crc8")))
+        ),
+        faulty(7, 0.1, 0.25, tile=4),
+    ]
+    for one in rows:
+        write_row(tmp_path, one)
+    write_sweep(tmp_path, "study.toml", [], [one["key"] for one in rows])
+    assert [len(alike) for alike in weigh(rows, usual(rows)).alike] == [4, 1]
+    assert (
+        main(["pareto", str(tmp_path), "--json", str(tmp_path / "out.json"), "--report", str(tmp_path / "page")]) == 0
+    )
+    said = " ".join(capsys.readouterr().out.split())
+    assert "5 of 5 points are on the front, 2 different ones" in said and "/far" not in said
+    page = (tmp_path / "page" / "pareto.html").read_text()
+    assert "/far" not in page and "<th>points</th>" in page and "<th>right with faults</th>" in page
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", line) for line in re.findall(r"(?s)<tr><td.*?</tr>", page)]
+    assert [(line[2], line[3], line[-2]) for line in cells] == [
+        ("greedy, corruption.toml at 0.001 or 0.01, checksum crc8 or none", "4", "75.0%"),
+        ("greedy, tiles of 4, corruption.toml at 0.1, checksum none", "1", "25.0%"),
+    ]
+    assert len(json.loads((tmp_path / "out.json").read_text())["front"]) == 5
 
 
 @pytest.fixture

@@ -137,8 +137,13 @@ def _progress(state: Tally) -> Iterator[Callable[[Tally], None]]:
 def pareto(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a sweep.")],
     over: Annotated[
-        str, typer.Option("--over", metavar="LIST", help="What is to be small.")
-    ] = "nodes,period,latency,memory,link_load",
+        str | None,
+        typer.Option(
+            "--over",
+            metavar="LIST",
+            help="What is weighed; else nodes,period,latency,memory,link_load and, with faults, faulty_accuracy.",
+        ),
+    ] = None,
     x: Annotated[str, typer.Option("--x", metavar="NAME", help="The page's horizontal axis.")] = "nodes",
     y: Annotated[str, typer.Option("--y", metavar="NAME", help="The page's vertical axis.")] = "period",
     where: Annotated[
@@ -166,7 +171,7 @@ def pareto(
         graphsim pareto study --relax
     """
     from graphsim.explore.conditions import condition
-    from graphsim.explore.pareto import measure, weigh
+    from graphsim.explore.pareto import GREATER, measure, usual, weigh
     from graphsim.explore.rows import read_rows, read_sweep
     from graphsim.report.pareto import print_front, write_page
 
@@ -176,7 +181,8 @@ def pareto(
     constraints, keys = read_sweep(folder)
     conditions = [condition(text) for text in (*constraints, *(where or ()))]
     rows = read_rows(folder, keys)
-    found = weigh(rows, [name.strip() for name in over.split(",") if name.strip()], conditions)
+    named = usual(rows) if over is None else [name.strip() for name in over.split(",") if name.strip()]
+    found = weigh(rows, named, conditions)
     if not found.rows:
         why = f"of {len(rows):,} results, {found.failed:,} failed and {found.unmet:,} do not meet the constraints"
         raise StudyError(f"{folder}: nothing to weigh; {why}")
@@ -187,8 +193,10 @@ def pareto(
         with progress_bar("relaxing the machines of the front", len(found.front)) as done:
             bought = relax_points(folder, found.front, done)
     said = {key: [str(one) for one in some] for key, some in bought.items()}
-    print_front(console, found.front, found.objectives, said)
-    parts = [f"{len(found.front):,} of {len(found.rows):,} points are on the front"]
+    alike = found.alike
+    print_front(console, alike, found.objectives, said)
+    different = f", {len(alike):,} different ones" if len(alike) < len(found.front) else ""
+    parts = [f"{len(found.front):,} of {len(found.rows):,} points are on the front{different}"]
     if found.unmet:
         parts.append(f"{found.unmet:,} more do not meet {' and '.join(one.text for one in conditions)}")
     if found.failed:
@@ -198,7 +206,8 @@ def pareto(
     console.print(escape("; ".join(parts)))
     if report is not None:
         remark = "".join(f"{part}. " for part in parts[1:]).strip()
-        write_page(report / "pareto.html", found.rows, found.best, found.objectives, x, y, remark, said)
+        shown = (alike, found.behind, found.objectives, GREATER)
+        write_page(report / "pareto.html", *shown, x, y, remark, said)
         say_place(console, "report:", report / "pareto.html")
     document = {
         "schema_version": 1,
@@ -210,6 +219,6 @@ def pareto(
         "unmet": found.unmet,
         "front": found.front,
         "relaxed": {key: [one.record() for one in some] for key, some in bought.items()},
-        "dominated": [row["key"] for row, best in zip(found.rows, found.best, strict=True) if not best],
+        "dominated": [row["key"] for row in found.behind],
     }
     write_json(json, document)

@@ -34,7 +34,7 @@ def stated_ranges(graph: Graph) -> Iterator[Range]:
 
 
 def numbered_rows(graph: Graph) -> dict[int, tuple[str, int]]:
-    """By input group whose values are numbers of rows of tables: the layer of the table with the fewest, and how many."""
+    """By input group whose values number rows of tables: the layer of the table with the fewest, and how many."""
     found: dict[int, tuple[str, int]] = {}
     for channel in graph.channels:
         table = graph.groups[channel.dst]

@@ -12,7 +12,7 @@ from typing import Any
 
 from graphsim.errors import StudyError, UsageError
 from graphsim.explore.compute import folded
-from graphsim.explore.pareto import OBJECTIVES, weigh
+from graphsim.explore.pareto import usual, weigh
 from graphsim.explore.points import point_of
 from graphsim.explore.rows import Row, read_origins, read_rows, read_sweep
 from graphsim.graph import Graph
@@ -143,11 +143,12 @@ def _document(path: Path) -> dict[str, Any]:
 
 def _sweep(folder: Path) -> Subject:
     _, keys = read_sweep(folder)
-    found = weigh(read_rows(folder, keys), OBJECTIVES)
+    read = read_rows(folder, keys)
+    found = weigh(read, usual(read))
     if not found.rows:
         raise StudyError(f"{folder}: no point is done and went well; let the sweep run first")
     rows = [
-        {**row, "front": best, "bottleneck": bottleneck(row), "folded": placement(row)}
+        {**row, "front": best, "bottleneck": bottleneck(row), "folded": placement([row])}
         for row, best in zip(found.rows, found.best, strict=True)
     ]
     return Subject(folder, None, rows, read_origins(folder))

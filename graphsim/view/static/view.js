@@ -331,6 +331,7 @@ function holds(row, text) {
   return { "<": value < limit, ">": value > limit, "<=": value <= limit, ">=": value >= limit, "=": value === limit }[match[2]];
 }
 async function sweepPage(asked, main) {
+  if (subject.rows.every(row => row.faulty_accuracy != null)) MEASURES.faulty_accuracy = "right with faults, share";
   const x = asked.x in MEASURES ? asked.x : "nodes", y = asked.y in MEASURES ? asked.y : "period", where = asked.where ?? "";
   const rows = subject.rows.filter(row => where.split(" and ").every(text => holds(row, text)));
   const choose = (axis, now) => h("select", { onchange: event => go("", { ...asked, [axis]: event.target.value }) }, ...Object.entries(MEASURES).map(([key, text]) => h("option", { value: key, selected: key === now ? "" : null }, text)));
@@ -342,7 +343,7 @@ async function sweepPage(asked, main) {
   h("p", { class: "soft" }, `${number(front.length)} of ${number(rows.length)} points are on the front: no other is better in one objective without being worse in another. Click a point to look into its run.`),
   scatter, parallel, h("h2", {}, "The front"),
   table(["point", "model", ...Object.values(MEASURES), "bottleneck"], front.slice(0, 300).map(row => [h("a", { href: `#/point/${row.key}` }, row.machine), `${row.model}, ${row.folded}`,
-    ...Object.keys(MEASURES).map(key => key === "link_load" ? `${(100 * row[key]).toFixed(1)} %` : number(row[key])), row.bottleneck])));
+    ...Object.keys(MEASURES).map(key => key === "link_load" || key === "faulty_accuracy" ? `${(100 * row[key]).toFixed(1)} %` : number(row[key])), row.bottleneck])));
   const text = row => [`${plain(row.machine)}, ${plain(row.folded)}`, ...Object.entries(MEASURES).map(([key, what]) => `${what}: ${number(row[key])}`), plain(row.bottleneck)].join("<br>");
   const sets = [[rows.filter(row => !row.front), "dominated", "rgba(128,128,128,0.45)", 7], [front, "front", "#2b7fd0", 11]];
   await draw(scatter, {
