@@ -16,6 +16,7 @@ from graphsim.cli import main
 from graphsim.explore.conditions import condition
 from graphsim.explore.pareto import OBJECTIVES, front, usual, weigh
 from graphsim.explore.rows import SCHEMA, read_rows, write_row, write_sweep
+from graphsim.report.pareto import placement
 
 TABLES = st.integers(1, 4).flatmap(
     lambda width: st.lists(st.tuples(*[st.integers(0, 4) | st.floats(0, 4)] * width), min_size=0, max_size=40)
@@ -106,6 +107,11 @@ def test_points_alike_are_one_row_with_their_number(tmp_path: Path, capsys: pyte
         ("greedy, tiles of 4, corruption.toml at 0.1, checksum none", "1", "25.0%"),
     ]
     assert len(json.loads((tmp_path / "out.json").read_text())["front"]) == 5
+
+
+def test_many_rates_of_points_alike_are_told_by_their_ends() -> None:
+    alike = [faulty(i, rate, 1.0) for i, rate in enumerate((1e-3, 0.0, 1e-6))]
+    assert placement(alike) == "greedy, corruption.toml at 3 rates of 0 to 0.001, checksum none"
 
 
 @pytest.fixture
