@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from circuits import circuits
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from strategies import graphs
 
 from graphsim.analysis.costs import Costs
+from graphsim.api import lower
 from graphsim.graph import Graph
 from graphsim.graph.circuit import Circuit, to_graph
 from graphsim.machine import Machine, load_machine
@@ -60,10 +61,32 @@ def test_schedules_of_nets_are_valid_and_no_worse(graph: Graph, name: str, bits:
     check(graph, load_machine(f"{name},frame_bits={bits},latency={late}"))
 
 
+# The gates that read nothing may go with those that do; soonest sends some of them away.
+CONSTANTS = Circuit(
+    name="constants", input_names=(), output_names=("o[0]",), outputs=np.array([4], np.int32),
+    indptr=np.array([0, 0, 0, 1, 2, 3, 8]), index=np.array([0, 0, 1, 0, 1, 2, 3, 4], np.int32),
+    truth=np.zeros(6, np.uint64), register_names=(), initial=np.array([], bool), following=np.array([], np.int32),
+    gate_names=(), notes={},
+)  # fmt: skip
+
+
+@example(CONSTANTS, "line:2", 1)
 @given(circuits(gates=12, inputs=3, registers=3, outputs=3), MACHINES, st.sampled_from([1, 3, 64]))
 @FEW
 def test_schedules_of_circuits_are_valid_and_no_worse(circuit: Circuit, name: str, bits: int) -> None:
     check(to_graph(circuit), load_machine(f"{name},frame_bits={bits},latency=0"))
+
+
+def test_constants_fire_no_iterations_before_they_are_read() -> None:
+    graph = lower(Path(__file__).parents[1] / "examples" / "circuits" / "adder.blif")
+    machine = load_machine("full:3")
+    schedule = fold(graph, machine)
+    verdict = verify(graph, schedule)
+    assert verdict.ok, verdict.violations
+    assert schedule.strategy == "searched"
+    assert any((graph.fan_in(number) == 0).any() for number in range(len(graph.groups)) if number not in graph.sources)
+    source = int(schedule.start[graph.first[graph.sources[0]]])
+    assert (schedule.start >= source - schedule.period).all()
 
 
 def test_equal_input_gives_equal_schedules() -> None:

@@ -31,7 +31,7 @@ from graphsim.schedule.candidate import Candidate, Work, circled, encode, placem
 from graphsim.schedule.exact_model import Model, Problem, problem_of
 from graphsim.schedule.fold import fold
 from graphsim.schedule.passage import passages
-from graphsim.schedule.placed import Times
+from graphsim.schedule.placed import Times, constants_late
 from graphsim.schedule.route import Routes
 from graphsim.schedule.schedule import Schedule, latency
 from graphsim.schedule.slots import allot, check_memory
@@ -188,6 +188,7 @@ def _schedule(costs: Costs, problem: Problem, model: Model, solver: CpSolver, bo
     if candidate.bound.ticks < bound.ticks:
         candidate = replace(candidate, bound=bound)
     placed = candidate.modulo
+    start, hop_start = constants_late(placed, start, hop_start, model.period)
     times = Times(start, hop_start, placed.span(start))
     slots = allot(work.fired, placed, times, model.period)
     check_memory(work.fired, slots)

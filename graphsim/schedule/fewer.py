@@ -54,6 +54,8 @@ Search = Callable[[Machine, int | None], Schedule | None]
 
 #: Nodes of all members that may help, times firings: beyond, only members whose numbers are powers of two are searched.
 MOST = 1_000_000
+#: Where firings of one actor follow each other, a firing takes a search so much longer.
+RECURRENT = 100
 
 
 def shortest(work: Work, bound: Bound, found: Schedule | None, search: Search) -> Schedule | None:
@@ -93,6 +95,7 @@ def _hopeful(work: Work, period: int | None) -> list[str]:
     Rings that are left open matter where those that close may not be of use: where firings wait for each other in
     circles, or computing and communicating alternate.
     """
+    each = RECURRENT if work.chains else 1
     left_open = work.looped or bool(work.chains) or work.buffering == "double"
     listed = smaller(work.costs.machine, left_open=left_open)
     if period is not None:
@@ -102,8 +105,11 @@ def _hopeful(work: Work, period: int | None) -> list[str]:
             enough = fewest_ticks(work.costs, listed[middle][0]) < period
             low, high = (low, middle) if enough else (middle + 1, high)
         listed = listed[low:]
-    if sum(nodes for nodes, _ in listed) * work.size > MOST:
+    if sum(nodes for nodes, _ in listed) * work.size * each > MOST:
         listed = [(nodes, name) for nodes, name in listed if all(n & (n - 1) == 0 for n in numbers_of(name)[1])]
+        if work.chains and work.buffering == "single":
+            own = numbers_of(work.costs.machine.topology)[0]
+            listed = [(nodes, name) for nodes, name in listed if numbers_of(name)[0] == own]
     return [name for _, name in listed]
 
 

@@ -30,7 +30,7 @@ from graphsim.schedule.place import (
     one_to_one,
     read_placement,
 )
-from graphsim.schedule.schedule import Buffering, Schedule
+from graphsim.schedule.schedule import Buffering, Schedule, latency
 from graphsim.schedule.soonest import Soonest
 from graphsim.schedule.tiles import Tiles
 from graphsim.schedule.together import Found, Together
@@ -133,6 +133,15 @@ def _there(schedule: Schedule | None) -> Schedule:
     return schedule
 
 
+def _better(graph: Graph, best: Schedule, search: Callable[[], Schedule | None]) -> Schedule:
+    """The better of a schedule and another, if there is one: by period, then latency; the first of equals."""
+    try:
+        other = _there(search())
+    except (PlacementError, InfeasibleError):
+        return best
+    return min(best, other, key=lambda one: (one.period, latency(graph, one)))
+
+
 class _Told:
     """Counts candidates, and says how many there were."""
 
@@ -163,9 +172,12 @@ def _searched(
     costs = work.costs
     if strategy is None:
         strategy = "soonest" if _gates(work) else "contiguous"
-        if small.able(work):
+        if small.able(work) or (strategy == "soonest" and work.size <= small.MOST_FIRINGS):
             best = _there(_searched(work, strategy, seed, told, bound))
-            best = small.improved(work, best, bound, below) or best
+            if strategy == "soonest":  # ranges of gates on fewer nodes may have less latency
+                best = _better(work.costs.graph, best, lambda: _searched(work, "contiguous", seed, told, bound))
+            if small.able(work):
+                best = small.improved(work, best, bound, below) or best
             return best if below is None or best.period < below else None
     tried = _Tried(work, told, below if strategy == "contiguous" and not work.chains else None)
     if strategy == "one-to-one":

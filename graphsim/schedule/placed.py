@@ -78,6 +78,16 @@ class Placed:
         last = max(int(ends[first[g] : first[g + 1]].max()) for g in self.graph.sinks)
         return last - min(int(start[first[g] : first[g + 1]].min()) for g in self.graph.sources)
 
+    def first_readings(self, start: IntArray) -> IntArray:
+        """When each pair of iteration 0 is read first, at the earliest, int64 (pairs,)."""
+        end = int(start.max()) + 1
+        left = np.zeros(len(self.pairs.token), np.int64)
+        for number in range(len(self.graph.groups)):
+            at = slice(int(self.graph.first[number]), int(self.graph.first[number + 1]))
+            for reading in self.reading[number]:
+                reading.release(end - start[at], left)
+        return end - left
+
     def last_readings(self, start: IntArray, period: int) -> IntArray:
         """Until when each pair of iteration 0 is read, int64 (pairs,); ``start``: of every actor's firing.
 
@@ -93,6 +103,42 @@ class Placed:
                 else:
                     reading.release(end, last)
         return last
+
+
+def constants_late(placed: Placed, start: IntArray, hop_start: IntArray, period: int) -> tuple[IntArray, IntArray]:
+    """Starts of firings and hops, the first at 0, with constants made no whole period earlier than they are read.
+
+    What reads nothing may fire in any iteration, and a search that looks at ticks modulo the period has no reason to
+    prefer one; but the token is kept until it is read, and so long an iteration is in flight. Parcels of constants
+    alone are sent later, too.
+    """
+    graph, routes, makers, pairs = placed.graph, placed.routes, placed.makers, placed.pairs
+    reads = np.concatenate([graph.fan_in(g) for g in range(len(graph.groups))])
+    for source in graph.sources:
+        reads[graph.first[source] : graph.first[source + 1]] = 1
+    if reads.all():
+        return start, hop_start
+    end, first = start + placed.ticks, placed.first_readings(start)
+    latest = int(start.max())
+
+    carried_by = np.repeat(np.arange(len(routes.parcel_node)), np.diff(routes.parcel_ptr))
+    moved = np.full(len(routes.parcel_node), latest)
+    moved[carried_by[reads[makers[routes.parcel_token]] > 0]] = 0
+    way = np.array(placed.machine.ways, np.int64)[routes.hop_link]
+    hop, pair = placed.deliver_hop, placed.deliver_pair
+    np.minimum.at(moved, routes.hop_parcel[hop], first[pair] - (hop_start + way)[hop])
+    hop_start = hop_start + (np.maximum(0, moved) // period * period)[routes.hop_parcel]
+
+    spare = np.where(reads == 0, latest - start, 0)
+    home = pairs.node == placed.node[makers[pairs.token]]
+    maker = makers[pairs.token[home]]
+    np.minimum.at(spare, maker, first[home] - end[maker])
+    hop, token = carried(routes)
+    leaves = routes.hop_parent[hop] < 0
+    maker = makers[token[leaves]]
+    np.minimum.at(spare, maker, hop_start[hop[leaves]] - end[maker])
+    start = start + np.maximum(0, spare) // period * period
+    return start - start.min(), hop_start - start.min()
 
 
 def grain(machine: Machine, node: Int32Array, routes: Routes) -> int:

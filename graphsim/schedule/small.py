@@ -24,7 +24,7 @@ from graphsim.machine import Machine
 from graphsim.schedule.candidate import Candidate, Work, circled, encode, placement_bound_of
 from graphsim.schedule.exact_model import Problem, longest, problem_of
 from graphsim.schedule.passage import passages
-from graphsim.schedule.placed import IntArray, Times
+from graphsim.schedule.placed import IntArray, Times, constants_late
 from graphsim.schedule.route import Routes
 from graphsim.schedule.schedule import Schedule, latency
 from graphsim.schedule.slots import allot, check_memory
@@ -317,6 +317,7 @@ class _Search:
         if candidate.bound.ticks < bound.ticks:
             candidate = replace(candidate, bound=bound)
         placed = candidate.modulo
+        start, sent = constants_late(placed, start, sent, period)
         times = Times(start, sent, placed.span(start))
         slots = allot(work.fired, placed, times, period)
         check_memory(work.fired, slots)
