@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from typer.testing import CliRunner
 from graphsim.cli.app import app
 from graphsim.datasets import load, own
 from graphsim.errors import DatasetError, UsageError
+from graphsim.pipeline.loading import lower
+from graphsim.pipeline.samples import remark_on_labels
 
 DIGITS = "models/digits_mlp.h5"
 
@@ -76,6 +79,8 @@ def test_classes_may_be_a_column_or_one_hot(tmp_path: Path, form: Any) -> None:
         ({"x": [[1.0]], "y": [1, 2]}, "y has 2 samples, the first input has 1"),
         ({"x": [[1.0]], "y": [0.5]}, "no list of classes"),
         ({"x": [[1.0]], "y": [-1]}, "no list of classes"),
+        ({"x": [[1.0]], "y": np.array([2**63], np.uint64)}, "no list of classes"),
+        ({"x": [[1.0]], "y": [np.nan]}, "no list of classes"),
         ({"x": np.zeros((0, 3))}, "has no samples"),
     ],
 )
@@ -116,6 +121,33 @@ def test_more_bytes_than_are_read_are_refused(tmp_path: Path, save: Any, monkeyp
     save(tmp_path / "a.npz", x=np.zeros((100, 10)), x1=np.zeros((100, 10)))
     with pytest.raises(DatasetError, match=r"a\.npz: has 16,256 bytes of arrays; at most 10,000 are read"):
         load(str(tmp_path / "a.npz"))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"((((", b"{1:2,'a':3}", b"{[]:2}", b"-" * 9000, b"{'descr':'<f4','fortran_order':False,'shape':(True,64)}"],
+)
+def test_headers_that_numpy_stumbles_over_are_damage(tmp_path: Path, header: bytes) -> None:
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + b"\0" * 256)
+    with pytest.raises(DatasetError, match=r"a\.npy: (cannot be read|.* damaged)"):
+        load(str(tmp_path / "a.npy"))
+
+
+def test_a_stream_that_does_not_unpack_is_damage(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "a.npz", x=np.random.default_rng(0).random((40, 40)))
+    data = bytearray((tmp_path / "a.npz").read_bytes())
+    data[200:300] = b"\xff" * 100
+    (tmp_path / "a.npz").write_bytes(data)
+    with pytest.raises(DatasetError, match=r"a\.npz: cannot be read"):
+        load(str(tmp_path / "a.npz"))
+
+
+def test_what_is_no_file_is_refused_unopened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.npz")
+    (tmp_path / "zero.npy").symlink_to("/dev/zero")
+    for name, said in (("pipe.npz", "is no file"), ("zero.npy", "is no file"), ("none.npz", "there is no such file")):
+        with pytest.raises(DatasetError, match=said):
+            load(str(tmp_path / name))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -189,3 +221,12 @@ def test_without_a_model_there_is_nothing_to_run(name: str) -> None:
     done = run("run", "--dataset", name)
     assert isinstance(done.exception, UsageError)
     assert "name a model" in str(done.exception)
+
+
+def test_labels_that_are_no_classes_are_remarked_on(tmp_path: Path) -> None:
+    graph = lower(Path(DIGITS))
+    data = load(str(npz(tmp_path / "a.npz", x=np.zeros((3, 64)), y=[9, 10, 12])))
+    said = remark_on_labels(graph, data)
+    assert said is not None
+    assert "2 labels of a.npz are no classes of digits_mlp, which has 10, 0 to 9: the first is 10, of sample 1" in said
+    assert remark_on_labels(graph, load("digits", limit=20)) is None

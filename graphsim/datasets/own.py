@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import re
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +22,16 @@ FloatArray = npt.NDArray[np.float32]
 
 SUFFIXES: tuple[str, ...] = (".npz", ".npy")
 
+MOST_CLASS = (1 << 31) - 1
+
 MOST_BYTES = 1 << 32
 """Bytes of arrays that are read from a file; a small file can claim, and unpack to, more than any memory."""
+
+#: What zipfile, its decompressors, and NumPy's reader of headers raise for files that are not what they say.
+_DAMAGED = (
+    OSError, EOFError, ValueError, TypeError, RuntimeError, MemoryError, SyntaxError, NotImplementedError,
+    zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError,
+)  # fmt: skip
 
 EXPECTED = (
     "expected x, or x0, x1 and so on, one array per input of the model, each with a sample per row;"
@@ -63,6 +74,9 @@ def load_own(path: Path, limit: int | None = None) -> ArrayDataset:
         DatasetError: the file is not one, or its arrays are not numbers, do not fit each other, or have a NaN.
         UsageError: ``limit`` is not between 1 and the number of samples.
     """
+    if not path.is_file():
+        is_there = "is no file (but a folder, a pipe or a device)" if path.exists() else "there is no such file"
+        raise _wrong(path, f"{is_there}; expected samples, {', '.join(SUFFIXES)}")
     try:
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -71,32 +85,37 @@ def load_own(path: Path, limit: int | None = None) -> ArrayDataset:
                 arrays = _unzipped(path, stream)
             else:
                 arrays = {"x": _array(path, "x", stream, path.stat().st_size)}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError) as error:
-        raise DatasetError(f"{path}: cannot be read as {path.suffix}: {error}") from error
+    except _DAMAGED as error:
+        raise _wrong(path, f"cannot be read as {path.suffix}: {error or type(error).__name__}") from error
     inputs = tuple(_numbers(path, name, arrays[name]) for name in _input_names(path, arrays))
     count = len(inputs[0])
     for name, array in arrays.items():
         if len(array) != count:
-            raise DatasetError(f"{path}: {name} has {len(array)} samples, the first input has {count}")
+            raise _wrong(path, f"{name} has {len(array)} samples, the first input has {count}")
     if count == 0:
-        raise DatasetError(f"{path}: has no samples")
+        raise _wrong(path, "has no samples")
     if limit is not None and not 1 <= limit <= count:
-        raise UsageError(f"{path} holds {count} samples; {limit} were asked for, ask for 1 to {count}")
+        raise UsageError(f"{path.name!a} holds {count} samples; {limit} were asked for, ask for 1 to {count}")
     kept = tuple(array[:limit] for array in inputs)
     labels = _classes(path, arrays["y"])[:limit] if "y" in arrays else None
     return ArrayDataset(path.name, kept if len(kept) > 1 else kept[0], labels, str(path), {path.name: digest})
+
+
+def _wrong(path: Path, message: str) -> DatasetError:
+    shown = str(path) if str(path).isprintable() else ascii(str(path))
+    return DatasetError(f"{shown}: {message}")
 
 
 def _unzipped(path: Path, stream: IO[bytes]) -> dict[str, npt.NDArray[Any]]:
     with zipfile.ZipFile(stream) as archive:
         members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
         if (size := sum(info.file_size for info in members)) > MOST_BYTES:
-            raise DatasetError(f"{path}: has {size:,} bytes of arrays; at most {MOST_BYTES:,} are read, split it")
+            raise _wrong(path, f"has {size:,} bytes of arrays; at most {MOST_BYTES:,} are read, split it")
         found = {}
         for info in members:
             name = info.filename.removesuffix(".npy")
             if name != "y" and not re.fullmatch(r"x[0-9]{0,3}", name):
-                raise DatasetError(f"{path}: has an array {name[:80]!a}; {EXPECTED}")
+                raise _wrong(path, f"has an array {name[:80]!a}; {EXPECTED}")
             with archive.open(info) as member:
                 found[name] = _array(path, name, member, info.file_size)
         return found
@@ -109,27 +128,27 @@ def _array(path: Path, name: str, stream: IO[bytes], size: int) -> npt.NDArray[A
         DatasetError, ValueError: it is damaged, or of no numbers.
     """
     if size > MOST_BYTES:
-        raise DatasetError(f"{path}: {name} has {size:,} bytes; at most {MOST_BYTES:,} are read, split it")
+        raise _wrong(path, f"{name} has {size:,} bytes; at most {MOST_BYTES:,} are read, split it")
     major, _ = np.lib.format.read_magic(stream)
     read_header = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
     shape, is_fortran, dtype = read_header(stream)
     if dtype.kind not in "fiub":
-        raise DatasetError(f"{path}: {name} is of {dtype}; expected numbers")
+        raise _wrong(path, f"{name} is of {dtype}; expected numbers")
     if not shape:
-        raise DatasetError(f"{path}: {name} is a single number; expected a sample per row")
+        raise _wrong(path, f"{name} is a single number; expected a sample per row")
     data = stream.read(size)
     count = 1
     for length in shape:
         count *= length
     if len(data) != (whole := count * dtype.itemsize):
-        raise DatasetError(f"{path}: {name} of shape {shape} is damaged: it has {len(data):,} of {whole:,} bytes")
+        raise _wrong(path, f"{name} of shape {shape} is damaged: it has {len(data):,} of {whole:,} bytes")
     return np.frombuffer(data, dtype).reshape(shape, order="F" if is_fortran else "C")
 
 
 def _input_names(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> list[str]:
     names = sorted((name for name in arrays if name != "y"), key=lambda name: int(name[1:] or 0))
     if names not in (["x"], [f"x{number}" for number in range(len(names))]) or not names:
-        raise DatasetError(f"{path}: has {', '.join(sorted(arrays)) or 'no arrays'}; {EXPECTED}")
+        raise _wrong(path, f"has {', '.join(sorted(arrays)) or 'no arrays'}; {EXPECTED}")
     return names
 
 
@@ -138,7 +157,7 @@ def _numbers(path: Path, name: str, array: npt.NDArray[Any]) -> FloatArray:
         numbers = np.ascontiguousarray(array, np.float32)
     if not np.isfinite(numbers).all():
         place = tuple(int(i) for i in np.argwhere(~np.isfinite(numbers))[0])
-        raise DatasetError(f"{path}: {name}{list(place)} is {array[place]}, which is no finite float32")
+        raise _wrong(path, f"{name}{list(place)} is {array[place]}, which is no finite float32")
     return numbers
 
 
@@ -147,8 +166,8 @@ def _classes(path: Path, array: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     if array.ndim == 2 and array.shape[1] > 1 and np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all():
         return np.asarray(array.argmax(axis=1), np.int64)
     flat = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
-    if flat.ndim != 1 or not (np.isfinite(flat) & (flat >= 0) & (flat == np.floor(flat))).all():
-        raise DatasetError(
-            f"{path}: y of shape {array.shape} is no list of classes; expected whole numbers from 0, one per sample"
+    if flat.ndim != 1 or not ((flat >= 0) & (flat <= MOST_CLASS) & (flat == np.floor(flat))).all():
+        raise _wrong(
+            path, f"y of shape {array.shape} is no list of classes; expected whole numbers from 0, one per sample"
         )
     return np.asarray(flat, np.int64)

@@ -92,8 +92,9 @@ def checked_samples(data: Data, graph: Graph, warn: Warn) -> Dataset:
     """
     dataset = samples_for(data, graph)
     check_dataset(graph, dataset)
-    if (remark := remark_on_range(graph, dataset)) is not None:
-        warn(remark)
+    for remark in (remark_on_range(graph, dataset), remark_on_labels(graph, dataset)):
+        if remark is not None:
+            warn(remark)
     return dataset
 
 
@@ -116,3 +117,19 @@ def remark_on_range(graph: Graph, dataset: Dataset) -> str | None:
                 f" {least:.4g} to {greatest:.4g} (by its {why}): were they prepared as for training?"
             )
     return None
+
+
+def remark_on_labels(graph: Graph, dataset: Dataset) -> str | None:
+    """One line where a label is no class of the graph, which can never be right; else None."""
+    sinks = [graph.groups[number] for number in graph.sinks]
+    if dataset.labels is None or len(sinks) != 1 or sinks[0].op != "argmax":
+        return None
+    classes = int(graph.fan_in(graph.sinks[0])[0])
+    beyond = np.flatnonzero(dataset.labels >= classes)
+    if not len(beyond):
+        return None
+    first = int(beyond[0])
+    return (
+        f"{len(beyond):,} labels of {dataset.name} are no classes of {graph.name}, which has {classes:,}, 0 to "
+        f"{classes - 1:,}: the first is {int(dataset.labels[first]):,}, of sample {first:,}; they count as wrong"
+    )
