@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from graphsim.cli import asking_again
 from graphsim.errors import GraphsimError
 from graphsim.zoo.recipes import RECIPES
 from graphsim.zoo.train import train
@@ -35,6 +36,18 @@ def main() -> int:
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--resume", action="store_true", help="go on after the newest checkpoint")
     options = parser.parse_args()
+    with asking_again() as interrupts:
+        try:
+            return _trained(options)
+        except BaseException:
+            # A library in the middle of something may turn the interrupt into an exception of its own.
+            if not interrupts:
+                raise
+            ERR.print("stopped; the finished epochs are kept, go on with --resume")
+            return 130
+
+
+def _trained(options: argparse.Namespace) -> int:
     try:
         result = train(
             options.recipe,
@@ -48,9 +61,6 @@ def main() -> int:
     except GraphsimError as error:
         ERR.print(f"error: {error}")
         return 2
-    except KeyboardInterrupt:
-        ERR.print("stopped; the finished epochs are kept, go on with --resume")
-        return 130
     OUT.print(f"{', '.join(map(str, result.written))}: test accuracy {result.scores['test_accuracy']:.4f}")
     return 0
 

@@ -13,6 +13,8 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 from graphsim.errors import CheckFailed, GraphsimError
@@ -27,6 +29,22 @@ _AGAIN = 0.5
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status; the entry point of the ``graphsim`` script."""
+    with asking_again() as interrupts:
+        try:
+            return _run(arguments)
+        except BaseException:
+            # A library in the middle of something may turn the interrupt into an exception of its own.
+            if interrupts:
+                return _stopped()
+            raise
+
+
+@contextmanager
+def asking_again() -> Iterator[list[int]]:
+    """Raise KeyboardInterrupt at Ctrl-C, again and again until it is heard; yield the signals that came.
+
+    In a callback of the interpreter's own, as while it imports, an exception is printed and forgotten.
+    """
     interrupts: list[int] = []
 
     def interrupted(number: int, frame: FrameType | None) -> None:
@@ -36,17 +54,12 @@ def main(arguments: list[str] | None = None) -> int:
         raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
-        return _run(arguments)
+        yield interrupts
+        return
     before = signal.signal(signal.SIGINT, interrupted)
-    # In a callback of the interpreter's own, as while it imports, an exception is printed and forgotten: ask again.
     alarm = signal.signal(signal.SIGALRM, interrupted) if hasattr(signal, "setitimer") else None
     try:
-        return _run(arguments)
-    except BaseException:
-        # A library in the middle of something may turn the interrupt into an exception of its own.
-        if interrupts:
-            return _stopped()
-        raise
+        yield interrupts
     finally:
         if alarm is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
