@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from graphsim.errors import UsageError
 from graphsim.pipeline.engines import default_engine, make_engine, takes_long
-from graphsim.pipeline.stages import check_verdict, ignored, machine_for, no_bar, timed
+from graphsim.pipeline.stages import folded, ignored, no_bar, timed
 
 if TYPE_CHECKING:
     from graphsim.frontends.circuits.stimulus import Stimulus
@@ -53,8 +53,6 @@ def run_circuit(
     from graphsim.compare.logic import judge_outputs, judge_run
     from graphsim.graph.circuit import of_graph
     from graphsim.report.circuits import CircuitResult
-    from graphsim.schedule import fold
-    from graphsim.schedule.verify import verify
 
     bars = bar or no_bar
     seconds: dict[str, float] = {}
@@ -64,12 +62,8 @@ def run_circuit(
         warn(slow)
     schedule = verdict = None
     if machine is not None:
-        with timed(seconds, "fold"), bars("folding", None):
-            made = machine_for(machine, graph)
-            schedule = fold(graph, made, strategy=strategy, placement=placement, buffering=buffering, seed=seed)
-        with timed(seconds, "verify"):
-            verdict = verify(graph, schedule)
-        check_verdict(verdict)
+        how: dict[str, Any] = {"strategy": strategy, "placement": placement, "buffering": buffering, "seed": seed}
+        schedule, verdict = folded(graph, machine, seconds, bars, **how)
     if faults is not None:
         from graphsim.simulate.faults import plan_faults
 

@@ -10,7 +10,7 @@ from graphsim.errors import UsageError
 from graphsim.pipeline.engines import make_engine
 from graphsim.pipeline.loading import load_graph, own_classes, split_neurons
 from graphsim.pipeline.samples import checked_samples
-from graphsim.pipeline.stages import check_verdict, ignored, machine_for, no_bar, timed
+from graphsim.pipeline.stages import folded, ignored, machine_for, no_bar, timed
 
 if TYPE_CHECKING:
     from graphsim.compare.answers import Answers
@@ -75,8 +75,6 @@ def run(
     from graphsim.compare.answers import answers_of_run, result_group
     from graphsim.report.granularity import grains
     from graphsim.report.result import Result
-    from graphsim.schedule import fold
-    from graphsim.schedule.verify import verify
 
     bars = bar or no_bar
     if reference:
@@ -90,13 +88,8 @@ def run(
     calculations = _calculations(dataset, exhaustive)
     if calculations is not None:
         result_group(graph, calculations)
-    with timed(seconds, "fold"), bars("folding", None):
-        made = machine_for(machine, graph)
-        how: dict[str, Any] = {"strategy": strategy, "placement": placement, "seed": seed}
-        schedule = fold(graph, made, buffering=buffering, tile=tile, **how)
-    with timed(seconds, "verify"):
-        verdict = verify(graph, schedule)
-    check_verdict(verdict)
+    how: dict[str, Any] = {"strategy": strategy, "placement": placement, "seed": seed}
+    schedule, verdict = folded(graph, machine, seconds, bars, buffering=buffering, tile=tile, **how)
     granularity = {}
     if graph is not whole or tile != 1:
         with bars("folding whole neurons one by one, to compare", None):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from graphsim.errors import InfeasibleError, MachineError, PlacementError, UsageError
 from graphsim.pipeline.engines import TIMED, default_engine, make_engine
-from graphsim.pipeline.stages import check_verdict, machine_for, no_bar, timed
+from graphsim.pipeline.stages import folded, machine_for, no_bar, timed
 
 if TYPE_CHECKING:
     from graphsim.graph import Graph
@@ -42,8 +42,6 @@ def together(
     from graphsim.graph.union import beside, union
     from graphsim.report.isolation import isolation
     from graphsim.report.together import Application, Together, unequal
-    from graphsim.schedule import fold
-    from graphsim.schedule.verify import verify
     from graphsim.simulate.samples import random_samples
 
     if engine not in TIMED:
@@ -55,11 +53,8 @@ def together(
     both = union(applications)
     with timed(seconds, "fold_alone"), bars("folding each alone", None):
         alone = [_fold_alone(name, graph, machine, strategy, buffering, seed) for name, graph in applications.items()]
-    with timed(seconds, "fold"), bars("folding all together", None):
-        schedule = fold(both.graph, machine_for(machine, both.graph), strategy=strategy, buffering=buffering, seed=seed)
-    with timed(seconds, "verify"):
-        verdict = verify(both.graph, schedule)
-    check_verdict(verdict)
+    how: dict[str, Any] = {"strategy": strategy, "buffering": buffering, "seed": seed}
+    schedule, verdict = folded(both.graph, machine, seconds, bars, what="folding all together", **how)
     given = [random_samples(graph, samples, seed + number) for number, graph in enumerate(both.parts)]
     with timed(seconds, "prepare"), bars("preparing the engines (compiles native code the first time)", None):
         chosen = make_engine(engine, both.graph, schedule, threads)

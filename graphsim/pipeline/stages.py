@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from graphsim.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
     from graphsim.graph import Graph
     from graphsim.machine import Machine
-    from graphsim.schedule.schedule import Buffering
+    from graphsim.schedule.schedule import Buffering, Schedule
     from graphsim.schedule.verify import Verdict
 
 #: A machine, or what makes one for a graph.
@@ -52,12 +52,32 @@ def buffering_named(name: str) -> Buffering:
     raise UsageError(f"there is no buffering {name!r}; choose one of {', '.join(BUFFERING)}")
 
 
-def check_verdict(verdict: Verdict) -> None:
-    """Raise CheckFailed where the verifier rejects a schedule."""
+def folded(
+    graph: Graph,
+    machine: Hardware,
+    seconds: dict[str, float],
+    bars: Bar,
+    *,
+    what: str = "folding",
+    **options: Any,
+) -> tuple[Schedule, Verdict]:
+    """A schedule that the verifier accepts, and its verdict; ``options``: of :func:`graphsim.schedule.fold`.
+
+    Raises:
+        GraphsimError: whatever input is unusable. CheckFailed: the verifier rejects the schedule.
+    """
+    from graphsim.schedule import fold
+    from graphsim.schedule.verify import verify
+
+    with timed(seconds, "fold"), bars(what, None):
+        schedule = fold(graph, machine_for(machine, graph), **options)
+    with timed(seconds, "verify"):
+        verdict = verify(graph, schedule)
     if not verdict.ok:
         raise CheckFailed(
             f"the schedule breaks {verdict.violation_count} rules; the first: {verdict.violations[0].message}"
         )
+    return schedule, verdict
 
 
 @contextmanager

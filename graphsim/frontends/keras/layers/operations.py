@@ -78,7 +78,7 @@ class Bound:
         """A list of tensors, among which may be constants."""
         value = self.get(name)
         items = value if isinstance(value, list) else [value]
-        return self._aligned([self._operand(item, name) for item in items])
+        return self._aligned([self.operand(item, name) for item in items])
 
     def operands(self, *names: str) -> list[Value]:
         """Tensors and constants that NumPy would broadcast, without the batch axis.
@@ -86,9 +86,9 @@ class Bound:
         Raises:
             RefusedError: no tensor is among them, or they do not fit without working along the batch.
         """
-        return self._aligned([self._operand(self.get(name), name) for name in names])
+        return self._aligned([self.operand(self.get(name), name) for name in names])
 
-    def _operand(self, value: Any, name: str) -> Value:
+    def operand(self, value: Any, name: str) -> Value:
         if isinstance(value, Tensor):
             return value
         if value is None or isinstance(value, str):
@@ -126,7 +126,7 @@ class Bound:
         value = self.get(name, default)
         if isinstance(value, Tensor) or value is None:
             raise RefusedError(f"its argument {name} is not a constant")
-        array = self._operand(value, name)
+        array = self.operand(value, name)
         if array.shape != ():
             raise RefusedError(f"its argument {name} is {shown(value)}, not a number")
         return float(array)  # type: ignore[arg-type]
@@ -595,7 +595,7 @@ def matmul(to: Builder, of: Bound) -> Made:
     """Of the last two axes, all others broadcast; with a constant matrix: neurons. TensorFlow may transpose first."""
     left, right = of.get("x1"), of.get("x2")
     if isinstance(left, Tensor) and not isinstance(right, Tensor):
-        matrix = of._operand(right, "x2")
+        matrix = of.operand(right, "x2")
         assert not isinstance(matrix, Tensor)
         if matrix.ndim != 2 or not left.shape or of.flag("turned_x1"):
             raise RefusedError(f"it multiplies by a constant of shape {matrix.shape}; one of two axes is lowered")
@@ -626,7 +626,7 @@ def tensordot(to: Builder, of: Bound) -> Made:
     x, axes = of.tensor("x1"), of.get("axes", 2)
     if isinstance(of.get("x2"), Tensor):
         raise RefusedError("it multiplies the samples of a batch by each other; matmul and einsum are lowered")
-    array = of._operand(of.get("x2"), "x2")
+    array = of.operand(of.get("x2"), "x2")
     assert not isinstance(array, Tensor)
     rank = len(x.shape)
     if type(axes) is int and 1 <= axes <= min(rank, array.ndim):
@@ -669,6 +669,6 @@ def einsum(to: Builder, of: Bound) -> Made:
     left, right = given
     if isinstance(right, Tensor):
         return contraction(to, spelled(text, len(left.shape), len(right.shape)), left, right)
-    matrix = of._operand(right, "operand")
+    matrix = of.operand(right, "operand")
     assert not isinstance(matrix, Tensor)
     return weighted(to, spelled(text, len(left.shape)), left, to.constant("matrix", matrix))

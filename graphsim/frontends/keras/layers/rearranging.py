@@ -266,7 +266,7 @@ def take(to: Builder, of: Bound) -> Made:
 
 
 def _looked_up(to: Builder, of: Bound, numbers: Tensor) -> Tensor:
-    array = of._operand(of.get("x"), "x")
+    array = of.operand(of.get("x"), "x")
     if isinstance(array, Tensor) or array.ndim < 1 or of.integer("axis", 0) != 0:
         raise RefusedError("it takes elements of a constant along an axis that is not the first")
     inner = math.prod(array.shape[1:])

@@ -60,7 +60,7 @@ def _kernel(of: Bound, name: str, rank: int) -> FloatArray:
     value = of.get(name)
     if isinstance(value, Tensor):
         raise RefusedError("its kernel is another tensor; constants are lowered")
-    array = of._operand(value, name)
+    array = of.operand(value, name)
     assert not isinstance(array, Tensor)
     if array.ndim != rank + 2:
         raise RefusedError(f"its kernel has shape {array.shape}; it should have {rank + 2} axes")
