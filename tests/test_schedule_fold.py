@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,23 @@ def test_the_period_of_the_mnist_net_is_within_two_percent_of_its_bound(name: st
     schedule = fold(graph, load_machine(name))
     assert verify(graph, schedule).ok
     assert schedule.period <= 1.02 * schedule.bound.ticks
+
+
+def test_large_graphs_that_no_schedule_is_found_for_are_refused_after_two_placements(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folding = import_module("graphsim.schedule.fold")
+    graph, machine = mlp(40, 8, 4), load_machine("ring:7,calendar_entries=1,memory_bytes=800")
+    tried: list[int] = []
+    with pytest.raises(InfeasibleError, match="calendar"):
+        fold(graph, machine, progress=tried.append)
+    everywhere = len(tried)
+    tried.clear()
+    monkeypatch.setattr(folding, "_PLACED", 10)
+    monkeypatch.setattr(folding, "_PLACED_IN_VAIN", 100)
+    with pytest.raises(InfeasibleError, match="calendar"):
+        fold(graph, machine, progress=tried.append)
+    assert len(tried) == 2 < everywhere
 
 
 def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:

@@ -120,6 +120,8 @@ def fold(
         found = _searched(work, strategy, seed, told, bound)
     except (PlacementError, InfeasibleError) as error:
         failed = error
+        if work.size > _PLACED:  # each member would search as long again
+            raise
     best = shortest(work, bound, found, search)
     if best is None:
         assert failed is not None
@@ -203,12 +205,15 @@ def _search(costs: Costs, tried: _Tried) -> None:
     nodes = nodes_by_distance(costs.machine)
     count = len(nodes)
     most = max(1, _PLACED // tried.work.size)
+    in_vain = max(2, _PLACED_IN_VAIN // tried.work.size)
     counts = _counts(count)
     if len(LIGHT_LAYERS) * len(counts) > most:
         tried.below = None  # which placements are tried depends on the periods of others
         counts = [max(1, count >> i) for i in range(count.bit_length())]
     for k in counts:
         for light in LIGHT_LAYERS:
+            if not tried.found and tried.count >= in_vain:
+                return
             if tried.period is None or (tried.count < most and fewest_ticks(costs, k) < tried.period):
                 tried.attempt(lambda k=k, light=light: contiguous(costs, nodes[:k], light))  # type: ignore[misc]
     if not tried.found or tried.count >= most:
@@ -279,6 +284,8 @@ _NEXT = 16
 #: Actors that are placed over all placements tried. Where that is too few for all numbers of nodes, all, half, a
 #: quarter and so on of the nodes are tried; and the search ends when that many are placed and a schedule is found.
 _PLACED = 1_000_000
+#: Actors that are placed at most while no schedule is found.
+_PLACED_IN_VAIN = 10_000_000
 
 
 class _Tried:
