@@ -476,10 +476,12 @@ def test_shapes_that_do_not_fit_each_other(tmp_path: Path) -> None:
         assert f"m: its inputs of shapes (3,), (2,) {reason}" in message
 
 
-def test_an_input_that_nothing_needs(tmp_path: Path) -> None:
+def test_an_input_that_nothing_needs_stays_and_is_noted(tmp_path: Path) -> None:
     inputs = [node("InputLayer", name, [], batch_input_shape=[None, 3]) for name in ("x", "y")]
     config = functional([["x", 0, 0], ["y", 0, 0]], [["x", 0, 0]], *inputs)
-    assert "depends on its inputs y" in refusal(write_legacy(tmp_path / "m.h5", config, {}))
+    graph = lower(write_legacy(tmp_path / "m.h5", config, {}))
+    assert [group.name for group in graph.groups] == ["source_x", "x", "source_y", "y", "sink_x"]
+    assert [key for key in graph.notes if key.endswith(".unused")] == ["input.y.unused"]
 
 
 def test_two_layers_at_one_path(tmp_path: Path) -> None:

@@ -227,6 +227,9 @@ case("Gather in any order", [node("Gather", ["x", "i"], axis=1)], (5, 2), {"i": 
 _CLASSES = [node("ArgMax", ["x"], ["n"], axis=2, keepdims=0)]
 case("Gather of rows", [*_CLASSES, node("Gather", ["w", "n"])], (4, 3), {"w": weights(3, 5)})
 case("Gather by neurons", [*_CLASSES, node("Gather", ["x", "n"], ["g"], axis=2), node("Relu", ["g"])], (4, 4))
+_NEGATED = [*_CLASSES, node("Cast", ["n"], ["f"], to=1), node("Neg", ["f"], ["m"]), node("Cast", ["m"], ["e"], to=7)]
+case("Gather of rows from the end", [*_NEGATED, node("Gather", ["w", "e"])], (4, 3), {"w": weights(3, 5)})
+case("Gather from the end", [*_NEGATED, node("Gather", ["x", "e"], ["g"], axis=2), node("Relu", ["g"])], (4, 4))
 case("GatherElements", [node("GatherElements", ["x", "i"], axis=1)], (3, 2), {"i": np.array([[[2, 0], [-1, 1]]])})
 case("Tile", [node("Tile", ["x", "n"])], (3, 2), {"n": np.array([1, 2, 3])})
 case("Tile of ones", [node("Tile", ["x", "n"])], (1, 2), {"n": np.array([1, 3, 1])})
@@ -441,6 +444,16 @@ def test_nodes_of_one_name_keep_weights_of_their_own(tmp_path: Path) -> None:
     graph = lower(saved(model(made, (3,), matrices), tmp_path))
     x = RNG.normal(size=(2, 3)).astype(np.float32)
     np.testing.assert_allclose(outputs_of(graph, x)[0], x @ matrices["a"] @ matrices["b"], rtol=1e-5, atol=1e-5)
+
+
+def test_an_input_that_nothing_reads_stays(tmp_path: Path) -> None:
+    proto = model([node("Relu", ["x"])], (3,))
+    proto.graph.input.insert(0, onnx.helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, ["n", 2]))
+    graph = lower(saved(proto, tmp_path))
+    x = RNG.normal(size=(2, 3)).astype(np.float32)
+    run = ReferenceEngine(graph).run((x[:, :2], x))
+    assert (run.values["Relu_y"] == np.maximum(x, 0)).all()
+    assert graph.notes["input.z.unused"] == "no output depends on it"
 
 
 def test_an_input_says_which_numbers_it_takes(tmp_path: Path) -> None:

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from keras_files import layer, sequential, write_keras
+from keras_files import layer, sequential, write_keras, write_legacy
 from typer.testing import CliRunner
 
+import graphsim as gs
 from graphsim.cli import main
 from graphsim.cli.app import app
+from graphsim.errors import DatasetError
 from graphsim.frontends.keras import lower
 from graphsim.graph import Graph
-from graphsim.pipeline import check_dataset, draw, remark_on_range
+from graphsim.pipeline import check_dataset, draw, remark_on_range, remark_on_rows
 from graphsim.zoo.quiet import import_tensorflow
 
 
@@ -103,7 +105,7 @@ EMBEDDING = layer("Embedding", "e", input_dim=7, output_dim=2)
 TABLE = {"layers/embedding/vars/0": np.zeros((7, 2), np.float32)}
 
 
-@pytest.mark.parametrize(("value", "count"), [(-1.0, 5), (7.0, 1), (9.0, 1), (-1e9, 1)])
+@pytest.mark.parametrize(("value", "count"), [(-8.0, 5), (7.0, 1), (9.0, 1), (-1e9, 1)])
 def test_rows_that_a_table_does_not_have_are_refused(
     tmp_path: Path, value: float, count: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,7 +115,30 @@ def test_rows_that_a_table_does_not_have_are_refused(
     graph(tmp_path, EMBEDDING, FLAT, weights=TABLE)
     assert main(["run", str(tmp_path / "m.keras"), "--dataset", str(tmp_path / "own.npz"), "--no-reference"]) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert f"input pixels, sample 1, has the value {value:g}; e looks up 7 rows, 0 to 6; {count} of 12 values" in said
+    assert f"input pixels, sample 1, has the value {value:g}; e looks up 7 rows, -7 to 6; {count} of 12 values" in said
+
+
+def test_rows_from_the_end_are_those_of_keras_3_and_told(tmp_path: Path) -> None:
+    table = np.arange(14, dtype=np.float32).reshape(7, 2)
+    made = graph(tmp_path, EMBEDDING, FLAT, weights={"layers/embedding/vars/0": table})
+    given = np.array([[-1, -7, -7.5, 6]], np.float32)
+    check_dataset(made, Samples(given))
+    expected = "images: 3 values of pixels are negative; e counts them from its last row"
+    assert remark_on_rows(made, Samples(given)) == expected
+    assert remark_on_rows(made, Samples(np.abs(given) % 7)) is None
+    keras = import_tensorflow()[1]
+    theirs = np.asarray(keras.layers.Embedding(7, 2, weights=[table])(given)).reshape(-1)
+    for engine in ("reference", "lanes"):
+        assert gs.run(made, None, given, engine=engine).values["e"].reshape(-1).tolist() == theirs.tolist()
+
+
+def test_rows_from_the_end_are_refused_where_keras_2_refuses_them(tmp_path: Path) -> None:
+    first = layer("InputLayer", "pixels", batch_input_shape=[None, 4])
+    path = write_legacy(
+        tmp_path / "m.h5", sequential(first, EMBEDDING, FLAT), {"e": {"e/embeddings:0": np.zeros((7, 2), "f")}}
+    )
+    with pytest.raises(DatasetError, match="e looks up 7 rows, 0 to 6"):
+        check_dataset(lower(path), samples(-1, 6))
 
 
 def test_rows_that_it_has_are_not(tmp_path: Path) -> None:

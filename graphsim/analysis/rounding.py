@@ -378,7 +378,7 @@ def _select(ports: list[Port], balls: list[Ball], arithmetic: Arithmetic) -> _Ac
 def _lookup(table: npt.NDArray[np.generic], inner: int, number: Ball) -> Ball:
     """An entry is copied. Where the number may be that of another entry nothing can be said."""
     first, last = (np.trunc(number.value + sign * number.spread) for sign in (-1, 1))
-    there = (first > -1) & (last < len(table))
+    there = (first >= -len(table)) & (last < len(table))
     entry = np.where(there, first, 0).astype(np.int64)
     columns = (np.arange(number.value.shape[1]) // inner) % table.shape[1]
     value = np.where(there, table[entry, columns].astype(np.float64), np.nan)

@@ -261,19 +261,18 @@ class Builder:
     def finish(self, outputs: Sequence[tuple[str, Tensor]]) -> None:
         """A sink for every output, by name: the answer of a classifier, or all values. Drop what leads to no sink.
 
-        Raises:
-            ModelError: no output depends on some input.
+        Inputs stay, as samples have them; a note names those that no output depends on.
         """
-        inputs = [group.layer for group in self.groups if group.op == "input"]
         for output, x in outputs:
             name = self.name("sink" if len(outputs) == 1 else f"sink_{output}")
             x = self.settled(x)
             sink = self.add(Group(name=name, op="argmax" if x.classes else "collect"))
             self.channels.append(Dense(src=x.group, dst=sink))
         self.prune()
-        unused = [name for name in inputs if not any(g.op == "input" and g.layer == name for g in self.groups)]
-        if unused:
-            raise ModelError(f"{self.file}: no output of the model depends on its inputs {', '.join(unused)}")
+        read = {channel.src for channel in self.channels}
+        for number, group in enumerate(self.groups):
+            if group.op == "input" and number not in read:
+                self.notes[f"input.{group.layer}.unused"] = "no output depends on it"
 
     def observe(self, x: Tensor, since: int) -> Tensor:
         """``x``; its group is the current call's output, if it is number ``since`` or later and observes nothing."""
@@ -476,8 +475,8 @@ class Builder:
             raise self.error(f"with it the model has more than {MAX_LISTED:,} listed edges, more than graphsim lowers")
 
     def prune(self) -> None:
-        """Drop the groups that lead to no sink: outputs of nested models that nobody takes."""
-        live = {number for number, group in enumerate(self.groups) if group.op in SINKS}
+        """Drop the groups that lead to no sink, but for inputs: outputs of nested models that nobody takes."""
+        live = {number for number, group in enumerate(self.groups) if group.op in ("source", "input", *SINKS)}
         feeders: dict[int, list[int]] = {}
         for channel in self.channels:
             feeders.setdefault(channel.dst, []).append(channel.src)

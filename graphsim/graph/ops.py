@@ -143,8 +143,8 @@ def select(chosen: Any, one: Any, other: Any) -> Any:
 
 
 def lookup(table: npt.NDArray[np.float32], number: Any) -> Any:
-    """Entry ``number`` of a table, its fraction cut off; NaN where there is no such entry."""
-    if number > -1 and number < len(table):
+    """Entry ``number`` of a table, its fraction cut off, from the end if negative; NaN where there is no such entry."""
+    if number > -1 - len(table) and number < len(table):
         return table[int(number)]
     return np.float32(np.nan)
 
@@ -280,7 +280,7 @@ OPS: dict[str, Op] = {
         lambda k: 0,
         "result",
         lambda k: 1,
-        "the entry of its table that its input names, counted from 0, fractions cut off; NaN where there is none",
+        "the entry of its table that its input names, from 0 on, or from the end if negative; NaN where there is none",
     ),
     "lut": Op(
         (0, None),

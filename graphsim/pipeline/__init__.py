@@ -12,7 +12,15 @@ from graphsim.pipeline.loading import (
     split_neurons,
 )
 from graphsim.pipeline.network import check_comparable, compare, run
-from graphsim.pipeline.samples import Data, check_dataset, draw, inputs_of, remark_on_range, samples_for
+from graphsim.pipeline.samples import (
+    Data,
+    check_dataset,
+    draw,
+    inputs_of,
+    remark_on_range,
+    remark_on_rows,
+    samples_for,
+)
 from graphsim.pipeline.several import together
 from graphsim.pipeline.stages import Bar, Hardware, Warn, buffering_named, machine_for
 
@@ -38,6 +46,7 @@ __all__ = [
     "make_engine",
     "own_classes",
     "remark_on_range",
+    "remark_on_rows",
     "run",
     "run_circuit",
     "samples_for",

@@ -68,18 +68,20 @@ def check_dataset(graph: Graph, dataset: Dataset) -> None:
             )
     fed = dict(zip(input_groups(graph), arrays, strict=True))
     for number, (layer, rows) in numbered_rows(graph).items():
-        _check_rows(dataset.name, graph.groups[number].layer, fed[number], layer, rows)
+        least = 0 if graph.notes.get("keras_semantics", "").startswith(("Keras 1", "Keras 2")) else -rows
+        _check_rows(dataset.name, graph.groups[number].layer, fed[number], layer, range(least, rows))
 
 
-def _check_rows(dataset: str, name: str, array: FloatArray, layer: str, rows: int) -> None:
-    """Raise DatasetError unless all values, their fractions cut off, are rows of a table: float32 (N, *shape)."""
-    outside = ~((array > -1) & (array < rows))
+def _check_rows(dataset: str, name: str, array: FloatArray, layer: str, rows: range) -> None:
+    """Raise DatasetError unless all values, their fractions cut off, number rows of a table: float32 (N, *shape)."""
+    outside = ~((array > rows.start - 1) & (array < rows.stop))
     if not outside.any():
         return
     first = np.unravel_index(int(outside.argmax()), array.shape)
     raise DatasetError(
         f"{dataset}: input {name}, sample {first[0]}, has the value {float(array[first]):g}; {layer} looks up "
-        f"{rows:,} rows, 0 to {rows - 1:,}; {int(outside.sum()):,} of {array.size:,} values are outside of them; "
+        f"{rows.stop:,} rows, {rows.start:,} to {rows.stop - 1:,}; {int(outside.sum()):,} of {array.size:,} values are "
+        "outside of them; "
         "number classes from 0 on, as for training, or choose --dataset random"
     )
 
@@ -92,7 +94,7 @@ def checked_samples(data: Data, graph: Graph, warn: Warn) -> Dataset:
     """
     dataset = samples_for(data, graph)
     check_dataset(graph, dataset)
-    for remark in (remark_on_range(graph, dataset), remark_on_labels(graph, dataset)):
+    for remark in (remark_on_range(graph, dataset), remark_on_rows(graph, dataset), remark_on_labels(graph, dataset)):
         if remark is not None:
             warn(remark)
     return dataset
@@ -115,6 +117,21 @@ def remark_on_range(graph: Graph, dataset: Dataset) -> str | None:
             return (
                 f"{dataset.name} has values from {low:.4g} to {high:.4g} ({dataset.prepared}), and {name} expects"
                 f" {least:.4g} to {greatest:.4g} (by its {why}): were they prepared as for training?"
+            )
+    return None
+
+
+def remark_on_rows(graph: Graph, dataset: Dataset) -> str | None:
+    """One line where rows of a table are numbered from its end, which few mean; else None."""
+    from graphsim.simulate.engine import input_groups
+    from graphsim.simulate.samples import numbered_rows
+
+    fed = dict(zip(input_groups(graph), inputs_of(dataset), strict=True))
+    for number, (layer, _) in numbered_rows(graph).items():
+        if below := int((fed[number] <= -1).sum()):
+            name = graph.groups[number].layer
+            return (
+                f"{dataset.name}: {below:,} values of input {name} are negative; {layer} counts them from its last row"
             )
     return None
 

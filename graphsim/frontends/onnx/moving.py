@@ -27,6 +27,9 @@ Places = npt.NDArray[np.intp]
 CUBIC_ROUNDINGS = 1024
 
 
+_NOUGHT = np.zeros((), np.float32)
+
+
 def _numbers(x: Tensor) -> Places:
     """The number of every element, in the shape of the tensor."""
     return np.arange(x.size, dtype=np.intp).reshape(x.shape)
@@ -98,8 +101,12 @@ def _rows(to: Builder, call: Call) -> Sequence[Value]:
 
 
 def _by_neurons(to: Builder, x: Tensor, numbers: Tensor, axis: int) -> Tensor:
-    """A sum of products: element k of the axis times whether the number is k."""
+    """A sum of products: element k of the axis times whether the number is k; negative ones count from the end."""
     own = np.arange(x.shape[axis], dtype=np.float32)
+    with to.within(shows=False):
+        below = arith.elementwise(to, "min", [numbers, _NOUGHT], activation=Unary("nonzero"), suffix="below")
+        from_end = arith.elementwise(to, "sum", [numbers, np.float32(len(own)) + _NOUGHT], suffix="from_end")
+        numbers = arith.select(to, below, from_end, numbers, suffix="number")
     wide = numbers.reshaped([*numbers.shape, 1])
     chosen = arith.elementwise(to, "subtract", [wide, own], activation=Unary("zero"), suffix="chosen", observes="")
     free = "ABCDEFGHIJKLM"[: len(numbers.shape)]
