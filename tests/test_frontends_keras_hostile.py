@@ -480,7 +480,7 @@ def test_an_input_that_nothing_needs_stays_and_is_noted(tmp_path: Path) -> None:
     inputs = [node("InputLayer", name, [], batch_input_shape=[None, 3]) for name in ("x", "y")]
     config = functional([["x", 0, 0], ["y", 0, 0]], [["x", 0, 0]], *inputs)
     graph = lower(write_legacy(tmp_path / "m.h5", config, {}))
-    assert [group.name for group in graph.groups] == ["source_x", "x", "source_y", "y", "sink_x"]
+    assert [group.name for group in graph.groups] == ["source_x", "x", "source_y", "y", "sink"]
     assert [key for key in graph.notes if key.endswith(".unused")] == ["input.y.unused"]
 
 

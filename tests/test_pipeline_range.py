@@ -123,7 +123,7 @@ def test_rows_from_the_end_are_those_of_keras_3_and_told(tmp_path: Path) -> None
     made = graph(tmp_path, EMBEDDING, FLAT, weights={"layers/embedding/vars/0": table})
     given = np.array([[-1, -7, -7.5, 6]], np.float32)
     check_dataset(made, Samples(given))
-    expected = "images: 3 values of pixels are negative; e counts them from its last row"
+    expected = "images: 3 values of input pixels are negative; e counts them from its last row"
     assert remark_on_rows(made, Samples(given)) == expected
     assert remark_on_rows(made, Samples(np.abs(given) % 7)) is None
     keras = import_tensorflow()[1]
