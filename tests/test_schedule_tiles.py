@@ -79,9 +79,24 @@ def test_tiles_are_fired_and_sent_as_one_and_values_stay(net: str, spec: str, bu
     assert (ran.timing.period, ran.timing.latency) == (made.period, latency(graph, made))
 
 
+@pytest.mark.parametrize("buffering", ["single", "double"])
+def test_the_bound_counts_tiles_and_not_their_neurons(buffering: str) -> None:
+    graph, machine = mlp(12, 10, 5), load_machine("ring:3")
+    for size, what in (
+        (5, "of the 4 largest tiles some 2 must share"),
+        (10, "10 firings from dense[0] on are one tile"),
+    ):
+        made = fold(graph, machine, buffering=buffering, tile=size)  # type: ignore[arg-type]
+        ticks = durations(graph, machine, made.node)
+        tiles = sorted((int(ticks[tile].sum()) for tile in tiles_of(graph, size)), reverse=True)
+        assert made.bound.ticks == max(tiles[0], tiles[2] + tiles[3]) * (2 if buffering == "double" else 1)
+        assert what in made.bound.reason
+        assert made.bound.ticks <= made.period <= 1.1 * made.bound.ticks
+
+
 def test_coarser_tiles_take_longer_and_send_less() -> None:
     graph = gs.lower(shipped("digits"))
-    made = [fold(graph, load_machine("torus:2x2"), tile=size, strategy="contiguous") for size in (1, 4, 16)]
+    made = [fold(graph, load_machine("torus:3x3"), tile=size, strategy="contiguous") for size in (1, 4, 16)]
     assert made[0].period < made[1].period < made[2].period
     frames = [len(one.parcel_token) + len(one.parcel_node) for one in made]
     assert frames[0] > frames[1] > frames[2]

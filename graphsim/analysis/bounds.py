@@ -13,6 +13,8 @@ follow:
 *pigeonhole*
     Of the k * m + 1 largest firings, k + 1 are on one of the m nodes: P is at least the sum of the k + 1 smallest of
     them. (The list-scheduling bound; Dell'Amico and Martello 1995 call its first cases L2.)
+*tiles*
+    Where neurons are scheduled in tiles, largest firing and pigeonhole hold for tiles, too: each is on one node.
 *host*
     The sinks' firings.
 *input links*
@@ -81,18 +83,19 @@ class Bound:
     reason: str
 
 
-def lower_bound(costs: Costs, *, alternating: bool = False) -> Bound:
+def lower_bound(costs: Costs, *, alternating: bool = False, besides: Sequence[Bound] = ()) -> Bound:
     """The greatest of all bounds, for any placement with sources and sinks on the host; the first of equals.
 
     All firings of an actor are on one node.
 
     Args:
         alternating: nodes fire in one half of a period's ticks and links send in the other (double buffering).
+        besides: what else is proved of the ticks of nodes or of links, as :func:`tile_bounds` are.
     """
     graph = costs.graph
     cheapest, many = _firings(costs, range(len(graph.groups)))
     bounds = [_work(costs), _largest(costs), _pigeonhole(costs, cheapest, many), _host(costs)]
-    bounds += _input_links(costs) + _layer_links(costs)
+    bounds += [*_input_links(costs), *_layer_links(costs), *besides]
     if (recurrence := recurrence_bound(costs, transport=not alternating)) is not None:
         bounds.append(recurrence)
     best = max(bounds, key=lambda bound: bound.ticks)
@@ -197,6 +200,27 @@ def _firings(costs: Costs, groups: range | list[int]) -> tuple[IntArray, IntArra
     return ticks, np.array([found[t] for t in ticks.tolist()], np.int64)
 
 
+def tile_bounds(costs: Costs, leader: IntArray) -> list[Bound]:
+    """What is proved by actors being on one node together: the largest tile, and pigeonhole over tiles.
+
+    Args:
+        costs: of a graph in which everything fires once.
+        leader: the first actor of each actor's tile, itself where it is in none; int64 (actors,).
+    """
+    leaders, tile = np.unique(leader, return_inverse=True)
+    prices = np.zeros((costs.kinds, len(leaders)), np.int64)
+    for kind in range(costs.kinds):
+        v = int(np.argmax(costs.kind == kind))
+        np.add.at(prices[kind], tile, costs.durations(np.full(len(leader), v, np.int32)))
+    ticks, many = np.unique(prices.min(axis=0), return_counts=True)
+    at = int(leaders[prices.min(axis=0).argmax()])
+    size = int(np.count_nonzero(leader == at))
+    tiles = f"{size:,} firings from {costs.graph.actor(at).name} on"
+    longest = int(ticks[-1])
+    largest = Bound(longest, "compute", f"a tile of {tiles}", f"{tiles} are one tile, of {in_ticks(longest)}")
+    return [largest, _pigeonhole(costs, ticks[::-1], many[::-1], "tiles")]
+
+
 def _work(costs: Costs) -> Bound:
     graph, machine = costs.graph, costs.machine
     nodes = np.bincount(costs.kind[list(machine.compute_nodes)], minlength=costs.kinds)
@@ -253,11 +277,11 @@ def _largest(costs: Costs) -> Bound:
     return best
 
 
-def _pigeonhole(costs: Costs, ticks: IntArray, many: IntArray) -> Bound:
+def _pigeonhole(costs: Costs, ticks: IntArray, many: IntArray, what: str = "firings") -> Bound:
     nodes = len(costs.machine.compute_nodes)
     level, k = _crowded(ticks, many, nodes)
     reason = (
-        f"of the {k * nodes + 1:,} largest firings some {k + 1:,} must share one of {nodes:,} nodes; "
+        f"of the {k * nodes + 1:,} largest {what} some {k + 1:,} must share one of {nodes:,} nodes; "
         f"the {k + 1:,} smallest of them take {in_ticks(level)}"
     )
     return Bound(level, "compute", "all nodes", reason)

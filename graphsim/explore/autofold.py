@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal, get_args
 
-from graphsim.analysis.bounds import Bound, fewest_latency, lower_bound
+from graphsim.analysis.bounds import Bound, fewest_latency
 from graphsim.analysis.costs import Costs
 from graphsim.errors import InfeasibleError, PlacementError, UsageError
 from graphsim.graph import Graph
 from graphsim.graph.words import in_ticks
 from graphsim.machine import Machine
-from graphsim.schedule import Buffering, Schedule, fold, latency
+from graphsim.schedule import Buffering, Schedule, fold, latency, proved
 
 Minimize = Literal["nodes", "latency", "memory"]
 #: What can be made small: nodes of the machine, the schedule's latency, bytes in its fullest node.
@@ -219,8 +219,8 @@ def _try(graph: Graph, machine: Machine, target: float, how: dict[str, Any]) -> 
     needed = math.floor(Fraction(machine.clock_mhz) * 10**6 / Fraction(target))
     about = machine.name, len(machine.compute_nodes), len(machine.links), needed
     try:
-        bound = lower_bound(Costs(graph, machine), alternating=how["buffering"] == "double")
-    except InfeasibleError as error:
+        bound = proved(Costs(graph, machine), buffering=how["buffering"], tile=how["tile"])
+    except (InfeasibleError, PlacementError) as error:
         return Tried(*about, "cannot be folded", None, None, None, None, str(error)), None
     if bound.ticks > needed:
         why = (

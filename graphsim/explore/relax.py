@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from graphsim.analysis.bounds import lower_bound
 from graphsim.analysis.costs import Costs
 from graphsim.errors import InfeasibleError, MachineError, PlacementError, StudyError
 from graphsim.explore.compute import folded
@@ -25,7 +24,7 @@ from graphsim.files import write_text
 from graphsim.graph import Graph
 from graphsim.machine import Machine, needs_graph
 from graphsim.machine.topologies import is_made
-from graphsim.schedule import Schedule, fold
+from graphsim.schedule import Schedule, fold, proved
 
 How = Literal["proved", "folded"]
 
@@ -140,9 +139,9 @@ def relax(graph: Graph, schedule: Schedule, *, strategy: str | None = None, seed
         before = after = schedule.period
         how: How = "proved"
         try:
-            bound = lower_bound(Costs(graph, machine), alternating=schedule.buffering == "double").ticks
+            grain, kind = schedule.tile, schedule.buffering
+            bound = proved(Costs(graph, machine), buffering=kind, tile=grain).ticks
             if bound < before:
-                grain, kind = schedule.tile, schedule.buffering
                 other = fold(graph, machine, strategy=strategy, buffering=kind, seed=seed, tile=grain)
                 after, how = min(before, other.period), "folded"
         except (InfeasibleError, PlacementError):

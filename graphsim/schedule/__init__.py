@@ -19,7 +19,7 @@
     verify/        checks a schedule; shares nothing with the rest
 """
 
-from graphsim.schedule.fold import STRATEGIES, fold
+from graphsim.schedule.fold import STRATEGIES, fold, proved
 from graphsim.schedule.schedule import BUFFERING, Bound, Buffering, Schedule, durations, latency
 
-__all__ = ["BUFFERING", "STRATEGIES", "Bound", "Buffering", "Schedule", "durations", "fold", "latency"]
+__all__ = ["BUFFERING", "STRATEGIES", "Bound", "Buffering", "Schedule", "durations", "fold", "latency", "proved"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from graphsim.analysis.bounds import Bound, fewest_ticks, lower_bound
+from graphsim.analysis.bounds import Bound, fewest_ticks, lower_bound, tile_bounds
 from graphsim.analysis.costs import Costs
 from graphsim.analysis.tokens import tokens_before
 from graphsim.errors import GraphsimError, InfeasibleError, PlacementError
@@ -89,7 +89,6 @@ def fold(
     if tiles is not None and strategy in ("one-to-one", "soonest"):
         raise PlacementError(f"{strategy} places every actor by itself; leave out --tile")
     work, told = Work(Costs(graph, machine), unrolled, buffering, tiles), _Told(progress)
-    alternating = buffering == "double"
     if placement is not None:
         given = placement if isinstance(placement, np.ndarray) else read_placement(placement, graph, machine)
         check_placement(graph, machine, given)
@@ -97,12 +96,12 @@ def fold(
             tiles.check(given[work.owner])
         tried = _Tried(work, told)
         tried.add(given)
-        return _there(tried.schedule("file", lower_bound(work.costs, alternating=alternating)))
+        return _there(tried.schedule("file", proved(work.costs, buffering=buffering, tile=tile)))
     if strategy not in (None, *STRATEGIES):
         raise PlacementError(f"there is no placement strategy {strategy!r}; choose one of {', '.join(STRATEGIES)}")
     if strategy == "soonest" and not _gates(work):
         raise PlacementError(f"{graph.name}: soonest places circuits, on nodes that are alike; use --place contiguous")
-    bound = lower_bound(work.costs, alternating=alternating)
+    bound = proved(work.costs, buffering=buffering, tile=tile)
     if tiles is not None:
         return _there(_searched(work, strategy or "contiguous", seed, told, bound))
     if strategy not in (None, "contiguous", "soonest"):
@@ -110,7 +109,7 @@ def fold(
 
     def search(member: Machine, below: int | None) -> Schedule | None:
         other = Work(Costs(graph, member), unrolled, buffering)
-        least = lower_bound(other.costs, alternating=alternating)
+        least = proved(other.costs, buffering=buffering)
         if below is not None and least.ticks >= below:
             return None
         return _searched(other, strategy, seed, told, least, below)
@@ -127,6 +126,19 @@ def fold(
         assert failed is not None
         raise failed
     return best
+
+
+def proved(costs: Costs, *, buffering: Buffering = "single", tile: int = 1) -> Bound:
+    """The lower bound on the period of every schedule that :func:`fold` may find, with these arguments of its.
+
+    Raises:
+        PlacementError: the graph cannot be folded in tiles.
+    """
+    tiled: list[Bound] = []
+    if tile != 1:
+        fired = unroll(costs.graph).graph
+        tiled = tile_bounds(Costs(fired, costs.machine), Tiles(fired, tile).leader)
+    return lower_bound(costs, alternating=buffering == "double", besides=tiled)
 
 
 def _there(schedule: Schedule | None) -> Schedule:
@@ -203,7 +215,7 @@ def _search(costs: Costs, tried: _Tried) -> None:
     period below ``fewest_ticks(costs, k)``, so most numbers of nodes need not be tried.
     """
     nodes = nodes_by_distance(costs.machine)
-    count = len(nodes)
+    count, tile = len(nodes), 1 if tried.work.tiles is None else tried.work.tiles.size
     most = max(1, _PLACED // tried.work.size)
     in_vain = max(2, _PLACED_IN_VAIN // tried.work.size)
     counts = _counts(count)
@@ -215,7 +227,7 @@ def _search(costs: Costs, tried: _Tried) -> None:
             if not tried.found and tried.count >= in_vain:
                 return
             if tried.period is None or (tried.count < most and fewest_ticks(costs, k) < tried.period):
-                tried.attempt(lambda k=k, light=light: contiguous(costs, nodes[:k], light))  # type: ignore[misc]
+                tried.attempt(lambda k=k, light=light: contiguous(costs, nodes[:k], light, tile))  # type: ignore[misc]
     if not tried.found or tried.count >= most:
         return
     best = min(tried.found, key=lambda c: c.estimate)
@@ -227,7 +239,7 @@ def _search(costs: Costs, tried: _Tried) -> None:
     for k in dict.fromkeys((best.nodes, low)):
         for light in LIGHT_LAYERS:
             if tried.count < most:
-                tried.attempt(lambda k=k, light=light: contiguous(costs, nodes[:k], light))  # type: ignore[misc]
+                tried.attempt(lambda k=k, light=light: contiguous(costs, nodes[:k], light, tile))  # type: ignore[misc]
 
 
 def _search_soonest(soonest: Soonest, tried: _Tried, period: int) -> None:

@@ -81,26 +81,26 @@ def pinned(costs: Costs) -> Placement:
 LIGHT_LAYERS = ("spread", "off host", "near host")
 
 
-def contiguous(costs: Costs, nodes: Sequence[int], light: str = "spread") -> Placement:
+def contiguous(costs: Costs, nodes: Sequence[int], light: str = "spread", tile: int = 1) -> Placement:
     """Every layer in contiguous ranges of actors over ``nodes``, balanced by work.
 
     Layers are dealt out in the order of falling cost per actor; each is poured over the nodes like water, so that the
     greatest load is least. Where ``light`` (one of ``LIGHT_LAYERS``) says so, light layers are then dealt with
-    differently, if no node gets busier than the busiest by that.
+    differently, if no node gets busier than the busiest by that. Ranges are of whole tiles of so many actors.
 
     Raises:
         PlacementError: the parameters do not fit into the nodes' memories.
     """
-    order = sorted(costs.free, key=lambda g: (-costs.greatest(g), g))
     nodes = sorted(nodes)
-    spread = _Pouring(costs, nodes)
+    spread = _Pouring(costs, nodes, tile)
+    order = sorted(costs.free, key=lambda g: (-spread.greatest(g), g))
     for group in order:
         spread.pour(group)
     top = int(spread.load.max())
     few = [g for g in order if int(costs.ticks(g, nodes[0]).sum()) * LIGHT <= top]
     if light == "spread" or not few or len(nodes) == 1:
         return spread.placement
-    other = _Pouring(costs, nodes)
+    other = _Pouring(costs, nodes, tile)
     for group in order:
         if group not in few:
             other.pour(group)
@@ -117,10 +117,13 @@ def contiguous(costs: Costs, nodes: Sequence[int], light: str = "spread") -> Pla
 
 
 class _Pouring:
-    """Loads of nodes while layers are dealt out. ``load`` and ``room`` (bytes) run parallel to ``nodes``."""
+    """Loads of nodes while layers are dealt out, in tiles of ``tile`` actors, the last of a layer perhaps of fewer.
 
-    def __init__(self, costs: Costs, nodes: Sequence[int]) -> None:
-        self.costs, self.nodes = costs, np.array(nodes, np.int32)
+    ``load`` (ticks) and ``room`` (bytes) run parallel to ``nodes``.
+    """
+
+    def __init__(self, costs: Costs, nodes: Sequence[int], tile: int) -> None:
+        self.costs, self.nodes, self.tile = costs, np.array(nodes, np.int32), tile
         self.placement = pinned(costs)
         self.load = np.zeros(len(nodes), np.int64)
         self.room = np.array([costs.machine.nodes[v].memory_bytes for v in nodes], np.int64)
@@ -131,6 +134,25 @@ class _Pouring:
                 self.load[i] += int(costs.ticks(group, host).sum())
                 self.room[i] -= costs.range_bytes(group, 0, costs.graph.groups[group].size)
 
+    def greatest(self, group: int) -> int:
+        """Ticks of the dearest tile of a group, wherever it is dearest."""
+        if self.tile == 1:
+            return self.costs.greatest(group)
+        return max(int(self._ticks(group, int(v)).max()) for v in self.nodes)
+
+    def _size(self, group: int) -> int:
+        return -(-self.costs.graph.groups[group].size // self.tile)
+
+    def _ticks(self, group: int, node: int) -> IntArray:
+        """Ticks of each tile of a group on a node."""
+        return self._tiles(self.costs.ticks(group, node))
+
+    def _tiles(self, each: IntArray) -> IntArray:
+        """Of every tile, from what is of every actor of a group: the sum."""
+        if self.tile == 1:
+            return each
+        return np.add.reduceat(each, np.arange(0, len(each), min(self.tile, len(each))))
+
     def close(self, node: int) -> None:
         """Deal nothing more out to a node."""
         keep = self.nodes != node
@@ -140,7 +162,8 @@ class _Pouring:
         """Deal a layer out so that the greatest load is least; later nodes get less where it makes no difference."""
         if self._follow(group):
             return
-        if self.costs.uniform(group) and len(set(self.costs.bytes[group].tolist())) == 1:
+        whole = self.costs.graph.groups[group].size % self.tile == 0
+        if whole and self.costs.uniform(group) and len(set(self.costs.bytes[group].tolist())) == 1:
             counts = self._level(group)
         else:
             counts = self._ranges(group)
@@ -150,9 +173,9 @@ class _Pouring:
         """Put a layer on one node, or on few in this order, none loaded beyond ``top``. False: it does not fit."""
         if self._follow(group):
             return True
-        size = self.costs.graph.groups[group].size
-        ticks = [self.costs.ticks(group, int(v)) for v in self.nodes]
-        need = self.costs.range_bytes(group, 0, size)
+        size = self._size(group)
+        ticks = [self._ticks(group, int(v)) for v in self.nodes]
+        need = self.costs.range_bytes(group, 0, self.costs.graph.groups[group].size)
         counts = np.zeros(len(self.nodes), np.int64)
         for i in order:
             if self.load[i] + int(ticks[i].sum()) <= top and need <= self.room[i]:
@@ -160,7 +183,7 @@ class _Pouring:
                 self._put(group, counts)
                 return True
         left = size
-        greatest = int(self.costs.bytes[group].max())
+        greatest = int(self._tiles(self.costs.bytes[group]).max())
         for i in order:
             dearest = int(ticks[i].max())
             fits = left if dearest == 0 else (top - int(self.load[i])) // dearest
@@ -196,22 +219,23 @@ class _Pouring:
         return True
 
     def _put(self, group: int, counts: IntArray) -> None:
+        """Put so many tiles of a layer on each node, in order."""
         graph = self.costs.graph
-        first = int(graph.first[group])
-        local = np.repeat(np.arange(len(self.nodes)), counts)
-        self.placement[first : first + len(local)] = self.nodes[local]
+        first, size = int(graph.first[group]), graph.groups[group].size
+        local = np.repeat(np.repeat(np.arange(len(self.nodes)), counts), min(self.tile, size))[:size]
+        self.placement[first : first + size] = self.nodes[local]
         begin = 0
         for i in np.flatnonzero(counts):
-            end = begin + int(counts[i])
+            end = min(size, begin + int(counts[i]) * self.tile)
             self.load[i] += int(self.costs.ticks(group, int(self.nodes[i]))[begin:end].sum())
             self.room[i] -= self.costs.range_bytes(group, begin, end)
             begin = end
 
     def _level(self, group: int) -> IntArray:
-        """How many actors of equal cost each node gets."""
-        size = self.costs.graph.groups[group].size
-        ticks = np.array([self.costs.ticks(group, int(v))[0] for v in self.nodes], np.int64)
-        each = int(self.costs.bytes[group][0])
+        """How many tiles of equal cost each node gets."""
+        size = self._size(group)
+        ticks = np.array([self._ticks(group, int(v))[0] for v in self.nodes], np.int64)
+        each = int(self._tiles(self.costs.bytes[group])[0])
         room = np.maximum(self.room, 0)
         limit = np.where(room >= self.costs.whole[group], size, np.minimum(room // max(each, 1), size))
         if int(limit.sum()) < size:
@@ -233,10 +257,10 @@ class _Pouring:
         return counts
 
     def _ranges(self, group: int) -> IntArray:
-        """How many actors of different costs each node gets, in order: the least level at which all find room."""
-        size = self.costs.graph.groups[group].size
-        sums = [np.concatenate([[0], np.cumsum(self.costs.ticks(group, int(v)))]) for v in self.nodes]
-        bytes_sum = np.concatenate([[0], np.cumsum(self.costs.bytes[group])])
+        """How many tiles of different costs each node gets, in order: the least level at which all find room."""
+        size = self._size(group)
+        sums = [np.concatenate([[0], np.cumsum(self._ticks(group, int(v)))]) for v in self.nodes]
+        bytes_sum = np.concatenate([[0], np.cumsum(self._tiles(self.costs.bytes[group]))])
 
         def fill(level: int) -> IntArray:
             counts = np.zeros(len(self.nodes), np.int64)
