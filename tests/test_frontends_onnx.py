@@ -253,6 +253,9 @@ for _mode in ("nearest", "linear", "cubic"):
     for _place in ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"):
         _nodes = [node("Resize", ["x", "", "", "s"], mode=_mode, coordinate_transformation_mode=_place)]
         case(f"Resize {_mode} {_place}", _nodes, (2, 4, 3), _SIZES)
+for _options in ({"exclude_outside": 1}, {"cubic_coeff_a": -0.3, "coordinate_transformation_mode": "align_corners"}):
+    _nodes = [node("Resize", ["x", "", "", "s"], mode="cubic", **_options)]
+    case(f"Resize cubic {_options}", _nodes, (49, 1), {"s": np.array([1, 145, 2])})
 for _rounding in ("floor", "ceil", "round_prefer_ceil"):
     _nodes = [node("Resize", ["x", "", "f"], mode="nearest", nearest_mode=_rounding)]
     case(f"Resize {_rounding}", _nodes, (2, 4, 3), {"f": np.array([1, 1, 1.5, 2], np.float32)})

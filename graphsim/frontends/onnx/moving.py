@@ -22,11 +22,6 @@ from graphsim.graph import Axis, Ref
 
 Places = npt.NDArray[np.intp]
 
-#: Roundings of cubic weights in the reference, relative to them: it computes them in float32 from terms of up to 12, of
-#: which less than a hundredth may remain. Ours are computed in float64.
-CUBIC_ROUNDINGS = 1024
-
-
 _NOUGHT = np.zeros((), np.float32)
 
 
@@ -309,7 +304,8 @@ def _positions(call: Call, old: int, new: int, scale: float) -> npt.NDArray[np.f
             centre = old / 2 * (1 - new / (scale * old))
             return centre + (o + 0.5) / scale - 0.5
         case "align_corners":
-            return o * (old - 1) / (new - 1) if new > 1 else np.zeros(1)
+            whole = scale * old  # in the reference's rounding, where that is whole
+            return o * (old - 1) / ((whole if abs(whole - new) < 1e-6 else new) - 1) if new > 1 else np.zeros(1)
         case "asymmetric":
             return o / scale
         case other:
@@ -338,26 +334,40 @@ def _resized(
         share = at - floor
         taps, shares = np.stack([floor, floor + 1], 1), np.stack([1 - share, share], 1)
     else:
-        a = call.number("cubic_coeff_a", -0.75)
-        t = at - floor
-        near = [((a + 2) * s - (a + 3)) * s * s + 1 for s in (t, 1 - t)]
-        far = [((a * s - 5 * a) * s + 8 * a) * s - 4 * a for s in (1 + t, 2 - t)]
-        taps = np.stack([floor - 1, floor, floor + 1, floor + 2], 1)
-        shares = np.stack([far[0], near[0], near[1], far[1]], 1)
+        left = np.ceil(at) - 1  # of an element that is hit, the one before it, as in the reference
+        taps, shares = left[:, None] + np.arange(-1, 3), _cubic(at - left, call.number("cubic_coeff_a", -0.75))
         if call.integer("exclude_outside", 0):
             shares = np.where((taps < 0) | (taps >= old), 0, shares)
             shares = shares / shares.sum(axis=1, keepdims=True)
     _bounded([*shape, taps.shape[1]])
     places = np.clip(taps, 0, old - 1).astype(np.intp)
     where = np.moveaxis(np.take(_numbers(x), places, axis=axis), axis + 1, -1)
-    extra = CUBIC_ROUNDINGS if mode == "cubic" else 2
-    y = to.group(
-        "linear", sample_shape(shape), suffix=suffix, extra_roundings=extra, observes="" if suffix else "output"
-    )
+    # The reference's weights are these, before they are rounded to float32 (cubic ones are float32 already).
+    y = to.group("linear", sample_shape(shape), suffix=suffix, extra_roundings=2, observes="" if suffix else "output")
     over = shares.astype(np.float32).reshape([*(len(at) if i == axis else 1 for i in range(len(shape))), -1])
     count = taps.shape[1]
     to.table(x, y, count, lambda: where, weights=lambda: np.broadcast_to(over, [*shape, count]))
     return replace(y, shape=tuple(shape))
+
+
+def _cubic(ratio: npt.NDArray[np.float64], a: float) -> npt.NDArray[np.float64]:
+    """Weights (n, 4) of the neighbours of n places, each ``ratio`` behind the second: Keys's kernel.
+
+    Operation by operation as ``onnx/reference/ops/op_resize.py`` (``_cubic_coeffs``) has them, in float32 as its
+    attribute ``cubic_coeff_a`` is, so that they are the same bits: where terms of the size of 12 cancel, no bound
+    relative to what is left would hold.
+    """
+    one = np.float32(a)
+
+    def far(place: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+        s = place.astype(np.float32)
+        return ((one * s - 5 * one) * s + 8 * one) * s - 4 * one
+
+    def near(place: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+        s = place.astype(np.float32)
+        return ((one + 2) * s - (one + 3)) * s * s + 1
+
+    return np.stack([far(ratio + 1), near(ratio), near(1 - ratio), far((1 - ratio) + 1)], axis=1).astype(np.float64)
 
 
 # -- normalisation by what a sample has -------------------------------------------------------------------------------
