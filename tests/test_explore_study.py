@@ -117,6 +117,7 @@ def test_a_grid_too_large_is_refused_before_it_is_made() -> None:
         (LINES + "count = 3", ["study.toml:3: count: a grid has all its points"]),
         (LINES + "place = ['greedi']", ["study.toml:3: place[0]: there is no 'greedi' (did you mean 'greedy'?)"]),
         (LINES + "buffering = ['triple']", ["study.toml:3: buffering[0]: there is no 'triple'"]),
+        (LINES + "datasets = ['gone.npz']", ["study.toml:3: datasets[0]: cannot read the samples 'gone.npz' (No such"]),
         (LINES + "datasets = ['mnits']", ["study.toml:3: datasets[0]: there is no 'mnits' (did you mean 'mnist'?)"]),
         (LINES + "datasets = ['digits']\nengine = 'lines'", ["study.toml:4: engine: there is no 'lines'"]),
         (LINES + "samples = 3", ["study.toml:3: samples: nothing is simulated without datasets"]),

@@ -16,9 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from graphsim.cli import main
+from graphsim.datasets import load
 from graphsim.explore.compute import compute
 from graphsim.explore.points import Point, points_of
 from graphsim.explore.rows import known_keys, read_rows
@@ -147,6 +149,14 @@ def test_a_point_that_fails_is_a_row_with_its_reason(text: str, stage: str, reas
     assert row is not None
     assert (row["status"], row["stage"]) == ("failed", stage)
     assert reason in row["reason"]
+
+
+def test_a_file_that_holds_no_samples_is_a_row_with_the_reason(tmp_path: Path) -> None:
+    np.savez(tmp_path / "own.npz", pictures=np.zeros((3, 64)))
+    row = compute(point(f'datasets = ["{tmp_path / "own.npz"}"]')).row
+    assert row is not None
+    assert (row["status"], row["stage"]) == ("failed", "simulate")
+    assert "has an array 'pictures'" in row["reason"]
 
 
 def test_what_lies_in_the_computer_is_no_row(tmp_path: Path) -> None:
@@ -364,6 +374,35 @@ def test_a_row_of_split_neurons_is_judged_and_measured() -> None:
     for row in (whole, split):
         assert row["period"] <= row["period_layered"] <= row["period_unpipelined"]
         assert row["traffic"] > 0
+
+
+def test_rows_of_samples_of_ones_own_are_those_of_the_dataset_that_they_were_taken_from(tmp_path: Path) -> None:
+    digits = load("digits", limit=30)
+    assert isinstance(digits.inputs, np.ndarray)
+    assert digits.labels is not None
+    file = tmp_path / "own.npz"
+    np.savez(file, x=digits.inputs, y=digits.labels)
+    points = points_of(
+        study_from_toml(
+            f'models = ["{shipped("digits")}"]\nmachines = ["line:2"]\nsamples = 20\ncompare = true\n'
+            f'datasets = ["digits", "{file}", "random"]'
+        )
+    )
+    of_name, own, drawn = [compute(one).row for one in points]
+    assert of_name is not None
+    assert own is not None
+    assert drawn is not None
+    assert (own["accuracy"], own["outside_bound"]) == (of_name["accuracy"], 0)
+    assert (drawn["status"], drawn["accuracy"], drawn["outside_bound"]) == ("ok", None, 0)
+    renamed = points_of(
+        study_from_toml(
+            f'models = ["{shipped("digits")}"]\nmachines = ["line:2"]\nsamples = 20\ncompare = true\n'
+            f'datasets = ["{file.rename(tmp_path / "other.npz")}"]'
+        )
+    )[0]
+    assert renamed.key == points[1].key
+    np.savez(tmp_path / "other.npz", x=digits.inputs)
+    assert "has changed since the sweep began" in compute(renamed).trouble
 
 
 def test_rows_with_faults_say_what_these_did(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from graphsim import __version__
+from graphsim.datasets import Dataset
 from graphsim.errors import CheckFailed, DatasetError, GraphsimError, ReferenceUnavailableError, StudyError
 from graphsim.explore.points import Point
 from graphsim.explore.rows import Row
@@ -28,6 +29,7 @@ from graphsim.pipeline import (
     check_comparable,
     check_dataset,
     default_engine,
+    draw,
     load_graph,
     make_engine,
     own_classes,
@@ -170,17 +172,12 @@ def _read_off(graph: Graph, schedule: Schedule) -> Row:
 def _simulated(
     point: Point, graph: Graph, schedule: Schedule, verdict: Verdict, stages: _Stages
 ) -> tuple[Row, str | None]:
-    from graphsim.datasets import load
     from graphsim.report.result import Result
 
-    assert point.dataset is not None
-    name, model = point.dataset, Path(point.path)
+    model = Path(point.path)
 
     def simulate() -> Result:
-        try:
-            dataset = load(name, limit=point.samples)
-        except DatasetError as error:  # not fetched on this computer
-            raise StudyError(str(error)) from None
+        dataset = _samples(point, graph)
         check_dataset(graph, dataset)
         engine = make_engine(point.engine or default_engine(graph), graph, schedule, threads=1)
         ran = engine.run(dataset.inputs, keep="all" if point.compare or point.faults else "outputs")
@@ -213,23 +210,39 @@ def _simulated(
     )
 
 
+def _samples(point: Point, graph: Graph) -> Dataset:
+    """The samples of a point.
+
+    Raises:
+        StudyError: they are not on this computer, or not the ones that the study read.
+        DatasetError, UsageError: the file is none of samples, or has too few.
+    """
+    from graphsim.datasets import load
+
+    assert point.dataset is not None
+    if point.dataset == "random":
+        return draw(graph, point.samples)
+    if point.dataset_path is None:
+        try:
+            return load(point.dataset, limit=point.samples)
+        except DatasetError as error:  # not fetched on this computer
+            raise StudyError(str(error)) from None
+    _check_content(point.dataset_path, point.dataset_sha256, "samples")
+    return load(point.dataset_path, limit=point.samples)
+
+
 def _damaged(point: Point, graph: Graph, schedule: Schedule, result: Any) -> Row:
     """What the faults of a point do to the answers of a run.
 
     Raises:
         StudyError: the file is not the one that the study read. FaultsError: it names what is not there.
     """
-    from graphsim.simulate.faults import faults_from_toml
+    from graphsim.simulate.faults import read_faults
     from graphsim.simulate.faults.damage import sweep
 
-    file = Path(point.faults_path or "")
-    try:
-        text = file.read_bytes()
-    except OSError as error:
-        raise StudyError(f"{file}: cannot be read ({error.strerror}); bring it back, or run the sweep again") from None
-    if hashlib.sha256(text).hexdigest() != point.faults_sha256:
-        raise StudyError(f"{file}: has changed since the sweep began; run it again")
-    read = faults_from_toml(text.decode(), str(file))
+    assert point.faults_path is not None
+    _check_content(point.faults_path, point.faults_sha256, "faults file")
+    read = read_faults(Path(point.faults_path))
     checksums = tuple(one for one in read.checksums if one == point.checksum)
     case = replace(read, rates=(float(point.corruption_rate or 0),), checksums=checksums)
     labels, engine = result.dataset.labels, "events" if point.engine == "events" else "machine"
@@ -249,14 +262,23 @@ def _lowered(path: str, sha256: str, max_fan_in: int | None = None) -> Graph:
     Raises:
         StudyError: it is not. GraphsimError: it cannot be lowered.
     """
-    if not Path(path).is_file():
-        raise StudyError(f"{path}: is not there; bring the model back, or run the sweep again")
     if max_fan_in is not None:
         return split_neurons(_lowered(path, sha256), max_fan_in)
-    with Path(path).open("rb") as stream:
-        if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
-            raise StudyError(f"{path}: has changed since the sweep began; run it again")
+    _check_content(path, sha256, "model")
     return load_graph(Path(path))
+
+
+def _check_content(path: str, sha256: str | None, what: str) -> None:
+    """Raise StudyError unless a file still is the one that the study read, by the digest (hex) of its bytes."""
+    try:
+        if not Path(path).is_file():
+            raise StudyError(f"{path}: is not there; bring the {what} back, or run the sweep again")
+        with Path(path).open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read ({error.strerror}); run the sweep again once it can") from None
+    if digest != sha256:
+        raise StudyError(f"{path}: has changed since the sweep began; run it again")
 
 
 @lru_cache(maxsize=4)

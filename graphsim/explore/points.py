@@ -33,7 +33,8 @@ class Point:
         settings: what is changed of it. machine_digest: of the machine with settings.
         nodes, links: of the machine, nodes that compute; None where it is made for the graph.
         place: strategy; None: the graph's default. buffering, seed: of folding.
-        dataset: None: nothing is simulated. samples, engine, compare: as in :class:`~graphsim.explore.study.Study`.
+        dataset: None: nothing is simulated. dataset_path, dataset_sha256: of a file of samples, where it is, absolute,
+            and of its bytes. samples, engine, compare: as in :class:`~graphsim.explore.study.Study`.
         max_fan_in: most terms of a sum, where neurons are split; None: they are not.
         tile: so many neurons of a layer are scheduled as one.
         faults: as the study names the file of what goes wrong; None: nothing does. faults_path, faults_sha256: where it
@@ -57,6 +58,8 @@ class Point:
     samples: int | None
     engine: str | None
     compare: bool
+    dataset_path: str | None = None
+    dataset_sha256: str | None = None
     max_fan_in: int | None = None
     tile: int = 1
     faults: str | None = None
@@ -77,7 +80,7 @@ class Point:
             "place": self.place,
             "buffering": self.buffering,
             "seed": self.seed,
-            "dataset": self.dataset,
+            "dataset": self.dataset_sha256 or self.dataset,
             "samples": self.samples,
             "engine": self.engine,
             "compare": self.compare,
@@ -112,6 +115,7 @@ class Point:
             "samples": self.samples,
             "engine": self.engine,
             "compare": self.compare,
+            "dataset_sha256": self.dataset_sha256,
             "faults": self.faults,
             "faults_sha256": self.faults_sha256,
             "corruption_rate": self.corruption_rate,
@@ -194,7 +198,9 @@ def _point(study: Study, chosen: list[Any]) -> Point:
         place=place,
         buffering=buffering,
         seed=seed,
-        dataset=dataset,
+        dataset=dataset.name if simulated else None,
+        dataset_path=dataset.path if simulated else None,
+        dataset_sha256=dataset.sha256 if simulated else None,
         samples=study.samples if simulated else None,
         engine=study.engine if simulated else None,
         compare=study.compare and simulated,

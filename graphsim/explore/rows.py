@@ -47,6 +47,7 @@ SCHEMA = pa.schema(
         ("samples", _INT),
         ("engine", _TEXT),
         ("compare", pa.bool_()),
+        ("dataset_sha256", _TEXT),
         ("faults", _TEXT),
         ("faults_sha256", _TEXT),
         ("corruption_rate", _FLOAT),

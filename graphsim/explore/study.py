@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import FailFast, Field, ValidationError
 
 from graphsim.datasets import NAMES
+from graphsim.datasets.own import SUFFIXES
 from graphsim.errors import GraphsimError, MachineError, StudyError
 from graphsim.explore.conditions import Condition, condition
 from graphsim.graph import Graph
@@ -87,6 +88,15 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Samples:
+    """What is simulated: a dataset by its name, or a file of samples, where it is, and SHA-256 (hex) of its bytes."""
+
+    name: str
+    path: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
 class FaultCase:
     """One rate of corruption with one checksum, of a faults file: its name in the study, where it is, its SHA-256."""
 
@@ -131,7 +141,7 @@ class Study:
     places: tuple[str | None, ...]
     buffering: tuple[str, ...]
     seeds: tuple[int, ...]
-    datasets: tuple[str | None, ...]
+    datasets: tuple[Samples | None, ...]
     faults: tuple[FaultCase | None, ...]
     samples: int | None
     engine: str | None
@@ -175,7 +185,7 @@ def _study(table: _StudyTable, name: str, folder: Path) -> Study:
         _known(("engine",), table.engine, list(ENGINES))
         if table.faults and table.engine not in ("machine", "events"):
             raise Fault(("engine",), "faults are those of a machine: take machine or events, or leave this out")
-    for key, known in (("place", STRATEGIES), ("buffering", BUFFERING), ("datasets", NAMES)):
+    for key, known in (("place", STRATEGIES), ("buffering", BUFFERING)):
         for i, one in enumerate(getattr(table, key)):
             _known((key, i), one, list(known))
     varied = {key: values for key in VARIED if (values := getattr(table, key))}
@@ -193,7 +203,7 @@ def _study(table: _StudyTable, name: str, folder: Path) -> Study:
         places=_distinct(table.place) or (None,),
         buffering=_distinct(table.buffering),
         seeds=_distinct(table.seeds),
-        datasets=_distinct(table.datasets) or (None,),
+        datasets=tuple(_samples(("datasets", i), one, folder) for i, one in enumerate(table.datasets)) or (None,),
         faults=tuple(case for i, one in enumerate(table.faults) for case in _faults(("faults", i), one, folder))
         or (None,),
         samples=table.samples,
@@ -220,6 +230,13 @@ def _condition(path: KeyPath, text: str) -> Condition:
 
 def _model(path: KeyPath, name: str, folder: Path) -> Model:
     return Model(name, *_file(path, "model", name, folder))
+
+
+def _samples(path: KeyPath, name: str, folder: Path) -> Samples:
+    if name.endswith(SUFFIXES):
+        return Samples(name, *_file(path, "samples", name, folder))
+    _known(path, name, [*NAMES, "random"])
+    return Samples(name)
 
 
 def _faults(path: KeyPath, name: str, folder: Path) -> list[FaultCase]:
