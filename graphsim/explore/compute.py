@@ -246,7 +246,9 @@ def _damaged(point: Point, graph: Graph, schedule: Schedule, result: Any) -> Row
     checksums = tuple(one for one in read.checksums if one == point.checksum)
     case = replace(read, rates=(float(point.corruption_rate or 0),), checksums=checksums)
     labels, engine = result.dataset.labels, "events" if point.engine == "events" else "machine"
-    (damage,) = sweep(case, graph, schedule, result.dataset.inputs, result.run, labels=labels, engine=engine).cases
+    (damage,) = sweep(
+        case, graph, schedule, result.dataset.inputs, result.run, labels=labels, engine=engine, threads=1
+    ).cases
     return {
         "faulty_accuracy": damage.accuracy,
         "silent_rate": damage.silent_rate,

@@ -95,7 +95,7 @@ def run_circuit(
 
         with timed(seconds, "faults"):
             used = "events" if name == "events" else "machine"
-            damage = sweep(faults, graph, schedule, samples, ran, engine=used, bar=bars)
+            damage = sweep(faults, graph, schedule, samples, ran, engine=used, threads=threads, bar=bars)
     return CircuitResult(
         command, graph, circuit, stimulus, ran, judgement, expected, schedule, verdict, seconds, damage
     )

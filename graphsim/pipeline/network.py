@@ -124,7 +124,17 @@ def run(
 
         used = "events" if engine == "events" else "machine"
         with timed(seconds, "faults"):
-            damage = sweep(faults, graph, schedule, dataset.inputs, ran, labels=dataset.labels, engine=used, bar=bars)
+            damage = sweep(
+                faults,
+                graph,
+                schedule,
+                dataset.inputs,
+                ran,
+                labels=dataset.labels,
+                engine=used,
+                threads=threads,
+                bar=bars,
+            )
     return Result(
         command, model, graph, schedule, verdict, dataset, ran, comparison, seconds, answers, damage, granularity
     )

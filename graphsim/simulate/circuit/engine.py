@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Literal
 
@@ -25,6 +24,7 @@ from graphsim.simulate.engine import (
     kept_groups,
     value_shape,
 )
+from graphsim.simulate.threads import cores
 
 _WAYS: tuple[Way, ...] = ("auto", "compiled", "interpreted")
 #: Bytes of packed values at a time.
@@ -62,7 +62,7 @@ class CircuitEngine:
         if way not in _WAYS:
             raise SimulationError(f"{self.name}: there is no way {way!r}; choose one of {', '.join(_WAYS)}")
         self.graph, self.circuit = graph, of_graph(graph)
-        self.threads = threads or _cores()
+        self.threads = threads or cores()
         self._way = way
         self._shown = self._packed(self.circuit.outputs)
         self._last = self._shown
@@ -196,8 +196,3 @@ def _unpacked(words: Words, lanes: int) -> FloatArray:
     """uint64 (signals, words) as float32 (lanes, signals)."""
     data = words.astype("<u8", copy=False).view(np.uint8)
     return np.unpackbits(data, axis=1, count=lanes, bitorder="little").T.astype(np.float32)
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -24,6 +24,8 @@ from graphsim.simulate.faults.run import FaultyRun, Frames
 #: A token is a float32, or None where it is missing.
 Token = np.float32 | None
 Bits = list[int]
+#: What is counted, in order.
+_COUNTED = tuple(Frames.__dataclass_fields__)
 
 
 class FaultyEvents(EventsEngine):
@@ -71,7 +73,7 @@ class FaultyEvents(EventsEngine):
             checksum=checksum,
             values=outputs.values,
             missing={name: array != 0 for name, array in flags.values.items()},
-            frames=Frames(**world.counts),
+            counts=world.counts,
             noticed=np.array([world.noticed.get(v, -1) for v in range(len(self.schedule.machine.nodes))], np.int64),
             wall_seconds=time.perf_counter() - began,
         )
@@ -93,10 +95,13 @@ class _FaultyWorld(_World):
         super().__init__(engine, given, outputs, progress)
         self.plan, self.parcels, self.lanes = engine.plan, engine.parcels, engine.lanes
         self.flags, self.limit, self.checksum = flags.parts, limit, checksum
-        self.counts = dict.fromkeys(Frames.__dataclass_fields__, 0)
+        self.counts = np.zeros((len(given[0]), len(_COUNTED)), np.int64)
         self.noticed: dict[int, int] = {}
         #: By link, tick of arrival, and lane: the bits, None for an invalid frame, and whose they are.
         self.air: dict[tuple[int, int, int], tuple[Bits | None, tuple[int, int, int]]] = {}
+
+    def _count(self, what: str, n: int, many: int = 1) -> None:
+        self.counts[n, _COUNTED.index(what)] += many
 
     def _missing(self, firing: _Firing) -> FloatArray:
         return cast(FloatArray, [None] * max(1, len(firing.made)))
@@ -164,23 +169,23 @@ class _FaultyWorld(_World):
     def _travels(self, hop: _Hop, n: int, frame: int, payload: Bits | None, tick: int, arrival: int) -> Bits | None:
         """What becomes of a frame on its way."""
         if payload is None:
-            self.counts["withheld"] += 1
+            self._count("withheld", n)
             return None
-        self.counts["sent"] += 1
+        self._count("sent", n)
         if any(tick < up and arrival > since for since, up in self.plan.down.get(hop.link, [])):
-            self.counts["lost"] += 1
+            self._count("lost", n)
             return None
         key = hop_key(self.plan.faults.seed, hop.number, n)
         if not is_hit(key, frame, self.limit):
             return payload
-        self.counts["hit"] += 1
+        self._count("hit", n)
         wrong = payload.copy()
         for bit in hit_bits(key, frame, self.plan.faults.bits, len(payload)):
             wrong[bit] ^= 1
         if _checksum(wrong, self.checksum) != _checksum(payload, self.checksum):
-            self.counts["noticed"] += 1
+            self._count("noticed", n)
             return None
-        self.counts["harmless"] += self._is_harmless(hop, frame, payload, wrong)
+        self._count("harmless", n, self._is_harmless(hop, frame, payload, wrong))
         return wrong
 
     def _is_harmless(self, hop: _Hop, frame: int, before: Bits, after: Bits) -> bool:
@@ -198,8 +203,8 @@ class _FaultyWorld(_World):
             _, arrival = self._frame_ticks(hop, n, frame)
             arrived, whose = self.air.pop((hop.link, arrival, self.lanes[hop.number, frame]), (None, None))
             bits += [None] * size if arrived is None else arrived
-            self.counts["lost"] += whose is None
-            self.counts["misplaced"] += arrived is not None and whose != (hop.number, n, frame)
+            self._count("lost", n, whose is None)
+            self._count("misplaced", n, arrived is not None and whose != (hop.number, n, frame))
         tokens: list[Token] = []
         for width in self._widths(hop):
             part, bits = bits[:width], bits[width:]

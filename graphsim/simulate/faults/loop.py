@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from graphsim.native import entry, jit_call
+from graphsim.native import entry, jit, jit_call
 from graphsim.simulate.faults.draws import GOLDEN, MIX_1, MIX_2
 from graphsim.simulate.faults.file import MOST_BITS
 from graphsim.simulate.faults.plan import NAN_BITS
@@ -56,6 +56,8 @@ from graphsim.simulate.machine.program import (
 SINCE, LATER, LANES, LANES_END, LATE_COLUMNS = range(5)
 #: Columns of the table of lanes, one row per frame of a period on a late link, sorted by tick and lane.
 RESIDUE, LANE, LANE_HOP, LANE_FRAME, LANE_TICK, LANE_COLUMNS = range(6)
+#: Bits of what is said of the rows of events: the first and the last one of a parcel.
+FIRST_ROW, LAST_ROW = np.uint8(1), np.uint8(2)
 #: What is counted, in frames: valid ones sent; of these hit, those noticed and those where only padding changed; lost
 #: on links that were down or too late; taken for others; not sent as valid, because a token in them was missing.
 SENT, HIT, NOTICED, HARMLESS, LOST, MISPLACED, WITHHELD, COUNTS = range(8)
@@ -81,6 +83,30 @@ def _mix(z: Any) -> Any:
 def _draw(key: Any, i: Any) -> Any:
     """Number i of a stream; see :mod:`.draws`."""
     return _mix(key + (np.uint64(i) + _ONE) * _GOLDEN)
+
+
+@jit
+def _is_hit(key: Any, frames: Any, limit: Any) -> Any:
+    """Whether any of the first frames of a hop is hit; ``key`` is that of its stream in this iteration."""
+    hit = False
+    for j in range(frames):
+        hit |= np.int64(_draw(key, 2 * j) >> _S11) < limit
+    return hit
+
+
+@entry("void(int64, int64, uint64[::1], int64[::1], int64[::1])")
+def find_least(first: Any, end: Any, keys: Any, frames: Any, least: Any) -> None:
+    """Fill in ``least[first:end]``: the least of the numbers that decide which frames are hit, by iteration.
+
+    An iteration in which any frame would be hit at some rate has one below that rate's threshold.
+    """
+    for n in range(first, end):
+        found = np.int64(1) << 53
+        for h in range(len(keys)):
+            key = _draw(keys[h], n)
+            for j in range(frames[h]):
+                found = min(found, np.int64(_draw(key, 2 * j) >> _S11))
+        least[n] = found
 
 
 @jit_call
@@ -156,7 +182,7 @@ def _mark(
 @jit_call
 def _send(
     number: Any, n: Any, words: Any, at: Any, states: Any, first_state: Any, hop: Any, late: Any, period: Any,
-    offsets: Any, widths: Any, down_from: Any, down: Any, seed_key: Any, limit: Any, bits: Any, check: Any, pads: Any,
+    offsets: Any, widths: Any, down_from: Any, down: Any, keys: Any, limit: Any, bits: Any, check: Any, pads: Any,
     counts: Any,
 ) -> Any:  # fmt: skip
     """A parcel, in ``words`` from ``at`` on, goes over a link: bits flip, and ``states`` says which frames are lost.
@@ -170,7 +196,7 @@ def _send(
         if hop[LATE] >= 0:
             pads[first_state + j] = -1
     _mark(words, at, hop, offsets, widths, states, first_state, False)
-    key = _draw(_draw(seed_key, number), n)
+    key = _draw(keys[number], n)
     for j in range(hop[FRAMES]):
         if states[first_state + j] != 0:
             counts[WITHHELD] += 1
@@ -310,9 +336,10 @@ def _fire_in_full(
     " int64[:, ::1], float64[:, ::1], float32[::1], float32[::1],"
     " uint64[::1], float32[::1], uint64[::1], float32[::1], float32[::1],"
     " float32[:, ::1], float32[::1], uint8[::1], int64[::1],"
+    " int64[::1], uint8[::1],"
     " int64[:, ::1], int64[::1], int64[::1], int64[::1], int64[:, ::1], int64[::1], int64[::1], int64[::1], int64[::1],"
     " uint8[::1], int64[:, ::1], int64[:, ::1], int64[::1], uint64[::1], uint8[::1], int32[:, ::1],"
-    " int64[::1], uint8[::1], int64[:, ::1], uint64, int64, int64, uint64[::1], int64[::1], int64[::1])"
+    " int64[::1], uint8[::1], int64[:, ::1], uint64[::1], int64, int64, uint64[::1], int64[:, ::1], int64[::1])"
 )
 def advance(
     first_period: Any, end_period: Any, samples: Any, period: Any, stages: Any, tokens: Any, first_element: Any,
@@ -321,42 +348,72 @@ def advance(
     actors: Any, arguments: Any, bias: Any, divisor: Any,
     words: Any, values: Any, transit: Any, results: Any, scratch: Any,
     inputs: Any, outputs: Any, missing: Any, status: Any,
+    iterations: Any, ends: Any,
     hops: Any, offsets: Any, widths: Any, down_from: Any, down: Any, node: Any, dead: Any, dropped_from: Any,
     dropped: Any,
     in_full: Any, late: Any, lanes: Any, frame_lane: Any, history: Any, history_states: Any, pads: Any, stamps: Any,
-    states: Any, origins: Any, seed_key: Any, limit: Any, bits: Any, check: Any, counts: Any, noticed: Any,
+    states: Any, origins: Any, keys: Any, limit: Any, bits: Any, check: Any, counts: Any, noticed: Any,
 ) -> Any:  # fmt: skip
     """Execute periods ``first_period`` .. ``end_period - 1``; see the interpreter's ``advance``.
 
-    ``missing`` says of each of ``outputs`` whether it is. ``node`` and ``in_full`` are per actor: where it is, and
-    whether no term of its sum may be left out. ``counts`` and ``noticed`` go on from call to call: frames, and for each
-    node the first tick in which it finds a token missing.
+    The ``samples`` follow each other in memory as iterations do; which ones they are is in ``iterations``, ascending:
+    all from 0 on where samples depend on each other, any where they do not. ``ends`` says of each event whether it is
+    the first or the last row of a parcel. ``missing`` says of each of ``outputs`` whether it is. ``node`` and
+    ``in_full`` are per actor: where it is, and whether no term of its sum may be left out. ``counts`` (samples, COUNTS)
+    and ``noticed`` go on from call to call: frames, and for each node the first tick in which it finds a token missing.
     """
     kinds = len(depths)
     part: Any = np.int64(0)
+    lacking = False
     for k in range(first_period, end_period):
         newest = k % stages
         for d in range(kinds):
             rings[newest * kinds + d] = (k - delays[d]) % depths[d]
         for e in range(len(events)):
             stage = np.int64(events[e, STAGE])
-            n = k - stage
-            if n < 0 or n >= samples:
+            m = k - stage
+            if m < 0 or m >= samples:
                 continue
+            n = iterations[m]
             row = np.uint64((newest - stage if newest >= stage else newest - stage + stages) * kinds)
             kind, who = events[e, KIND], np.int64(events[e, WHO])
             count, size = np.uint64(events[e, MOVED + COUNT]), np.uint64(events[e, MOVED + SIZE])
             cell = events[e, MOVED + CELL] + rings[row + events[e, MOVED + RING]] * events[e, MOVED + STEP]
-            number = np.uint64(n) * tokens
+            number = np.uint64(m) * tokens
             tag = (number + events[e, MOVED + TOKEN]) << _HALF
             at = events[e, AT] + rings[row + events[e, AT_RING]] * events[e, LENGTH]
-            tick = k * period + event_tick[e]
+            tick = (n + stage) * period + event_tick[e]
             hop = who - first_element
             # What has several rows is one parcel: sent when the last one is read, come when the first one is written.
-            if e == 0 or events[e - 1, KIND] != kind or np.int64(events[e - 1, WHO]) != who:
+            if ends[e] & FIRST_ROW:
                 part = 0
-            is_last = e + 1 == len(events) or events[e + 1, KIND] != kind or np.int64(events[e + 1, WHO]) != who
-            if kind in (READ, CHECK, PASS):
+                lacking = False
+            if kind == READ and hop >= 0 and size == _ONE and hops[hop, LATE] < 0:
+                for i in range(count):
+                    word = words[cell + i]
+                    found = word & _VALUE_BITS
+                    if found & _MAGNITUDE > _INFINITY:
+                        found = _NAN
+                    if word ^ (tag + i * _NEXT_TAG) > _VALUE_BITS:
+                        found = _EMPTY
+                        lacking = True
+                    transit[at + i] = found
+                if ends[e] & LAST_ROW:
+                    link, frames = hops[hop, LINK], hops[hop, FRAMES]
+                    if (
+                        not lacking
+                        and down_from[link] == down_from[link + 1]
+                        and (limit == 0 or not _is_hit(_draw(keys[hop], n), frames, limit))
+                    ):
+                        counts[m, SENT] += frames
+                    else:
+                        begin = np.int64(at) + np.int64(count) - hops[hop, TOKENS]
+                        if _send(
+                            hop, n, transit, begin, states, 0, hops[hop], late, period, offsets, widths, down_from,
+                            down, keys, limit, bits, check, pads, counts[m],
+                        ):  # fmt: skip
+                            _mark(transit, begin, hops[hop], offsets, widths, states, 0, True)
+            elif kind in (READ, CHECK, PASS):
                 is_late = hop >= 0 and hops[hop, LATE] >= 0
                 if kind == (READ if is_late and hops[hop, CYCLES] > 1 and not hops[hop, PASSES] else CHECK):
                     continue
@@ -385,25 +442,26 @@ def advance(
                     cell += size
                     tag += _NEXT_TAG
                 part += np.int64(count)
+                is_last = ends[e] & LAST_ROW != 0
                 if hop >= 0 and is_last and is_late:
                     stamps[hops[hop, STAMP] + copy] = n
                     _send(
                         hop, n, history, hops[hop, HISTORY] + copy * hops[hop, TOKENS], history_states,
                         hops[hop, STATES] + copy * hops[hop, FRAMES], hops[hop], late, period, offsets, widths,
-                        down_from, down, seed_key, limit, bits, check, pads, counts,
+                        down_from, down, keys, limit, bits, check, pads, counts[m],
                     )  # fmt: skip
                 elif hop >= 0 and is_last:
                     begin = np.int64(at) + np.int64(count) - hops[hop, TOKENS]
                     if _send(
                         hop, n, transit, begin, states, 0, hops[hop], late, period, offsets, widths, down_from, down,
-                        seed_key, limit, bits, check, pads, counts,
+                        keys, limit, bits, check, pads, counts[m],
                     ):  # fmt: skip
                         _mark(transit, begin, hops[hop], offsets, widths, states, 0, True)
             elif kind in (WRITE, END):
                 if kind == WRITE and hop >= 0 and hops[hop, LATE] >= 0 and part == 0:
                     _arrive(
                         hop, n, samples, transit, np.int64(at), states, origins, hops, late, lanes, frame_lane, period,
-                        offsets, widths, history, history_states, pads, stamps, counts,
+                        offsets, widths, history, history_states, pads, stamps, counts[m],
                     )  # fmt: skip
                 part = 1
                 if kind == END:
@@ -417,12 +475,13 @@ def advance(
                     word = transit[at + i]
                     if word != _EMPTY:
                         word = word & _VALUE_BITS | tag
-                    for j in range(size):
+                    words[cell] = word
+                    for j in range(_ONE, size):
                         words[cell + j] = word
                     cell += size
                     tag += _NEXT_TAG
                 if kind == END and actors[who, OUT] >= 0:
-                    out = actors[who, OUT] + n * actors[who, OUT_STRIDE]
+                    out = actors[who, OUT] + m * actors[who, OUT_STRIDE]
                     lacks = transit[at] == _EMPTY
                     for i in range(events[e, LENGTH]):
                         missing[out + i] = lacks
@@ -454,7 +513,7 @@ def advance(
             elif kind == SOURCE_END:
                 element = events[e, MOVED + TOKEN] - first_element
                 for i in range(count):
-                    values[cell * _TWO + _VALUE] = inputs[n - first_row, element + np.int64(i)]
+                    values[cell * _TWO + _VALUE] = inputs[m - first_row, element + np.int64(i)]
                     word = words[cell] & _VALUE_BITS | tag
                     if dead[node[who]] <= tick:
                         word = _EMPTY

@@ -14,13 +14,14 @@ from graphsim.graph import Graph
 from graphsim.schedule.passage import passages_of
 from graphsim.schedule.schedule import Schedule
 from graphsim.simulate.engine import FloatArray, Keep, Progress, as_inputs
-from graphsim.simulate.faults.draws import mix, threshold
+from graphsim.simulate.faults.draws import draw, mix, threshold
 from graphsim.simulate.faults.file import MOST_BITS, Checksum
 from graphsim.simulate.faults.plan import NEVER, Parcels, Plan, flight, syndromes
 from graphsim.simulate.faults.run import FaultyRun, Frames
 from graphsim.simulate.machine.engine import CHUNK, MachineEngine
 from graphsim.simulate.machine.memory import COUNT, EMPTY, MOST_CELLS, TERM
-from graphsim.simulate.machine.program import SEGMENT, SEGMENT_END, WHO, Program, output_columns
+from graphsim.simulate.machine.program import KIND, SEGMENT, SEGMENT_END, WHO, Program, output_columns
+from graphsim.simulate.threads import share
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -40,13 +41,43 @@ class FaultyMachine(MachineEngine):
 
     def __init__(self, graph: Graph, schedule: Schedule, plan: Plan) -> None:
         super().__init__(graph, schedule)
-        from graphsim.simulate.faults.loop import advance  # compiles, or loads what is compiled
+        from graphsim.simulate.faults import loop  # compiles, or loads what is compiled
 
-        self._advance_with_faults = advance
+        self._advance_with_faults, self._find_least = loop.advance, loop.find_least
         self.plan = plan
         self._schedule = schedule
         program = _numbered(self._program, self.calendars, schedule)
         self._faulty, self._in_full = _with_weights(self._form.graph, program, plan)
+        first, last = loop.FIRST_ROW, loop.LAST_ROW
+        changes = (np.diff(program.events[:, [KIND, WHO]].astype(np.int64), axis=0) != 0).any(axis=1)
+        self._ends = np.append(True, changes) * first | np.append(changes, True) * last
+        seed = mix(plan.faults.seed)
+        self._keys = np.array([draw(seed, hop) for hop in range(len(schedule.hop_link))], np.uint64)
+        self._tables = None if plan.late else _Tables.of(self._form.graph, schedule, plan, 0)
+
+    @property
+    def independent(self) -> bool:
+        """Whether no sample depends on another one: no state goes from one to the next, and no frame comes in the place
+        of another iteration's.
+        """
+        return not self.plan.late and not any(c.initial_tokens for c in self._form.graph.channels)
+
+    def least_draws(self, samples: int, threads: int) -> Int64Array:
+        """The least of the numbers that decide which frames of a sample are hit, int64 (N,).
+
+        Where it is not below a rate's :func:`~graphsim.simulate.faults.draws.threshold`, none is.
+        """
+        frames = np.ascontiguousarray(Parcels.of(self._form.graph, self._schedule).frames, np.int64)
+        least = np.empty(samples, np.int64)
+        spans = [(first, min(first + CHUNK, samples)) for first in range(0, samples, CHUNK)]
+        share(
+            spans,
+            lambda span: self._find_least(*span, self._keys, frames, least),
+            lambda span: span[1] - span[0],
+            threads,
+            None,
+        )
+        return least
 
     def run_with(
         self,
@@ -56,17 +87,26 @@ class FaultyMachine(MachineEngine):
         checksum: Checksum,
         keep: Keep = "all",
         progress: Progress | None = None,
+        only: Int64Array | None = None,
     ) -> FaultyRun:
-        """Run samples; see :class:`graphsim.simulate.faults.run.FaultyEngine`."""
+        """Run samples; see :class:`graphsim.simulate.faults.run.FaultyEngine`. May be called from several threads.
+
+        Args:
+            only: the numbers of the samples to run, ascending, if they are :attr:`independent`: they alone, as they are
+                in a run of all.
+        """
         graph, p, faults = self._form.graph, self._faulty, self.plan.faults
         given = as_inputs(graph, samples)
-        n = len(given[0])
+        iterations = np.arange(len(given[0])) if only is None else only
+        if only is not None:
+            given = [array[only] for array in given]
+        n = len(iterations)
         if n * p.tokens >= 2**32 - p.tokens:  # tags would recur, and what is stale would pass for what is missing
             most = 2**32 // p.tokens - 2
             raise SimulationError(
                 f"machine: {n:,} samples in one run with faults; {most:,} are the most for this graph"
             )
-        t = _Tables.of(graph, self._schedule, self.plan, n)
+        t = self._tables or _Tables.of(graph, self._schedule, self.plan, n)
         outputs = self._form.outputs(keep, n, flat=True)
         missing = np.zeros(len(outputs.memory), np.uint8)
         actors = output_columns(graph, p, outputs)
@@ -75,7 +115,7 @@ class FaultyMachine(MachineEngine):
         scratch = np.zeros(max(1, p.scratch), np.float32)
         rings = np.zeros(p.stages * len(p.depths), np.uint64)
         rows = np.zeros((CHUNK + p.stages, self._input_count), np.float32)
-        counts, status = np.zeros(len(Frames.__dataclass_fields__), np.int64), np.zeros(5, np.int64)
+        counts, status = np.zeros((n, len(Frames.__dataclass_fields__)), np.int64), np.zeros(5, np.int64)
         noticed = np.full(len(self.calendars.machine.nodes), NEVER, np.int64)
         history, history_states = np.zeros(t.history, np.uint64), np.zeros(t.history_states, np.uint8)
         stamps, states = np.full(t.stamps, -1, np.int64), np.zeros(t.most_frames, np.uint8)
@@ -93,10 +133,10 @@ class FaultyMachine(MachineEngine):
                 p.events, p.event_tick, p.depths, p.delays, rings, p.runs, p.segments, p.weights,
                 actors, p.arguments, p.bias, p.divisor,
                 words, words.view(np.float32), transit, transit.view(np.float32), scratch,
-                rows, outputs.memory, missing, status,
+                rows, outputs.memory, missing, status, iterations, self._ends,
                 t.hops, t.offset, t.width, t.down_from, t.down, t.node, self.plan.dead, t.dropped_from, t.dropped,
                 self._in_full, t.late, t.lanes, t.frame_lane, history, history_states, pads, stamps, states,
-                origins, np.uint64(mix(faults.seed)), threshold(rate), faults.bits, check, counts, noticed,
+                origins, self._keys, threshold(rate), faults.bits, check, counts, noticed,
             )  # fmt: skip
             if progress is not None:
                 progress(min(max(0, end - p.stages + 1), n))
@@ -107,7 +147,7 @@ class FaultyMachine(MachineEngine):
             checksum=checksum,
             values=outputs.values,
             missing={name: _beside(missing, outputs.memory, array) for name, array in outputs.values.items()},
-            frames=Frames(*counts.tolist()),
+            counts=counts,
             noticed=np.where(noticed < NEVER, noticed, -1),
             wall_seconds=time.perf_counter() - began,
         )

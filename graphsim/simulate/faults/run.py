@@ -43,7 +43,7 @@ class FaultyRun:
         engine: name of the engine. samples: N. rate, checksum: of corruption, and how frames were protected.
         values: as a :class:`~graphsim.simulate.engine.Run` has them; NaN where a token is missing.
         missing: bool arrays of the same shapes: where that is so.
-        frames: what happened to them.
+        counts: int64 (N, 7): what happened to the frames of each sample, in the order of :class:`Frames`.
         noticed: int64 (nodes,): the first tick in which a firing on a node finds an operand missing; -1 for none.
         wall_seconds: measured wall time of the run itself.
     """
@@ -54,9 +54,14 @@ class FaultyRun:
     checksum: Checksum
     values: Mapping[str, FloatArray]
     missing: Mapping[str, npt.NDArray[np.bool_]]
-    frames: Frames
+    counts: npt.NDArray[np.int64]
     noticed: npt.NDArray[np.int64]
     wall_seconds: float
+
+    @property
+    def frames(self) -> Frames:
+        """What happened to frames, in all."""
+        return Frames(*self.counts.sum(axis=0).tolist())
 
 
 class FaultyEngine(Protocol):

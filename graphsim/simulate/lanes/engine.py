@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,6 +25,7 @@ from graphsim.simulate.engine import (
 )
 from graphsim.simulate.lanes.program import Program
 from graphsim.simulate.lanes.state import cut, rows_for
+from graphsim.simulate.threads import cores, share
 
 #: How weighted sums over dense bundles are done: terms whose input is zero skipped, or all multiplied. Bits are equal.
 Way = Literal["auto", "skip", "dense"]
@@ -109,7 +107,7 @@ class LanesEngine:
         graph, self._states = cut(self._form.graph)
         if threads is not None and threads < 1:
             raise SimulationError(f"{threads} threads; the lanes engine needs at least one")
-        self.threads = threads or _cores()
+        self.threads = threads or cores()
         self._execute = execute.execute
         self._program = program = Program(graph, loops, sums.ROWS, _WAYS.index(way))
         row = sum(int(w) * 4 for w, g in zip(program.widths, graph.groups, strict=True) if g.op != "source")
@@ -167,7 +165,13 @@ class LanesEngine:
             self._run_span(where, 0, n, block, counts)
         else:
             spans = _spans(n, block, threads)
-            _share(spans, lambda span: self._run_span(where, *span, block, counts), threads, progress)
+            share(
+                spans,
+                lambda span: self._run_span(where, *span, block, counts),
+                lambda span: span[1] - span[0],
+                threads,
+                progress,
+            )
         self._counts = counts
         return Run(self.name, n, outputs.values, None, time.perf_counter() - began)
 
@@ -266,49 +270,6 @@ def _spans(n: int, block: int, threads: int) -> list[tuple[int, int]]:
     return spans
 
 
-def _share(
-    spans: list[tuple[int, int]], work: Callable[[tuple[int, int]], None], threads: int, progress: Progress | None
-) -> None:
-    """Work off ranges of samples in this thread and helpers. ``progress`` is called in this thread, ascending."""
-    left = deque(spans)
-    done = 0
-    lock = threading.Lock()
-    failures: list[BaseException] = []
-
-    def drain(report: Progress | None) -> None:
-        nonlocal done
-        while left:
-            try:
-                span = left.popleft()
-            except IndexError:  # another thread was faster
-                return
-            work(span)
-            with lock:
-                done += span[1] - span[0]
-            if report is not None:
-                report(done)
-
-    def help_out() -> None:
-        try:
-            drain(None)
-        except BaseException as failure:
-            failures.append(failure)
-
-    helpers = [threading.Thread(target=help_out, daemon=True) for _ in range(threads - 1)]
-    for helper in helpers:
-        helper.start()
-    try:
-        drain(progress)
-    finally:
-        left.clear()  # after an interrupt, helpers end with the range they are at
-        for helper in helpers:
-            helper.join()
-    if failures:
-        raise failures[0]
-    if progress is not None and helpers:
-        progress(done)
-
-
 def _others() -> int:
     """Address of a function that lets other threads run; 0 where the system has none."""
     try:
@@ -316,8 +277,3 @@ def _others() -> int:
     except (AttributeError, OSError, TypeError):
         return 0
     return ctypes.cast(function, ctypes.c_void_p).value or 0
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
