@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ from graphsim.machine import load_machine
 from graphsim.schedule.fold import fold
 from graphsim.schedule.schedule import Schedule
 from graphsim.simulate.faults import Checksum, FaultyRun, draws, faults_from_toml, plan_faults
+from graphsim.simulate.faults.damage import _Judge, _Outcome, sweep
 from graphsim.simulate.faults.events import FaultyEvents
 from graphsim.simulate.faults.machine import FaultyMachine
 from graphsim.simulate.machine import MachineEngine
@@ -114,6 +116,28 @@ def test_machine_and_events_agree_on_gates(data: st.DataObject, circuit: Circuit
     assert_same(machine, FaultyEvents(graph, schedule, plan).run_with(inputs, rate=0.2, checksum="none"))
     for values in machine.values.values():
         assert set(np.unique(values[~np.isnan(values)]).tolist()) <= {0.0, 1.0}
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data(), st.booleans(), st.sampled_from(MACHINES), st.integers(1, 3))
+def test_a_sweep_says_what_whole_runs_say(data: st.DataObject, has_state: bool, name: str, threads: int) -> None:
+    """Samples that corruption does not hit are run once, parts of them by several threads: to the same end."""
+    graph = rnn(steps=2, sequences=True) if has_state else data.draw(graphs(max_actors=40))
+    schedule = simple_schedule(graph, load_machine(name), pack=2) if not has_state else fold(graph, load_machine(name))
+    text = data.draw(faults(graph, schedule)).replace("rates = [0.0]", "rates = [0, 0.01, 0.1, 1.0]")
+    asked = faults_from_toml(text)
+    inputs = data.draw(samples(graph, 12))
+    clean = MachineEngine(graph, schedule).run(inputs)
+    with mock.patch("graphsim.simulate.faults.damage._PART", data.draw(st.integers(1, 5))):
+        found = sweep(asked, graph, schedule, inputs, clean, threads=threads).cases
+    engine = FaultyMachine(graph, schedule, plan_faults(asked, graph, schedule))
+    judge = _Judge(graph, schedule, clean)
+    for case in found:
+        run = engine.run_with(inputs, rate=case.rate, checksum=case.checksum)
+        whole = _Outcome.of(clean.samples, schedule)
+        whole.add(run, judge.fates(run), slice(None))
+        expected = judge.damage(whole, case.checksum, case.rate)
+        assert repr(dataclasses.replace(case, wall_seconds=expected.wall_seconds)) == repr(expected)
 
 
 def test_machine_and_events_agree_on_state() -> None:

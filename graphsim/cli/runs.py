@@ -151,7 +151,12 @@ def run(
     ] = 0,
     threads: Annotated[
         int | None,
-        typer.Option("--threads", metavar="N", help="Threads of the lanes engine. (default: all cores)", min=1),
+        typer.Option(
+            "--threads",
+            metavar="N",
+            help="Threads of the lanes engine and of runs with faults. (default: all cores)",
+            min=1,
+        ),
     ] = None,
     scheduler: Annotated[
         str | None,

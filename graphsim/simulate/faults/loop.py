@@ -19,12 +19,10 @@ from graphsim.native import entry, jit, jit_call
 from graphsim.simulate.faults.draws import GOLDEN, MIX_1, MIX_2
 from graphsim.simulate.faults.file import MOST_BITS
 from graphsim.simulate.faults.plan import NAN_BITS
-from graphsim.simulate.machine.interpreter import _LINEAR, _MEAN, _SUM, _activate, _fire, _gather
-from graphsim.simulate.machine.memory import CELL, COUNT, EMPTY, RING, SIZE, STEP, TOKEN
+from graphsim.simulate.machine.interpreter import _LINEAR, _MEAN, _SUM, _activate, _fire, _gather, _moved, _row, _turn
+from graphsim.simulate.machine.memory import EMPTY, TOKEN
 from graphsim.simulate.machine.program import (
     ACTIVATION,
-    AT,
-    AT_RING,
     CHECK,
     CLAIM,
     END,
@@ -49,7 +47,7 @@ from graphsim.simulate.machine.program import (
 #: the iteration of each in ``stamps``; ``lane_row`` is the row of its first frame in the table of lanes. ``passes``: 1
 #: of those to and from switches. ``rate``: frames that it sends per cycle.
 (
-    LINK, FIRST, TOKENS, BITS, FRAMES, FRAME_BITS, RATE, STRIDE_OF, CYCLES, START, FLIGHT, PASSES, LATE, COPIES,
+    LINK, FRAMES, LATE, TOKENS, FIRST, BITS, FRAME_BITS, RATE, STRIDE_OF, CYCLES, START, FLIGHT, PASSES, COPIES,
     HISTORY, STATES, STAMP, LANE_ROW, HOP_COLUMNS,
 ) = range(19)  # fmt: skip
 #: Columns of the table of late links: from when on, ticks of flight from then on, rows of lanes.
@@ -366,22 +364,16 @@ def advance(
     part: Any = np.int64(0)
     lacking = False
     for k in range(first_period, end_period):
-        newest = k % stages
-        for d in range(kinds):
-            rings[newest * kinds + d] = (k - delays[d]) % depths[d]
+        newest = _turn(k, stages, depths, delays, rings)
         for e in range(len(events)):
             stage = np.int64(events[e, STAGE])
             m = k - stage
             if m < 0 or m >= samples:
                 continue
             n = iterations[m]
-            row = np.uint64((newest - stage if newest >= stage else newest - stage + stages) * kinds)
+            row, number = _row(newest, stage, stages, kinds), np.uint64(m) * tokens
             kind, who = events[e, KIND], np.int64(events[e, WHO])
-            count, size = np.uint64(events[e, MOVED + COUNT]), np.uint64(events[e, MOVED + SIZE])
-            cell = events[e, MOVED + CELL] + rings[row + events[e, MOVED + RING]] * events[e, MOVED + STEP]
-            number = np.uint64(m) * tokens
-            tag = (number + events[e, MOVED + TOKEN]) << _HALF
-            at = events[e, AT] + rings[row + events[e, AT_RING]] * events[e, LENGTH]
+            count, size, cell, tag, at = _moved(events, e, rings, row, number)
             tick = (n + stage) * period + event_tick[e]
             hop = who - first_element
             # What has several rows is one parcel: sent when the last one is read, come when the first one is written.

@@ -228,6 +228,33 @@ def _fire(
     return 0
 
 
+@jit
+def _turn(k: Any, stages: Any, depths: Any, delays: Any, rings: Any) -> Any:
+    """Period k begins: which copy of each kind of ring its youngest iteration uses. Returns its row of ``rings``."""
+    newest = k % stages
+    for d in range(len(depths)):
+        rings[newest * len(depths) + d] = (k - delays[d]) % depths[d]
+    return newest
+
+
+@jit
+def _row(newest: Any, stage: Any, stages: Any, kinds: Any) -> Any:
+    """Where in ``rings`` the copies are that the iteration of a stage uses."""
+    return np.uint64((newest - stage if newest >= stage else newest - stage + stages) * kinds)
+
+
+@jit
+def _moved(events: Any, e: Any, rings: Any, row: Any, number: Any) -> Any:
+    """What an event moves, and where: tokens, cells of each, the first cell, its tag as a word, the place in transit.
+
+    ``number`` is that of the iteration's token 0.
+    """
+    count, size = np.uint64(events[e, MOVED + COUNT]), np.uint64(events[e, MOVED + SIZE])
+    cell = events[e, MOVED + CELL] + rings[row + events[e, MOVED + RING]] * events[e, MOVED + STEP]
+    tag = (number + events[e, MOVED + TOKEN]) << _HALF
+    return count, size, cell, tag, events[e, AT] + rings[row + events[e, AT_RING]] * events[e, LENGTH]
+
+
 @entry(
     "int64(int64, int64, int64, int64, int64, uint64, int64, int64,"
     " uint32[:, ::1], int64[::1], int64[::1], int64[::1], uint64[::1], uint32[:, ::1], int64[:, ::1], float32[::1],"
@@ -253,21 +280,15 @@ def advance(
     """
     kinds = len(depths)
     for k in range(first_period, end_period):
-        newest = k % stages
-        for d in range(kinds):
-            rings[newest * kinds + d] = (k - delays[d]) % depths[d]
+        newest = _turn(k, stages, depths, delays, rings)
         for e in range(len(events)):
             stage = np.int64(events[e, STAGE])
             n = k - stage
             if n < 0 or n >= samples:
                 continue
-            row = np.uint64((newest - stage if newest >= stage else newest - stage + stages) * kinds)
+            row, number = _row(newest, stage, stages, kinds), np.uint64(n) * tokens
             kind, who = events[e, KIND], events[e, WHO]
-            count, size = np.uint64(events[e, MOVED + COUNT]), np.uint64(events[e, MOVED + SIZE])
-            cell = events[e, MOVED + CELL] + rings[row + events[e, MOVED + RING]] * events[e, MOVED + STEP]
-            number = np.uint64(n) * tokens
-            tag = (number + events[e, MOVED + TOKEN]) << _HALF
-            at = events[e, AT] + rings[row + events[e, AT_RING]] * events[e, LENGTH]
+            count, size, cell, tag, at = _moved(events, e, rings, row, number)
             failed = 0
             # Reading and writing stand here, not in functions: calls that pass arrays would count references to them.
             if kind == READ and size == _ONE:
