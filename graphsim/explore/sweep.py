@@ -143,7 +143,7 @@ def _trouble(result: Any) -> str:
 
     error = result[1]
     if isinstance(error, KilledWorker):
-        return "the workers that computed it died, perhaps for lack of memory; use fewer workers"
+        return "the workers that computed it died, perhaps for lack of memory; use fewer workers, or give each more"
     return f"{type(error).__name__}: {error}"
 
 

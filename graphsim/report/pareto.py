@@ -44,7 +44,7 @@ SHOWN, DRAWN = 200, 20_000
 def print_front(
     console: Console, front: Sequence[Sequence[Row]], objectives: Sequence[str], relaxed: Mapping[str, Sequence[str]]
 ) -> None:
-    """A row for the points of the front that are alike, with what binds them.
+    """A row for the points of the front that are alike, with what binds them; what all have in common is said once.
 
     Args:
         front: points that are equal in all objectives, together.
@@ -52,12 +52,15 @@ def print_front(
     """
     counted = ["points"] if any(len(alike) > 1 for alike in front) else []
     titles = [UNITS[name] for name in objectives]
-    table = new_table("model", "machine", "placement", *counted, *titles, "bottleneck", right=[*counted, *titles])
-    for alike in front[:SHOWN]:
-        one = listed(alike, objectives)
+    rows = [listed(alike, objectives) for alike in front[:SHOWN]]
+    common = [name for name in ("model", "placement") if len(rows) > 1 and len({one[name] for one in rows}) == 1]
+    for name in common:
+        console.print(f"{name:<11}{escape(rows[0][name])}", soft_wrap=True)
+    worded = [name for name in ("model", "machine", "placement") if name not in common]
+    table = new_table(*worded, *counted, *titles, "bottleneck", right=[*counted, *titles])
+    for one in rows:
         count = [f"{one['points']:,}"] if counted else []
-        words = [escape(one[name]) for name in ("model", "machine", "placement")]
-        table.add_row(*words, *count, *one["numbers"], escape(one["bottleneck"]))
+        table.add_row(*(escape(one[name]) for name in worded), *count, *one["numbers"], escape(one["bottleneck"]))
     console.print(table)
     told = dict.fromkeys(
         (row["machine"], bottleneck(row), *relaxed.get(row["key"], ())) for row in _flat(front[:SHOWN])

@@ -46,8 +46,8 @@ const BARE = { margin: { l: 10, r: 10, t: 10, b: 10 }, paper_bgcolor: "rgba(0,0,
 const GRID = { gridcolor: "rgba(128,128,128,0.25)", zerolinecolor: "rgba(128,128,128,0.4)" };
 function plotted(label, height) { return h("div", { class: "plot", tabindex: 0, role: "figure", "aria-label": label, style: `height:${height}px` }); }
 async function figure(run, name, label) {
-  const made = await get(`run/${run}/figure`, { name }), element = plotted(label, made.layout.height ?? 400);
-  return { element, draw: () => draw(element, made) };
+  const made = await get(`run/${run}/figure`, { name }), plot = plotted(label, made.layout.height ?? 400);
+  return { element: h("section", {}, h("h2", {}, label), plot), draw: () => draw(plot, made) };
 }
 /* + and - zoom, arrows move, while the picture has the focus. */
 function keyed(element, vertical) {
@@ -81,7 +81,8 @@ function tiles(list) {
 /* ---- The run */
 async function overview(run, asked, main) {
   const seen = await get(`run/${run}/overview`);
-  const labels = { graph: "Layers of the graph", waves: "Waveforms", loads: "How busy nodes and links are", pipelining: "Samples on their way through the layers", confusion: "Labels and predictions" };
+  const labels = { graph: "Layers of the graph", waves: "Waveforms", loads: "How busy nodes and links are", pipelining: "Samples on their way through the layers", confusion: "Labels and predictions",
+    damage: "What faults do to the answers", origins: "Where what faults do begins" };
   const shown = await Promise.all(Object.keys(labels).filter(name => seen.figures.includes(name)).map(name => figure(run, name, labels[name])));
   main.replaceChildren(h("p", { class: "soft" }, `${number(seen.actors)} actors, ${number(seen.edges)} edges.`), tiles(seen.tiles),
     ...shown.map(one => one.element), seen.command ? h("section", {}, h("h2", {}, "Do it again"), h("pre", {}, seen.command)) : "");
@@ -301,7 +302,8 @@ async function agreementPage(run, asked, main) {
   const seen = await get(`run/${run}/overview`), agreement = seen.agreement, evaluated = seen.evaluated;
   if (evaluated) { main.replaceChildren(h("p", { class: evaluated.differ ? "bad" : "good" }, `${number(evaluated.differ)} of ${number(evaluated.checked)} values of gates, registers and outputs differ from an independent evaluation.`)); return `${seen.title}: agreement`; }
   if (!agreement || !agreement.layers) { main.replaceChildren(h("p", {}, "This run was not compared with a reference.")); return seen.title; }
-  const names = ["agreement", "ulps"].filter(name => seen.figures.includes(name)), shown = await Promise.all(names.map(name => figure(run, name, name)));
+  const labels = { agreement: "Error over bound, by layer", ulps: "Differences in units in the last place" };
+  const shown = await Promise.all(Object.keys(labels).filter(name => seen.figures.includes(name)).map(name => figure(run, name, labels[name])));
   main.replaceChildren(h("p", { class: agreement.neurons_outside_bound ? "bad" : "good" }, `${number(agreement.neurons_outside_bound)} of ${number(agreement.neurons_checked)} neuron values lie outside their rounding bounds.`),
     table(["layer", "reference values judged", "own values judged", "outside", "max |difference|", "max |error| / bound"], agreement.layers.map(layer => [layer.name, layer.checked ? number(layer.checked) : "-", number(layer.checked_own), number(layer.outside),
       layer.max_difference === null ? "-" : layer.max_difference.toPrecision(3), typeof layer.max_error_over_bound === "number" ? layer.max_error_over_bound.toFixed(3) : layer.max_error_over_bound])),
@@ -342,7 +344,7 @@ async function sweepPage(asked, main) {
     h("label", {}, "across", choose("x", x)), h("label", {}, "up", choose("y", y)), h("label", {}, "only where", filter), h("button", {}, "Apply")),
   h("p", { class: "soft" }, `${number(front.length)} of ${number(rows.length)} points are on the front: no other is better in one objective without being worse in another. Click a point to look into its run.`),
   scatter, parallel, h("h2", {}, "The front"),
-  table(["point", "model", ...Object.values(MEASURES), "bottleneck"], front.slice(0, 300).map(row => [h("a", { href: `#/point/${row.key}` }, row.machine), `${row.model}, ${row.folded}`,
+  table(["point", "model", ...Object.values(MEASURES), "bottleneck"], front.slice(0, 300).map(row => [h("a", { href: `#/point/${row.key}` }, row.machine), `${row.model.split("/").pop()}, ${row.folded}`,
     ...Object.keys(MEASURES).map(key => key === "link_load" || key === "faulty_accuracy" ? `${(100 * row[key]).toFixed(1)} %` : number(row[key])), row.bottleneck])));
   const text = row => [`${plain(row.machine)}, ${plain(row.folded)}`, ...Object.entries(MEASURES).map(([key, what]) => `${what}: ${number(row[key])}`), plain(row.bottleneck)].join("<br>");
   const sets = [[rows.filter(row => !row.front), "dominated", "rgba(128,128,128,0.45)", 7], [front, "front", "#2b7fd0", 11]];
