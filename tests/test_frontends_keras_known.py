@@ -67,6 +67,7 @@ def made_with_windows(tf: Any, backend: Any, x: Any, y: Any) -> list[Any]:
     rng = np.random.default_rng(1)
     image, two = tf.reshape(x, [-1, 4, 3, 2]), tf.reshape(y, [-1, 2, 3, 4])
     wide = rng.normal(size=(2, 3, 2, 3)).astype(np.float32)
+    cube = tf.reshape(x, [-1, 2, 3, 2, 2])
     return [
         tf.nn.conv1d(x, rng.normal(size=(3, 6, 2)).astype(np.float32), 2, "SAME"), tf.nn.conv2d(image, wide, 1, "SAME"),
         tf.nn.conv2d(image, wide, [1, 2, 1, 1], "VALID"), tf.nn.depthwise_conv2d(image, wide, [1, 1, 1, 1], "SAME"),
@@ -77,6 +78,28 @@ def made_with_windows(tf: Any, backend: Any, x: Any, y: Any) -> list[Any]:
         tf.image.resize(image, (5, 4)), tf.image.resize(image, tf.shape(image)[1:3] * 2, method="nearest"),
         backend.batch_flatten(x), tf.linalg.matrix_transpose(x), tf.linalg.diag_part(x), tf.nn.crelu(x),
         tf.math.scalar_mul(2.0, x), tf.ensure_shape(x, (None, 4, 6)) + 1.0, tf.broadcast_to(y[:, :, :1], tf.shape(y)),
+        tf.nn.convolution(image, wide, [1, 2], "SAME"), backend.conv2d(image, wide), backend.bias_add(x, tf.ones(6)),
+        backend.separable_conv2d(image, wide[..., :2], wide[:1, :1, :1].repeat(4, 2)),
+        backend.conv2d_transpose(image, wide.transpose(0, 1, 3, 2), (None, 8, 6, 3), strides=(2, 2), padding="same"),
+        tf.nn.conv2d_transpose(image, wide.transpose(0, 1, 3, 2), tf.stack([tf.shape(x)[0], 5, 5, 3]), 1, "VALID"),
+        tf.nn.conv1d_transpose(x, wide.reshape(2, 3, 6), tf.stack([tf.shape(x)[0], 8, 3]), 2),
+        tf.nn.conv3d(cube, wide.reshape(2, 3, 1, 2, 3), [1, 1, 1, 1, 1], "SAME"),
+        tf.nn.conv3d_transpose(cube, wide.reshape(1, 3, 2, 3, 2), tf.stack([tf.shape(x)[0], 2, 6, 2, 3]), [1, 2, 1]),
+        tf.nn.max_pool3d(cube, 2, 1, "SAME"), tf.nn.avg_pool3d(cube, [1, 2, 2], 1, "VALID"),
+        tf.nn.pool(image, [2, 3], "MAX", strides=[2, 1], padding="SAME"), tf.nn.pool(x, [2], "AVG"),
+        tf.image.flip_left_right(image), tf.image.flip_up_down(image), tf.linalg.band_part(x, 1, 2),
+        tf.linalg.band_part(x, -1, 0), tf.image.crop_to_bounding_box(image, 1, 0, 2, 3), tf.linalg.trace(x),
+        tf.image.pad_to_bounding_box(image, 1, 2, 6, 5), tf.image.rgb_to_grayscale(tf.reshape(x, [-1, 2, 4, 3])),
+        tf.image.extract_patches(two, [1, 2, 2, 1], [1, 1, 2, 1], [1, 1, 1, 1], "SAME"), tf.norm(x, axis=1),
+        tf.nn.lrn(two, depth_radius=1, alpha=0.1, beta=0.75), tf.nn.lrn(two, depth_radius=9, beta=1.0),
+        tf.nn.lrn(two, depth_radius=2, bias=2.0, beta=0.5), tf.math.reduce_euclidean_norm(x, 2),
+        tf.gather(x, tf.argmax(x, axis=2), axis=2, batch_dims=2),
+        tf.gather(x, tf.argmax(x, axis=1), axis=1, batch_dims=1),
+        tf.gather(two, tf.argmax(two, axis=2), batch_dims=-2), tf.pad(x, [[0, 0], [1, 0], [0, 2]], constant_values=1.5),
+        tf.sort(x, axis=1, direction="DESCENDING"), tf.cast(tf.argsort(x, direction="DESCENDING"), tf.float32),
+        *[tf.cumsum(x, axis=1, exclusive=e, reverse=r) for e, r in ((True, False), (False, True), (True, True))],
+        backend.dot(x, tf.constant(wide.reshape(6, 6))),
+        tf.reshape(tf.nn.relu(tf.reshape(image, [-1, 2]) * [1.0, -2.0] + 0.5), [-1, 4, 3, 2]),
     ]  # fmt: skip
 
 

@@ -149,18 +149,41 @@ def windows(ops: Any, x: Any, y: Any) -> list[Any]:
     rng = np.random.default_rng(5)
     image = ops.reshape(ops.concatenate([x, y], axis=2), (-1, 3, 4, 2))
     first = ops.transpose(image, (0, 3, 1, 2))
-    kernel, wide = (rng.normal(size=shape).astype(np.float32) for shape in ((2, 3, 2), (2, 3, 2, 4)))
+    sizes = (2, 3, 2), (2, 3, 2, 4), (1, 1, 4, 3)
+    kernel, wide, points = (rng.normal(size=size).astype(np.float32) for size in sizes)
     return [
         ops.conv(x, kernel, padding="same"), ops.conv(x, kernel, 2, "valid"), ops.conv(image, wide, (1, 2), "same"),
- ops.conv(image, wide[:, :2], dilation_rate=2, padding="same"),
+        ops.conv(image, wide[:, :2], dilation_rate=2, padding="same"),
         ops.depthwise_conv(image, wide[..., :2], padding="same"), ops.depthwise_conv(x, kernel, padding="valid"),
         ops.max_pool(x, 2), ops.max_pool(image, (2, 1), 1, "same"), ops.average_pool(image, 2, 1, "same"),
         ops.max_pool(first, 2, data_format="channels_first"), ops.average_pool(x, 3, 2, "valid"),
         ops.image.resize(image, (5, 3)), ops.image.resize(image, (2, 7), interpolation="nearest"),
+        ops.separable_conv(image, wide[..., :2], points, padding="same"), ops.image.extract_patches(image, 2),
+        ops.image.extract_patches(image, (2, 3), (1, 2), padding="same"),
+        ops.image.extract_patches(first, (1, 2), 1, 2, data_format="channels_first"),
+        ops.image.pad_images(image, 1, 2, 0, 1), ops.image.pad_images(image, top_padding=1, left_padding=0,
+        target_height=6, target_width=7), ops.image.crop_images(image, 1, 0, 1, 2), ops.image.crop_images(first,
+        bottom_cropping=1, right_cropping=1, target_height=1, target_width=2, data_format="channels_first"),
+        ops.image.rgb_to_grayscale(ops.reshape(x, (-1, 2, 2, 3))), ops.image.rgb_to_grayscale(image[..., :1]) + 1.0,
     ]  # fmt: skip
 
 
-FAMILIES = [unary, binary, products, folds, shapes, made_of_others, orders, places, windows]
+def norms(ops: Any, x: Any, y: Any) -> list[Any]:
+    rng = np.random.default_rng(6)
+    a, b, c, d = (rng.normal(size=3).astype(np.float32) for _ in range(4))
+    four = rng.normal(size=4).astype(np.float32)
+    query, key = ops.reshape(x, (-1, 2, 2, 3)), ops.reshape(y, (-1, 2, 2, 3))
+    chosen = ops.greater(ops.reshape(x, (-1, 3, 2, 2))[:, :2], 0.0)
+    return [
+        ops.batch_normalization(x, a, np.abs(b), -1, c, d), ops.batch_normalization(x, four, np.abs(four), 1),
+        ops.layer_normalization(x), ops.layer_normalization(x, a, b, epsilon=1e-3), ops.layer_normalization(x, axis=1),
+        ops.rms_normalization(x), ops.rms_normalization(x, a), ops.dot_product_attention(query, key, query),
+        ops.dot_product_attention(query, key, key, is_causal=True, scale=0.5),
+        ops.dot_product_attention(query, key, key, mask=chosen),
+    ]  # fmt: skip
+
+
+FAMILIES = [unary, binary, products, folds, shapes, made_of_others, orders, places, windows, norms]
 
 
 @slow
@@ -177,8 +200,22 @@ def test_every_operation_in_the_table_is_tested(keras: Any) -> None:
     model = keras.Model([x, y], [made for family in FAMILIES for made in family(keras.ops, x, y)])
     tested = {type(operation).__name__ for operation in model.operations}
     # Sparsemax of Keras is wrong, see the tests of activations. The others are TensorFlow's alone, see below.
-    others = {"AddN", "BroadcastTo", "Crelu", "Identity", "L2Normalize", "Mish", "SquaredDifference"}
+    others = {"AddN", "BandPart", "BroadcastTo", "Crelu", "Gather", "Identity", "L2Normalize", "LocalResponse", "Mish"}
+    others |= {"SquaredDifference", "ConvTranspose"}
     assert set(OPERATIONS) - tested == others | {"Sparsemax"}
+
+
+@slow
+@pytest.mark.parametrize(("padding", "more"), [("same", None), ("valid", None), ("valid", 1)])
+def test_transposed_convolutions(keras: Any, tmp_path: Path, padding: str, more: int | None) -> None:
+    """Keras up to 3.15.1 takes padding for output_padding in models, and so cannot run them; it can by itself."""
+    kernel = np.random.default_rng(6).normal(size=(2, 3, 4, 3)).astype(np.float32)
+    arguments = kernel, 2, padding, more, "channels_last"
+    x, inputs = keras.Input((4, 5, 3), name="x"), samples(4, 5, 3, seed=1)
+    graph = lowered(keras.Model(x, keras.ops.conv_transpose(x, *arguments)), tmp_path, ".keras")
+    wanted = np.asarray(keras.ops.conv_transpose(inputs, *arguments)).reshape(len(inputs), -1)
+    found = ReferenceEngine(graph).run(inputs).values["sink"].reshape(wanted.shape)
+    np.testing.assert_allclose(found, wanted, rtol=4e-6, atol=2e-6)
 
 
 @slow
@@ -250,9 +287,11 @@ def test_functions_of_tensorflow_in_files_of_keras_2(tmp_path: Path) -> None:
 
 #: Tested with what they are mostly called on, in test_frontends_keras_known.py.
 _ELSEWHERE = """
-avg_pool avg_pool1d avg_pool2d batch_flatten broadcast_to conv1d conv2d crelu depth_to_space depthwise_conv2d diag_part
-embedding_lookup ensure_shape matrix_transpose max_pool max_pool1d max_pool2d resize scalar_mul slice space_to_depth
-strided_slice tensordot
+avg_pool avg_pool1d avg_pool2d avg_pool3d band_part batch_flatten broadcast_to conv1d conv1d_transpose conv2d
+conv2d_transpose conv3d conv3d_transpose convolution crelu crop_to_bounding_box depth_to_space depthwise_conv2d
+diag_part embedding_lookup ensure_shape extract_patches flip_left_right flip_up_down local_response_normalization
+matrix_transpose max_pool max_pool1d max_pool2d max_pool3d pad_to_bounding_box pool reduce_euclidean_norm resize
+rgb_to_grayscale scalar_mul separable_conv2d slice space_to_depth strided_slice tensordot trace
 """
 WITH_SHAPES_AND_WINDOWS = frozenset(_ELSEWHERE.split())
 

@@ -45,6 +45,7 @@ from graphsim.frontends.keras.layers import (
     Given,
     Knowing,
     Known,
+    Merged,
     calling,
     operation_calling,
     reason_without_rule,
@@ -62,7 +63,9 @@ DISTANCE = "discretized.distance"
 #: Nested models that call each other twice make 2^depth calls out of a few kilobytes.
 MAX_CALLS = 20_000
 #: What a call makes: None is what needs a layer that was refused.
-Value = Tensor | Known | None
+Value = Tensor | Known | Merged | None
+#: What is between layers and is no tensor of a sample.
+_ODD = {Known: "numbers that no sample changes", Merged: "rows of all samples, merged into one axis"}
 _INPUT_DTYPES = (*_DTYPES, "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 
 
@@ -322,13 +325,13 @@ class _Lowerer:
 
         def value(tensor: TensorId) -> Value:
             x = values[tensor]
-            if isinstance(x, Known) and not knows:
-                raise RefusedError(f"it is called on numbers that no sample changes, the output of {tensor.layer!r}")
+            if isinstance(x, Known | Merged) and not knows:
+                raise RefusedError(f"it is called on {_ODD[type(x)]}, the output of {tensor.layer!r}")
             return self.builder.settled(x) if isinstance(x, Tensor) and call.layer.path not in self._steppers else x
 
         args, kwargs = map_tensors(value, (call.args, dict(call.kwargs)))
         made = self._made[call.layer.path](self.builder, Given(args, kwargs))
-        return [made] if isinstance(made, Tensor | Known) else made
+        return [made] if isinstance(made, Tensor | Known | Merged) else made
 
     def _run_inner(self, layer: Layer, inner: Model, number: int, xs: Sequence[Value]) -> list[Value]:
         if len(xs) != len(inner.inputs):
@@ -336,8 +339,8 @@ class _Lowerer:
         inputs = {input_layer.name: input_layer for input_layer in inner.layers}
         for tensor, x in zip(inner.inputs, xs, strict=True):
             wanted = input_shape(inputs[tensor.layer])
-            if isinstance(x, Known):
-                raise RefusedError("it is called on numbers that no sample changes")
+            if isinstance(x, Known | Merged):
+                raise RefusedError(f"it is called on {_ODD[type(x)]}")
             if x is not None and (
                 len(x.shape) != len(wanted) or any(w not in (None, n) for w, n in zip(wanted, x.shape, strict=True))
             ):
@@ -361,8 +364,8 @@ class _Lowerer:
 
         if x is None:
             return []
-        if isinstance(x, Known):
-            raise RefusedError("it is called on numbers that no sample changes")
+        if isinstance(x, Known | Merged):
+            raise RefusedError(f"it is called on {_ODD[type(x)]}")
         to.layer, to.call = layer.path, number
         if len(x.shape) < 2:
             raise to.error(f"repeats a model along its first axis; its input has shape {x.shape}")
@@ -370,9 +373,9 @@ class _Lowerer:
 
     def finish(self, outputs: list[tuple[TensorId, Value]]) -> None:
         """Add a sink for every output: the answer of a classifier, or all values. Drop what leads to no sink."""
-        known = [tensor.layer for tensor, x in outputs if isinstance(x, Known)]
-        if known:
-            raise ModelError(f"{self.file}: {', '.join(known)}: an output of the model that no sample changes")
+        for tensor, x in outputs:
+            if isinstance(x, Known | Merged):
+                raise ModelError(f"{self.file}: {tensor.layer}: an output of the model is {_ODD[type(x)]}")
         self.builder.finish([(tensor.layer, x) for tensor, x in outputs if isinstance(x, Tensor)])
 
 

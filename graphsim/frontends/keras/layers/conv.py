@@ -114,7 +114,7 @@ def _slide(size: int, slide: Slide, convolution: _Convolution) -> Axis:
     return sliding(size, slide, convolution.padding)
 
 
-def _unslide(size: int, slide: Slide, more: int | None, padding: str) -> Axis:
+def unslide(size: int, slide: Slide, more: int | None, padding: str) -> Axis:
     """A transposed convolution along one axis: TensorFlow's gradient of a convolution over what is made here.
 
     ``more`` is Keras's output_padding.
@@ -284,7 +284,7 @@ def _transpose(rank: int) -> Rule:
         if any(m is not None and m >= slide.stride for m, slide in zip(more, conv.slides, strict=True)):
             raise fields.error(f"'output_padding' {more} should be less than the strides along every axis")
         rules = [
-            functools.partial(_unslide, slide=slide, more=m, padding=conv.padding)
+            functools.partial(unslide, slide=slide, more=m, padding=conv.padding)
             for slide, m in zip(conv.slides, more, strict=True)
         ]
 

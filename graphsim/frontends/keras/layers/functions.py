@@ -7,9 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graphsim.frontends.blocks.arith import Value, elementwise, folded, select, unary
+from graphsim.frontends.blocks.arith import Equation, Value, contraction, elementwise, folded, select, unary
+from graphsim.frontends.blocks.attention import LEAST, causal, counted, mixed, replaced, scaled, weights_of
+from graphsim.frontends.blocks.norm import Statistics, by_statistics, scaled_by_root, standardised
+from graphsim.frontends.blocks.reduce import Over, Varying
 from graphsim.frontends.blocks.shape import joined
-from graphsim.frontends.builder import Builder, RefusedError, Tensor, Unary
+from graphsim.frontends.builder import Builder, FloatArray, RefusedError, Tensor, Unary
 from graphsim.frontends.keras.fields import shown
 from graphsim.frontends.keras.layers.operations import Bound, Made, operation
 from graphsim.graph import Axis
@@ -233,6 +236,97 @@ def moments(to: Builder, of: Bound) -> Made:
     spread = folded(to, "mean", square, axes, keepdims=True, suffix="var", observes="output:1")
     kept = [n for i, n in enumerate(x.shape) if i not in axes]
     return [part if keepdims else part.reshaped(kept) for part in (mean, spread)]
+
+
+# -- normalisation and attention ------------------------------------------------------------------------------------
+
+#: Where an operation does not state its epsilon (``keras.config.epsilon()``).
+_EPSILON = 1e-7
+
+
+def _constant(of: Bound, name: str, shape: Sequence[int]) -> FloatArray | None:
+    """A constant of that shape, or None where it is not given."""
+    value = of.get(name)
+    if value is None:
+        return None
+    if isinstance(value, Tensor):
+        raise RefusedError(f"its {name} is another tensor; constants are lowered")
+    array = of.operand(value, name)
+    assert not isinstance(array, Tensor)
+    if array.shape != tuple(shape):
+        raise RefusedError(f"its {name} has shape {array.shape}; it should have {tuple(shape)}")
+    return array
+
+
+@operation("BatchNorm", takes="x mean variance axis offset scale epsilon")
+def batch_norm(to: Builder, of: Bound) -> Made:
+    """By statistics that are constants."""
+    x, at = of.tensor(), of.axis(len(of.tensor().shape))
+    mean, variance, beta, gamma = (
+        _constant(of, name, [x.shape[at]]) for name in ("mean", "variance", "offset", "scale")
+    )
+    if mean is None or variance is None:
+        raise RefusedError("its mean or its variance is missing")
+    found = Statistics(gamma, beta, mean, variance)
+    return by_statistics(to, x, at, lambda of: found, of.number("epsilon", 1e-3))
+
+
+def _normalised(of: Bound) -> tuple[Tensor, list[int], Over]:
+    x = of.tensor()
+    axes = of.axes(len(x.shape)) if of.get("axis") is not None else [len(x.shape) - 1]
+    return x, axes, Over(x.shape, frozenset(axes))
+
+
+@operation("LayerNorm", takes="x gamma beta axis epsilon rms_scaling")
+def layer_norm(to: Builder, of: Bound) -> Made:
+    """Mean 0 and variance 1 along axes, then times a constant gamma, plus a constant beta."""
+    x, axes, over = _normalised(of)
+    if of.flag("rms_scaling"):
+        raise RefusedError("it scales by the root of a variance (rms_scaling); the layer LayerNormalization is lowered")
+    shape = [x.shape[axis] for axis in axes]
+    gamma, beta = (_constant(of, name, shape) for name in ("gamma", "beta"))
+    varying = [n if i in axes else 1 for i, n in enumerate(x.shape)]
+    scale = None if gamma is None else Varying(to.constant("gamma", gamma), tuple(axes))
+    offset = None if beta is None else to.spread("beta", lambda of: beta, varying, x.shape)
+    return standardised(to, x, over, of.number("epsilon", _EPSILON), scale, offset)
+
+
+@operation("RMSNorm", takes="x scale axis epsilon")
+def rms_norm(to: Builder, of: Bound) -> Made:
+    """Mean square 1 along axes, then times a constant scale."""
+    x, axes, over = _normalised(of)
+    if of.get("scale") is not None and axes != [len(x.shape) - 1]:
+        raise RefusedError("it has a scale along other axes than the last")
+    scale = _constant(of, "scale", [x.shape[axis] for axis in axes])
+    varying = None if scale is None else Varying(to.constant("scale", scale), tuple(axes))
+    return scaled_by_root(to, x, over, of.number("epsilon", _EPSILON), varying, centred=False)
+
+
+@operation(
+    "DotProductAttention",
+    takes="query key value bias mask scale is_causal flash_attention attn_logits_soft_cap",
+)
+def dot_product_attention(to: Builder, of: Bound) -> Made:
+    """Queries, keys and values (steps, heads, features): values weighted by the softmax of scores, head by head."""
+    query, key, value = (of.tensor(name) for name in ("query", "key", "value"))
+    shapes = ", ".join(str(x.shape) for x in (query, key, value))
+    fits = all(len(x.shape) == 3 for x in (query, key, value)) and query.shape[1:] == key.shape[1:]
+    if not fits or value.shape[:2] != key.shape[:2]:
+        raise RefusedError(f"its inputs have shapes {shapes}; steps, heads and features that fit are lowered")
+    if of.get("bias") is not None or of.get("flash_attention"):
+        raise RefusedError("it has a bias, or asks for flash attention")
+    scores = contraction(to, Equation("tnh", "snh", "nts"), query, key, suffix="scores", observes="")
+    factor = of.number("scale", float(np.float32(1) / np.sqrt(np.float32(key.shape[-1]))))
+    scores = scaled(to, scores, factor, "scaled")
+    masks = []
+    if of.get("mask") is not None:
+        mask = of.tensor("mask")
+        if len(mask.shape) != 3 or any(n not in (1, m) for n, m in zip(mask.shape, scores.shape, strict=True)):
+            raise RefusedError(f"its mask has shape {mask.shape}; it should fit {scores.shape}")
+        masks.append(mask)
+    static = causal(query.shape[0], key.shape[0]) if of.flag("is_causal") else None
+    scores = replaced(to, scores, counted(to, masks, static), LEAST)
+    return mixed(to, weights_of(to, scores, [2]), value, Equation("nts", "snh", "tnh"), observes="output")
 
 
 # -- TensorFlow's alone ---------------------------------------------------------------------------------------------

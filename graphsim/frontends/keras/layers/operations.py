@@ -578,12 +578,14 @@ def difference(to: Builder, of: Bound) -> Made:
     return y
 
 
-@operation("Cumsum", takes="x axis")
+@operation("Cumsum", takes="x axis exclusive reverse")
 def cumsum(to: Builder, of: Bound) -> Made:
-    """Each element and those before it, summed."""
+    """Each element and those before it, summed; for TensorFlow also without itself, or with those behind it."""
     x = of.tensor()
     at = of.axis(len(x.shape))
-    axes = [Axis(n, n, taps=n, pad=n - 1) if i == at else Axis(n, n) for i, n in enumerate(x.shape)]
+    own = of.flag("exclusive")
+    pad = -int(own) if of.flag("reverse") else x.shape[at] - 1 + own
+    axes = [Axis(n, n, taps=n, pad=pad) if i == at else Axis(n, n) for i, n in enumerate(x.shape)]
     return moved(to, x, axes)
 
 

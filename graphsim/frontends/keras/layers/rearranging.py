@@ -344,6 +344,17 @@ operation("Tril", takes="x k")(_triangle(True))
 operation("Triu", takes="x k")(_triangle(False))
 
 
+@operation("BandPart", takes="x num_lower num_upper")
+def band(to: Builder, of: Bound) -> Made:
+    """Of TensorFlow: so many diagonals below the main one and above it, of the last two axes; the others 0."""
+    x, size = of.tensor(), max(of.tensor().shape, default=0)
+    if len(x.shape) < 2:
+        raise RefusedError(f"it takes bands of samples of shape {x.shape}")
+    below, above = (min(n, size) if n >= 0 else size for n in (of.integer("num_lower"), of.integer("num_upper")))
+    kept = np.triu(np.tril(np.ones(x.shape[-2:], np.float32), above), -below)
+    return select(to, np.broadcast_to(kept, x.shape), x, np.zeros((), np.float32))
+
+
 def _diagonal(of: Bound) -> tuple[Tensor, npt.NDArray[np.intp]]:
     """The tensor, and the numbers of its elements on a diagonal of two axes, along a last axis."""
     x = of.tensor()
@@ -445,10 +456,17 @@ def pad(to: Builder, of: Bound) -> Made:
     is_right = len(widths) == len(items) == len(x.shape) + 1 and widths[0] == (0, 0)
     if not is_right or any(isinstance(n, bool) or not isinstance(n, int) or n < 0 for pair in widths for n in pair):
         raise RefusedError(f"it pads samples of shape {x.shape} by {shown(pairs)}")
-    if mode == "constant" and not of.get("constant_values"):
-        return moved(to, x, [widened(n, *pair) for n, pair in zip(x.shape, widths[1:], strict=True)])
+    if mode == "constant":
+        axes = [widened(n, *pair) for n, pair in zip(x.shape, widths[1:], strict=True)]
+        value = np.float32(of.number("constant_values", 0.0))
+        if not value:
+            return moved(to, x, axes)
+        filled = np.pad(np.zeros(x.shape, np.float32), widths[1:], constant_values=value)
+        y = to.group("sum", filled.shape, params={"bias": Ref(to.constant("around", filled.reshape(-1)).param)})
+        to.window(x, y, axes)
+        return to.observe(y, y.group)
     if mode not in ("reflect", "symmetric"):
-        raise RefusedError(f"its mode is {shown(mode)} or its constant not 0, which is not lowered")
+        raise RefusedError(f"its mode is {shown(mode)}, which is not lowered")
     if any(max(pair) > n - (mode == "reflect") for n, pair in zip(x.shape, widths[1:], strict=True)):
         raise RefusedError(f"it pads samples of shape {x.shape} by {shown(pairs)}, more than they have")
     return _from(to, x, np.pad(np.arange(x.size).reshape(x.shape), widths[1:], mode=mode))

@@ -60,14 +60,27 @@ class Known:
     value: npt.NDArray[Any]
 
 
+@dataclass(frozen=True, eq=False)
+class Merged:
+    """A tensor whose rows lie along the batch axis, those of all samples one after the other.
+
+    ``tf.reshape(x, [-1, n])`` makes it, in ``K.dot`` of Keras 2, and another reshape parts the samples again.
+
+    Attributes:
+        tensor: of shape (rows, n) for each sample.
+    """
+
+    tensor: Tensor
+
+
 #: Builds a layer on one tensor.
 Lowering = Callable[[Builder, Tensor], Tensor]
 #: Builds a layer on a list of tensors.
 Merging = Callable[[Builder, Sequence[Tensor]], Tensor]
 #: Builds a call with any arguments; several outputs as a list.
 Calling = Callable[[Builder, Given], "Tensor | Sequence[Tensor]"]
-#: The same for layers that may make numbers.
-Knowing = Callable[[Builder, Given], "Tensor | Known | Sequence[Tensor | Known]"]
+#: The same for layers that may make numbers, or merged rows.
+Knowing = Callable[[Builder, Given], "Tensor | Known | Merged | Sequence[Tensor | Known]"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +90,7 @@ class Rule:
     ``steps``: whether it knows what to do with tensors of steps (see :class:`~graphsim.frontends.builder.Tensor`);
     others get ordinary ones. ``trains``: whether calls may say that they are for training, as some layers do by
     default; a model that is asked for its outputs overrides it. ``knows``: whether its calls take numbers that no
-    sample changes (:class:`Known`).
+    sample changes (:class:`Known`), and rows of all samples (:class:`Merged`).
     """
 
     single: Callable[[Fields, Semantics], Lowering] | None = None

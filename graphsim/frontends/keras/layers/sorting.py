@@ -13,20 +13,20 @@ from graphsim.frontends.keras.layers.operations import Bound, Made, operation
 from graphsim.graph import Axis
 
 
-@operation("Sort", takes="x axis")
+@operation("Sort", takes="x axis descending")
 def sort(to: Builder, of: Bound) -> Made:
-    """The least first."""
+    """The least first; for TensorFlow the greatest, where it says so."""
     x = of.tensor()
     at = of.axis(len(x.shape), default=-1)
-    return sorted_along(to, x, at, x.shape[at], descending=False)
+    return sorted_along(to, x, at, x.shape[at], descending=of.flag("descending"))
 
 
-@operation("Argsort", takes="x axis")
+@operation("Argsort", takes="x axis descending")
 def argsort(to: Builder, of: Bound) -> Made:
-    """Their numbers, that of the least first."""
+    """Their numbers, that of the least first; for TensorFlow of the greatest, where it says so."""
     x = of.tensor()
     at = of.axis(len(x.shape), default=-1)
-    return sorted_along(to, x, at, x.shape[at], descending=False, values=None, numbers="output")
+    return sorted_along(to, x, at, x.shape[at], descending=of.flag("descending"), values=None, numbers="output")
 
 
 @operation("TopK", takes="x k sorted")
@@ -84,8 +84,31 @@ def take_along_axis(to: Builder, of: Bound) -> Made:
     return _named(to, x, given, at)
 
 
-def _named(to: Builder, x: Tensor, numbers: Tensor, at: int) -> Tensor:
-    """A sum of products: element k of the axis times whether the number is k, or k less the size of the axis."""
+@operation("Gather", takes="x indices axis batch_dims")
+def gather(to: Builder, of: Bound) -> Made:
+    """Of TensorFlow, where batch and more axes are shared: of each sample the elements that neurons name."""
+    x, numbers, shared = of.tensor(), of.tensor("indices"), of.integer("batch_dims")
+    at = of.axis(len(x.shape), default=shared)
+    shared += (len(numbers.shape) + 1) * (shared < 0)
+    kept = shared - 1
+    if not 0 <= kept <= at < len(x.shape) or x.shape[:kept] != numbers.shape[:kept]:
+        raise RefusedError(
+            f"it takes elements by numbers of shape {numbers.shape}, of samples of shape {x.shape}, with batch_dims"
+            f" {shared} along axis {at + 1}"
+        )
+    letters = string.ascii_lowercase[: len(x.shape)]
+    free = string.ascii_uppercase[: len(numbers.shape) - kept]
+    left = letters[:kept] + free
+    return _named(to, x, numbers, at, left, letters[:at] + free + letters[at + 1 :])
+
+
+def _named(
+    to: Builder, x: Tensor, numbers: Tensor, at: int, left: str | None = None, result: str | None = None
+) -> Tensor:
+    """A sum of products: element k of the axis times whether the number is k, or k less the size of the axis.
+
+    ``left`` and ``result`` letter the axes of the numbers and of what is made; those of ``x`` where they are None.
+    """
     size, letters = x.shape[at], string.ascii_lowercase[: len(x.shape)]
     own = np.arange(size, dtype=np.float32)
     wide = numbers.reshaped([*numbers.shape, 1])
@@ -94,9 +117,9 @@ def _named(to: Builder, x: Tensor, numbers: Tensor, at: int) -> Tensor:
         for name, wanted in (("is", own), ("is_from_end", own - np.float32(size)))
     ]
     chosen = elementwise(to, "max", parts, suffix="chosen", observes="")
-    left = letters.replace(letters[at], "Z") + "Y"
-    right = letters.replace(letters[at], "Y")
-    return contraction(to, Equation(left, right, left[:-1]), chosen, x)
+    left = letters.replace(letters[at], "Z") if left is None else left
+    equation = Equation(f"{left}Y", letters.replace(letters[at], "Y"), left if result is None else result)
+    return contraction(to, equation, chosen, x)
 
 
 @operation("Ptp", takes="x axis keepdims")

@@ -8,15 +8,18 @@ names an operation of TensorFlow's graphs; its constant inputs are in the config
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from graphsim.frontends.builder import Builder, RefusedError, Tensor
 from graphsim.frontends.keras.fields import Fields, shown
 from graphsim.frontends.keras.layers import known as knowledge
 from graphsim.frontends.keras.layers.operations import OPERATIONS, Made, Recorded, bound
-from graphsim.frontends.keras.layers.registry import Calling, Given, Knowing, Known, calls
+from graphsim.frontends.keras.layers.registry import Calling, Given, Knowing, Known, Merged, calls
 from graphsim.frontends.keras.semantics import Semantics
 
 
@@ -130,10 +133,30 @@ FUNCTIONS: dict[str, Function] = {
     "zeros_like": Function("ZerosLike"),
     **{
         name: Function("AveragePool", "inputs", {"value": "inputs"})
-        for name in ("avg_pool", "avg_pool1d", "avg_pool2d")
+        for name in ("avg_pool", "avg_pool1d", "avg_pool2d", "avg_pool3d", "pool")
     },
-    **{name: Function("MaxPool", "inputs", {"value": "inputs"}) for name in ("max_pool", "max_pool1d", "max_pool2d")},
-    **{name: Function("Conv", "inputs", {"filter": "kernel", "filters": "kernel"}) for name in ("conv1d", "conv2d")},
+    **{
+        name: Function("MaxPool", "inputs", {"value": "inputs"})
+        for name in ("max_pool", "max_pool1d", "max_pool2d", "max_pool3d")
+    },
+    **{
+        name: Function("Conv", "inputs", {"filter": "kernel", "filters": "kernel"})
+        for name in ("conv1d", "conv2d", "conv3d", "convolution")
+    },
+    **{
+        f"conv{rank}d_transpose": Function("ConvTranspose", "inputs", {"filter": "kernel", "filters": "kernel"})
+        for rank in (1, 2, 3)
+    },
+    **{name: Function("Flip") for name in ("flip_left_right", "flip_up_down")},
+    "band_part": Function("BandPart"),
+    "crop_to_bounding_box": Function("CropImages", "images"),
+    "extract_patches": Function("ExtractPatches", "images"),
+    "local_response_normalization": Function("LocalResponse"),
+    "pad_to_bounding_box": Function("PadImages", "images"),
+    "reduce_euclidean_norm": Function("Norm", "x", _FOLDING),
+    "rgb_to_grayscale": Function("RGBToGrayscale", "images"),
+    "separable_conv2d": Function("SeparableConv", "inputs"),
+    "trace": Function("Trace"),
     "batch_flatten": Function("Reshape"),
     "broadcast_to": Function("BroadcastTo"),
     "crelu": Function("Crelu"),
@@ -180,7 +203,9 @@ def function(fields: Fields, semantics: Semantics) -> Knowing:
     if known is None and last not in knowledge.FUNCTIONS and last != "shape":
         raise RefusedError(f"TensorFlow's function {shown(name)} is not lowered")
 
-    def build(to: Builder, given: Given) -> Made | Known | Sequence[Known]:
+    def build(to: Builder, given: Given) -> Made | Known | Merged | Sequence[Known]:
+        if known is not None and _works_on_rows(known.operation, given):
+            return _on_rows(to, build, known.operation, given)
         if last == "shape" and given.args:
             return knowledge.shape_of(given.args[0])
         kwargs = dict(given.kwargs)
@@ -188,19 +213,72 @@ def function(fields: Fields, semantics: Semantics) -> Knowing:
             return knowledge.evaluated(to, last, given.args, kwargs)
         if known is None:
             raise RefusedError(f"TensorFlow's function {shown(name)} is lowered on numbers, not on what a sample has")
+        operation = known.operation
+        if last == "pool":
+            operation = {"MAX": "MaxPool", "AVG": "AveragePool"}.get(str(kwargs.get("pooling_type")), "")
         if kwargs.get("batch_dims", 0) != 0:
-            raise RefusedError("it takes other elements of every sample")
+            if last != "gather" or not isinstance(kwargs.get("indices"), Tensor):
+                raise RefusedError("it takes other elements of every sample")
+            operation, kwargs = "Gather", {key: kwargs.get(key) for key in ("indices", "axis", "batch_dims")}
         kwargs = knowledge.stated(kwargs)
-        values = {known.names.get(key, key): value for key, value in kwargs.items() if key not in _BESIDE}
-        values = dict(known.usual) | values
+        beside = _BESIDE - {"batch_dims"} if operation == "Gather" else _BESIDE
+        values = {known.names.get(key, key): value for key, value in kwargs.items() if key not in beside}
+        values = dict(known.usual if operation == known.operation else {}) | values
         if given.args:
             values[known.first] = knowledge.stated(given.args[0])
         if len(given.args) > 1:
             raise RefusedError(f"it is called with {len(given.args)} arguments beside keywords; one is usual")
-        values = _as_in_keras_3(last, known.operation, values)
-        return _built(to, name, OPERATIONS[known.operation], fields, values)
+        values = _as_in_keras_3(last, operation, values)
+        if operation not in OPERATIONS:
+            raise RefusedError(f"its pooling is {shown(kwargs.get('pooling_type'))}; MAX and AVG are lowered")
+        return _built(to, name, OPERATIONS[operation], fields, values)
 
     return build
+
+
+#: Operations that do to every row by itself what they do to a sample of rows.
+_ROW_BY_ROW = frozenset(
+    ("Add", "Divide", "Matmul", "Multiply", "Relu", "Sigmoid", "Silu", "Subtract", "Tanh", "TrueDivide")
+)
+
+
+def _works_on_rows(operation: str, given: Given) -> bool:
+    """Whether a call merges rows of all samples, or is on such rows.
+
+    Raises:
+        RefusedError: it is on such rows, and there is no telling what it does to them.
+    """
+    x, shape = given.args[0] if given.args else None, given.kwargs.get("shape")
+    if isinstance(x, Tensor):
+        return operation == "Reshape" and len(x.shape) > 1 and knowledge.stated(shape) == [-1, x.shape[-1]]
+    merged = [value for value in [*given.args, *given.kwargs.values()] if isinstance(value, Merged)]
+    if merged and (merged != [x] or operation not in ("Reshape", *_ROW_BY_ROW)):
+        raise RefusedError("it is called on rows of all samples, merged into one axis")
+    return bool(merged)
+
+
+def _on_rows(
+    to: Builder,
+    build: Callable[[Builder, Given], Made | Known | Merged | Sequence[Known]],
+    operation: str,
+    given: Given,
+) -> Made | Merged:
+    x = given.args[0]
+    if isinstance(x, Tensor):
+        return Merged(x.reshaped((x.size // x.shape[-1], x.shape[-1])))
+    rows: Tensor = x.tensor
+    if operation != "Reshape":
+        others = [value for key, value in given.kwargs.items() if key in ("y", "b", "bias")]
+        if any(np.ndim(knowledge.stated(value)) > (2 if operation == "Matmul" else 1) for value in others):
+            raise RefusedError("it is called on rows of all samples, with a constant of more axes")
+        made = build(to, Given((rows,), given.kwargs))
+        assert isinstance(made, Tensor)
+        return Merged(made)
+    shape = knowledge.stated(given.kwargs.get("shape"))
+    inner = shape[1:] if isinstance(shape, list) and len(shape) > 1 and shape[0] in (-1, None) else None
+    if inner is None or any(type(n) is not int or n < 1 for n in inner) or math.prod(inner) != rows.size:
+        raise RefusedError(f"it makes shape {shown(shape)} of rows of all samples, {rows.shape} of each")
+    return rows.reshaped(inner)
 
 
 def _sliced(values: dict[str, Any]) -> dict[str, Any]:
@@ -223,9 +301,13 @@ def _strided(values: dict[str, Any]) -> dict[str, Any]:
     return {"x": values.get("x"), "key": key}
 
 
+#: What convolutions call their kernels.
+_KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
+
+
 def _windowed(values: dict[str, Any], sizes: Mapping[str, str]) -> dict[str, Any]:
     """Arguments of a convolution or of pooling: sizes may be stated for all axes, or for all but batch and channels."""
-    made = {key: value for key, value in values.items() if key in ("inputs", "kernel")}
+    made = {key: value for key, value in values.items() if key in ("inputs", *_KERNELS, "output_shape")}
     order = values.get("data_format") or ""
     if not isinstance(order, str) or order not in ("", "NWC", "NHWC", "NDHWC", "NCW", "NCHW", "NCDHW"):
         raise RefusedError(f"its data_format is {shown(order)}")
@@ -251,11 +333,37 @@ def _windowed(values: dict[str, Any], sizes: Mapping[str, str]) -> dict[str, Any
 
 
 def _convolved(values: dict[str, Any]) -> dict[str, Any]:
-    return _windowed(values, {"strides": "strides", "stride": "strides", "dilations": "dilation_rate"})
+    values = {"padding": "SAME", **values} if "output_shape" in values else values
+    names = {f"{part}_filter": f"{part}_kernel" for part in ("depthwise", "pointwise")}
+    sizes = {"strides": "strides", "stride": "strides"}
+    sizes |= dict.fromkeys(("dilations", "dilation_rate", "rate"), "dilation_rate")
+    return _windowed({names.get(key, key): value for key, value in values.items()}, sizes)
 
 
 def _pooled(values: dict[str, Any]) -> dict[str, Any]:
-    return _windowed(values, {"ksize": "pool_size", "strides": "strides"})
+    if any(values.get(key) not in (None, 1, [1], [1, 1], [1, 1, 1]) for key in ("dilations", "dilation_rate")):
+        raise RefusedError("its windows have gaps")
+    if "window_shape" in values:
+        values = {**values, "strides": values.get("strides") or 1}
+    return _windowed(values, {"ksize": "pool_size", "window_shape": "pool_size", "strides": "strides"})
+
+
+def _patched(values: dict[str, Any]) -> dict[str, Any]:
+    sizes = {"sizes": "size", "strides": "strides", "rates": "dilation_rate"}
+    made = _windowed({**values, "inputs": values.get("images")}, sizes)
+    return {"images": made.pop("inputs"), **made}
+
+
+def _boxed(sign: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Boxes by their upper left corner and their size."""
+    what = "padding" if sign > 0 else "cropping"
+
+    def translated(values: dict[str, Any]) -> dict[str, Any]:
+        made = {"images": values.get("images"), f"top_{what}": values.get("offset_height")}
+        made |= {key: values.get(key) for key in ("target_height", "target_width")}
+        return made | {f"left_{what}": values.get("offset_width")}
+
+    return translated
 
 
 def _resized(values: dict[str, Any]) -> dict[str, Any]:
@@ -282,9 +390,20 @@ _TRANSLATED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "avg_pool": _pooled,
     "avg_pool1d": _pooled,
     "avg_pool2d": _pooled,
+    "avg_pool3d": _pooled,
     "batch_flatten": _only(newshape=[None, -1]),
     "conv1d": _convolved,
     "conv2d": _convolved,
+    "conv3d": _convolved,
+    **{f"conv{rank}d_transpose": _convolved for rank in (1, 2, 3)},
+    "convolution": _convolved,
+    "crop_to_bounding_box": _boxed(-1),
+    "extract_patches": _patched,
+    "flip_left_right": _only(axis=-2),
+    "flip_up_down": _only(axis=-3),
+    "pad_to_bounding_box": _boxed(1),
+    "separable_conv2d": _convolved,
+    "trace": _only(axis1=-2, axis2=-1),
     "depth_to_space": _blocked,
     "depthwise_conv2d": _convolved,
     "diag_part": _only(axis1=-2, axis2=-1),
@@ -293,6 +412,8 @@ _TRANSLATED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "max_pool": _pooled,
     "max_pool1d": _pooled,
     "max_pool2d": _pooled,
+    "max_pool3d": _pooled,
+    "pool": _pooled,
     "resize": _resized,
     "slice": _sliced,
     "space_to_depth": _blocked,
@@ -312,8 +433,10 @@ def _as_in_keras_3(name: str, operation: str, values: dict[str, Any]) -> dict[st
         values["ord"] = None
     if isinstance(values.get("mode"), str):
         values["mode"] = values["mode"].lower()
-    if values.get("direction") == "ASCENDING":
-        del values["direction"]
+    if values.get("direction") in ("ASCENDING", "DESCENDING"):
+        values["descending"] = values.pop("direction") == "DESCENDING"
+    if name == "bias_add" and str(values.get("data_format") or "NHWC") in ("NWC", "NHWC", "NDHWC", "N...C"):
+        values.pop("data_format", None)
     parts = values.get("indices_or_sections")
     if isinstance(parts, list) and all(isinstance(n, int) for n in parts):  # sizes, where Keras 3 has ends
         values["indices_or_sections"] = [sum(parts[: i + 1]) for i in range(len(parts) - 1)]
