@@ -28,6 +28,9 @@ from graphsim.errors import CheckFailed, InfeasibleError, PlacementError
 from graphsim.graph.words import in_ticks
 from graphsim.pipeline import Hardware, buffering_named, existing, load_graph, machine_for, split_neurons
 
+#: Seconds after which a line says what goes on, where no bar is drawn.
+_SILENT = 10.0
+
 MachineOption = Annotated[
     str,
     typer.Option(
@@ -168,7 +171,7 @@ def fold(
         if search.schedule is None:
             write_json(json, {"schema_version": 1, "family": search.record(), "output": None})
             raise InfeasibleError(search.stopped_by)
-    with progress_bar("folding", None):
+    with progress_bar("folding", None, say_after=_SILENT):
         if search is not None and search.schedule is not None:
             schedule = search.schedule
         elif exact:
@@ -192,7 +195,8 @@ def fold(
                 seed=seed,
                 tile=tile,
             )
-    save(schedule, target)
+    with progress_bar("saving the schedule with its machine", None, say_after=_SILENT):
+        save(schedule, target)
     print_schedule(console, loaded, schedule)
     if proved:
         whether = "the optimum" if proved["period_bound"] == schedule.period else "perhaps not the optimum"
@@ -212,6 +216,8 @@ def fold(
         print_granularity(console, granularity)
     if loaded is not lowered:
         console.print(f"  max fan-in {loaded.notes['max_fan_in']}", soft_wrap=True)
+    if json is None:
+        return
     record = schedule_record(loaded, schedule) | ({"proved": proved} if proved else {})
     record |= {"granularity": granularity} if granularity else {}
     record |= {"family": search.record()} if search is not None else {}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from graphsim.errors import MachineError
@@ -13,6 +14,8 @@ from graphsim.machine.model import LINK_KEYS, Link, Machine, NodeSpec
 from graphsim.machine.settings import MAX_FILE_BYTES, MAX_TEXT_BYTES, SETTINGS
 from graphsim.machine.topologies import SCALED_KEYS, Shape, shape_of
 
+_LINK_KEYS = tuple(key for key in LINK_KEYS if key != "frequency")
+_LINK_VALUES = attrgetter(*_LINK_KEYS)
 _NODE_KEYS = ("macs_per_tick", "ticks_per_firing", "memory_bytes")
 
 Settings = dict[str, Any]
@@ -23,6 +26,8 @@ class _Form:
     """What the tables of nodes and links in the file hold; frequencies only where some are not 1 (``timed``)."""
 
     timed: bool
+    #: Of links that are alike, the same settings: machines have a million of them.
+    known: dict[tuple[int, ...], Settings] = field(default_factory=dict)
 
     def node(self, node: NodeSpec) -> Settings:
         """The settings of a node. Of a switch those of its crossbar, and its frequency."""
@@ -34,7 +39,10 @@ class _Form:
 
     def link(self, link: Link) -> Settings:
         """The settings of a link."""
-        return self._frequency(link) | {key: getattr(link, key) for key in LINK_KEYS if key != "frequency"}
+        found = self.known.get(key := (link.frequency, *_LINK_VALUES(link)))
+        if found is None:
+            found = self.known[key] = self._frequency(link) | dict(zip(_LINK_KEYS, _LINK_VALUES(link), strict=True))
+        return found
 
     def _frequency(self, part: NodeSpec | Link) -> Settings:
         return {"frequency": part.frequency} if self.timed else {}
@@ -142,9 +150,13 @@ def _overrides(
         own = _difference(form.node(node), compute if node.kind == "compute" else switch)
         if own:
             lines += ["", "[[node_override]]", f"nodes = [{_text(node.name)}]", *_assignments(own)]
+    scaled = {
+        capacity: {**link, **{key: link[key] * capacity for key in SCALED_KEYS}}
+        for capacity in {capacity for _, _, capacity in shape.links}
+    }
     for one, (_, _, capacity) in zip(machine.links, shape.links, strict=True):
-        expected = {**link, **{key: link[key] * capacity for key in SCALED_KEYS}}
-        own = _difference(form.link(one), expected)
+        settings = form.link(one)
+        own = {} if settings == scaled[capacity] else _difference(settings, scaled[capacity])
         if own:
             lines += ["", "[[link_override]]", *_assignments({**_ends(machine, one), **own})]
     return lines
@@ -152,12 +164,16 @@ def _overrides(
 
 def _commonest(all_settings: Iterable[Settings]) -> Settings:
     """Per key the value that most have, first come on ties; only keys that all have, for a file cannot unset one."""
-    counts: dict[str, Counter[int]] = {}
-    total = 0
+    alike: dict[int, Settings] = {}
+    times = Counter[int]()
     for settings in all_settings:
-        total += 1
+        alike[id(settings)] = settings
+        times[id(settings)] += 1
+    counts: dict[str, Counter[int]] = {}
+    for number, settings in alike.items():
         for key, value in settings.items():
-            counts.setdefault(key, Counter())[value] += 1
+            counts.setdefault(key, Counter())[value] += times[number]
+    total = times.total()
     return {key: count.most_common(1)[0][0] for key, count in counts.items() if count.total() == total}
 
 

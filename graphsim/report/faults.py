@@ -159,4 +159,5 @@ def origins(sweep: Sweep, each: str = "sample") -> go.Figure | None:
     figure = picture(traces, int(np.clip(120 + 28 * len(hit), 180, 900)), barmode="stack")
     figure.update_xaxes(title=f"{each}s that go wrong, by the group of the first wrong neuron")
     figure.update_yaxes(type="category", autorange="reversed")
+    figure.update_layout(legend_traceorder="normal")
     return figure
