@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,6 +73,35 @@ def test_results_depend_on_neither_threads_nor_other_ranges() -> None:
     one = train(MODULES["NMU"], "mul", few, ranges=RANGES[6:7], seeds=range(2), threads=1)
     assert both.final["w"][1:].tobytes() == one.final["w"].tobytes()
     assert both.test[:, 1:].tobytes() == one.test.tobytes()
+
+
+def test_training_is_the_recipe_step_by_step() -> None:
+    """Replayed in float64: gradients as differences, the penalty, the clipped norm, Adam, and weights that are held."""
+    settings = Recipe(inputs=2, steps=12, batch=8, rate=0.05, pull=10.0, start=4, end=9)
+    learnt = train(MODULES["NMRU"], "div", settings, ranges=RANGES[:1], seeds=[4], threads=1)
+    key = int(np.random.SeedSequence([4]).generate_state(1)[0] >> 1)
+    units = task.tf.function(lambda step: task._units((1, 8, 2), key, step), jit_compile=True)
+    w = task._start(MODULES["NMRU"], settings, 1, [4])["w"][0, 0].astype(np.float64)
+    mean, square, norms = np.zeros_like(w), np.zeros_like(w), []
+    for step in range(12):
+        x = -20 + 10 * units(task.tf.constant(step)).numpy()[0].astype(np.float64)
+        both = np.concatenate([x, 1 / (x + 2.0**-23)], axis=1)
+        pull = 10 * min(max((step - 4) / 5, 0), 1)
+
+        def loss(w: Any, both: Any = both, pull: float = pull) -> Any:
+            size = np.prod(w[:, 0] * np.abs(both) + 1 - w[:, 0], axis=1)
+            found = size * np.cos(np.pi * (both < 0) @ w[:, 0])
+            return np.mean((found - both[:, 0] / both[:, 1]) ** 2) + pull * np.mean(np.minimum(abs(w), abs(1 - w)))
+
+        moves = 1e-6 * np.eye(4)[..., np.newaxis]
+        gradient = np.array([[(loss(w + move) - loss(w - move)) / 2e-6] for move in moves])
+        norms.append(float(np.linalg.norm(gradient)))
+        gradient /= max(1, norms[-1])
+        mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2
+        rate = 0.05 * np.sqrt(1 - 0.999 ** (step + 1)) / (1 - 0.9 ** (step + 1))
+        w = np.clip(w - rate * mean / (np.sqrt(square) + 1e-7), 0, 1)
+    assert max(norms) > 1
+    np.testing.assert_allclose(learnt.final["w"][0, 0], w, atol=1e-4)
 
 
 def test_recipes_are_the_published_ones() -> None:

@@ -83,11 +83,18 @@ def test_what_a_task_trains_is_lowered_and_every_neuron_is_within_its_bound(task
 def test_a_row_of_the_table_fits_itself(task: Task) -> None:
     assert all(model in task.models and score in task.scores for model, score in task.published)
     assert set(KINDS[task.name]) <= set(task.models)
+    assert set(task.paces) <= {model.split()[0] for model in task.models}
     perfect = {model: dict.fromkeys(task.scores, 0.0) for model in task.models}
     unknown = {model: dict.fromkeys(task.scores, math.nan) for model in task.models}
     for claim in task.claims:
         assert isinstance(claim.holds(perfect), bool)
         assert not claim.holds(unknown), "what is not a number shows nothing"
+
+
+def test_a_kind_of_model_has_a_pace_of_its_own() -> None:
+    task = replace(TASKS["recurrent"], paces={"NAC": (3, 2.0)})
+    assert task.size_of("NAC a-b", TINY) == Size(seeds=1, steps=9, batch=4, rate=0.02)
+    assert task.size_of("NAU a-b", TINY) == TINY
 
 
 def test_a_run_goes_on_with_what_is_missing(tmp_path: Path) -> None:

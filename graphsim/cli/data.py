@@ -99,7 +99,7 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished epoch.")] = False,
     full: Annotated[
-        bool, typer.Option("--full", help="mnist-gates, nalu-TASK: the large one, which takes longer and errs less.")
+        bool, typer.Option("--full", help="mnist-gates, nalu-TASK: the large one, which takes longer.")
     ] = False,
     module: Annotated[
         str | None,

@@ -78,13 +78,14 @@ def run_task(
         row = known.get(model)
         fresh = row is None
         if row is None:
+            own = task.size_of(model, size)
 
-            def told(steps: int, model: str = model) -> None:
+            def told(steps: int, model: str = model, of: int = own.steps) -> None:
                 if progress is not None:
-                    progress(model, steps, size.steps)
+                    progress(model, steps, of)
 
             began = time.monotonic()
-            outcome = course(task, model, size, seed, told)
+            outcome = course(task, model, own, seed, told)
             seconds = time.monotonic() - began
             stem = re.sub(r"[^a-z0-9]+", "_", model.translate(_SIGNS).lower()).strip("_")
             files = [folder / "models" / f"{stem}{suffix}" for suffix in (".keras", ".h5")]
@@ -105,7 +106,7 @@ def run_task(
     return _document(task, settings, known)
 
 
-_SIGNS = str.maketrans({"+": " add ", "-": " sub ", "*": " mul ", "/": " div ", "^": " to "})
+_SIGNS = str.maketrans({"+": " add ", "-": " sub ", "*": " mul ", "/": " div "})
 
 
 def _finite(value: float) -> float | None:
