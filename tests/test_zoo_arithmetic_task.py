@@ -168,6 +168,15 @@ def test_the_command_leaves_results_a_page_and_a_model(tmp_path: Path, capsys: p
     assert float(model(np.array([[3, 4]], np.float32))[0, 0]) == pytest.approx(0.75, rel=1e-5)
 
 
+def test_a_place_that_is_no_folder_is_refused_before_anything_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graphsim.zoo.arithmetic.study.train", None)
+    (tmp_path / "taken").write_text("")
+    assert main(["train", "arithmetic", "--out", str(tmp_path / "taken" / "there")]) == 2
+    assert "taken" in capsys.readouterr().err
+
+
 def test_results_that_are_none_are_named(tmp_path: Path) -> None:
     (tmp_path / "results.parquet").write_bytes(b"PAR1 nothing")
     with pytest.raises(DatasetError, match=r"results\.parquet: is not a Parquet file"):
@@ -177,7 +186,8 @@ def test_results_that_are_none_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        ["--module", "NAND"], ["--op", "root"], ["--range", "[3,4]"], ["--inputs", "1"], ["--seeds", "0"],
+        ["--module", "NAND"], ["--op", "root"], ["--range", "[3,4]"], ["--inputs", "1"], ["--inputs", "1001"],
+        ["--seeds", "0"],
         ["--bits", "4"], ["--epochs", "2"], ["--distribution", "odd"], ["--distribution", "signs", "--range", "[1,2]"],
         ["--perfect"], ["--perfect", "--seeds", "0"],
     ],

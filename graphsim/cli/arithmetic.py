@@ -11,8 +11,8 @@ from rich.console import Console
 from graphsim.cli.common import progress_bar, say_place, write_json
 from graphsim.errors import UsageError
 
-#: Seeds that are trained side by side at most; each takes memory and time.
-_MOST_SEEDS = 1000
+#: Seeds that are trained side by side at most, and inputs of each model; each takes memory and time.
+_MOST_SEEDS, _MOST_INPUTS = 1000, 1000
 
 
 def train_arithmetic(
@@ -38,8 +38,8 @@ def train_arithmetic(
     from graphsim.zoo.arithmetic.modules import MODULES, module_named
     from graphsim.zoo.arithmetic.study import Study, run_study, summary
 
-    if inputs is not None and inputs < 2:
-        raise UsageError("--inputs: an operation takes two inputs at least")
+    if inputs is not None and not 2 <= inputs <= _MOST_INPUTS:
+        raise UsageError(f"--inputs: from 2 to {_MOST_INPUTS:,}, not {inputs:,}")
     if seeds is not None and not 1 <= seeds <= _MOST_SEEDS:
         raise UsageError(f"--seeds: from 1 to {_MOST_SEEDS:,}, not {seeds:,}")
     named = [name.strip() for name in (modules or "NMRU").split(",")]

@@ -113,9 +113,12 @@ def run_study(
 
     Raises:
         DatasetError: the folder has results that cannot be read.
+        OSError: the folder cannot be made.
         UsageError: there is no such operation.
     """
     rows = read_rows(folder / "results.parquet")
+    # A folder that cannot be is told of before anything is trained.
+    (folder / "models").mkdir(parents=True, exist_ok=True)
     for module in study.modules:
         for operation in study.operations:
             settings = study.settings(module)
@@ -238,7 +241,6 @@ def export(learnt: Learnt, path: Path) -> None:
     model = keras.Sequential([keras.Input((learnt.recipe.inputs,), name="x"), layer], name=path.stem)
     for name, values in learnt.best.items():
         layer.held[name].assign(values[r, s])
-    path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / path.name)
         write_bytes(path, (Path(folder) / path.name).read_bytes())
