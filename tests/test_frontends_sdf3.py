@@ -22,6 +22,8 @@ from graphsim.errors import ModelError
 from graphsim.frontends.sdf3 import read, write
 from graphsim.graph.sdf import Flow, TimedGraph, timed_graph
 
+XINCLUDE = "http://www.w3.org/2001/XInclude"
+
 SDF3 = Path(__file__).parents[2] / "shared" / "sdf3"
 #: Ticks per iteration, by two tools of others'.
 PERIODS = {
@@ -163,6 +165,7 @@ def file(folder: Path, **changes: str) -> Path:
         ({"kind": "fsmsadf"}, "expected sdf or csdf"),
         ({"head": '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>'}, "declares entities"),
         ({"head": '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>'}, "declares entities"),
+        ({"tokens": f'1"/><x:include xmlns:x="{XINCLUDE}" href="graph.xml'}, "or includes"),
     ],
 )
 def test_what_cannot_be_is_refused(tmp_path: Path, changes: dict[str, str], message: str) -> None:

@@ -25,6 +25,8 @@ from graphsim.graph.sdf import MOST, MOST_PHASES, Flow, TimedGraph, timed_graph
 MOST_BYTES = 1 << 28
 #: Characters that XML cannot say.
 _UNSAYABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+#: What includes other files (XInclude): a graph without what it leaves out would be another one.
+_INCLUDES = "{http://www.w3.org/2001/XInclude}"
 _RUN = re.compile(r"\s*(?:([0-9]{1,15})\s*\*\s*)?([0-9]{1,15})\s*", re.ASCII)
 
 
@@ -40,14 +42,17 @@ def read(path: Path) -> TimedGraph:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
     if data is None:
         raise ModelError(f"{path}: is larger than {MOST_BYTES:,} bytes")
+    elsewhere = ModelError(f"{path}: declares entities or includes, which SDF3 files do without; refused")
     try:
         root = fromstring(data)
     except ParseError as error:
         raise ModelError(f"{path}: is no XML: {error}") from error
     except DefusedXmlException as error:
-        raise ModelError(f"{path}: declares entities or includes, which SDF3 files do without; refused") from error
+        raise elsewhere from error
     except (LookupError, ValueError) as error:  # an encoding that is unknown, or is not what it says
         raise ModelError(f"{path}: is no XML: {error}") from error
+    if any(element.tag.startswith(_INCLUDES) for element in root.iter()):
+        raise elsewhere
     return _Reader(str(path)).graph(root)
 
 
