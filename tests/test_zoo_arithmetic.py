@@ -172,12 +172,24 @@ def test_an_nru_in_training_counts_any_weight_but_zero_as_whole() -> None:
 
 
 def test_division_by_zero_is_what_the_equation_gives() -> None:
-    zero = tf.constant([[3.0, 0.0]], tf.float32)
-    divided = {"w": np.array([[1.0], [0.0], [0.0], [1.0]], np.float32)}
-    assert MODULES["NMRU"].forward(divided, zero, False).numpy()[0, 0] == np.inf
-    assert MODULES["NRU"].forward({"w": np.array([[1.0], [-1.0]], np.float32)}, zero, False).numpy().shape == (1, 1)
-    real = {"wr": np.array([[1.0], [-1.0]], np.float32), "gate": np.ones(2, np.float32)}
-    assert MODULES["RealNPU"].forward(real, zero, False).numpy()[0, 0] == pytest.approx(3 * 2**23, rel=1e-5)
+    perfect = {
+        "NMRU": {"w": [[1], [0], [0], [1]]},
+        "NRU": {"w": [[1], [-1]]},
+        "RealNPU": {"wr": [[1], [-1]], "gate": [1, 1]},
+        "NACMul": {"what": [[20], [-20]], "mhat": [[20], [20]]},
+    }
+
+    def quotient(name: str, a: float, b: float) -> float:
+        weights = {key: np.array(value, np.float32) for key, value in perfect[name].items()}
+        return float(MODULES[name].forward(weights, tf.constant([[a, b]], tf.float32), False)[0, 0])
+
+    assert quotient("NMRU", 3, 0) == math.inf
+    assert quotient("NMRU", -3, 0) == -math.inf
+    assert math.isnan(quotient("NMRU", 0, 3))  # 1/0, by a weight of 0
+    assert math.isnan(quotient("NRU", 3, 0))  # the sign of 0, by 1/0
+    assert quotient("NRU", 0, 3) == 0
+    assert quotient("RealNPU", 3, 0) == pytest.approx(3 * 2**23, rel=1e-5)
+    assert quotient("NACMul", 3, 0) == pytest.approx(3e7, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", MODULES)
