@@ -27,7 +27,8 @@ follow:
     ticks that one takes; the others come over its incoming links. Again nodes with narrow links drop out.
 
 *recurrence*
-    See :mod:`graphsim.analysis.recurrence`, and :mod:`graphsim.analysis.loops` for what transport adds to it.
+    See :mod:`graphsim.analysis.recurrence`, :mod:`graphsim.analysis.barrier` for layers whose steps wait for all of the
+    step before, and :mod:`graphsim.analysis.loops` for what transport adds to circles.
 
 The two about links get weaker as P grows, so the least P that they allow is found by bisection. And P is a multiple of
 the strides of all that is used, of the host's at least.
@@ -46,6 +47,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from graphsim.analysis.barrier import Barrier, slowest_barrier
 from graphsim.analysis.costs import Costs
 from graphsim.analysis.cycles import Cycle
 from graphsim.analysis.fields import Fields
@@ -122,7 +124,7 @@ def doubled(bound: Bound) -> Bound:
 def recurrence_bound(costs: Costs, *, transport: bool = True) -> Bound | None:
     """What the firings of actors that wait for each other prove; None without any.
 
-    ``transport``: with the time that the slowest circle takes to visit nodes.
+    ``transport``: with the time that the slowest circle takes to visit nodes, and steps to wait for each other.
     """
     bounds = []
     if (found := slowest_recurrence(costs)) is not None:
@@ -133,6 +135,8 @@ def recurrence_bound(costs: Costs, *, transport: bool = True) -> Bound | None:
         bounds.append(circle_bound(unroll(costs.graph).graph, list(cycle.nodes), cycle))
         if transport:
             bounds.append(_tour_bound(costs, cycle, bounds[-1]))
+    if (barrier := slowest_barrier(costs, transport=transport)) is not None:
+        bounds.append(_barrier_bound(barrier))
     return max(bounds, key=lambda bound: bound.ticks, default=None)
 
 
@@ -145,6 +149,16 @@ def _tour_bound(costs: Costs, cycle: Cycle, plain: Bound) -> Bound:
     nodes = "1 node" if visited == 1 else f"{visited:,} nodes"
     reason = f"{plain.reason}; in a period of {ticks - 1:,} it has time to visit {nodes}, too few for so many ticks"
     return Bound(ticks, "recurrence", plain.resource, reason)
+
+
+def _barrier_bound(found: Barrier) -> Bound:
+    """What steps prove that wait for all of the step before."""
+    where, several = _listed(found.layers), "1 node" if found.nodes == 1 else f"{found.nodes:,} nodes"
+    steps = f"each of {found.steps:,} steps of {where}, {found.firings:,} firings, waits for all of the step before"
+    takes = f"on {several} one takes {in_ticks(found.step)}"
+    if found.two > 2 * found.step:
+        takes += f", and two, with the way to the farthest of them and back, {in_ticks(found.two)}"
+    return Bound(found.ticks, "recurrence", f"the steps of {where}", f"{steps}; {takes}")
 
 
 def _crowd_bound(graph: Graph, found: Crowd) -> Bound:
