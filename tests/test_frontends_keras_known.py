@@ -174,6 +174,20 @@ def test_what_cannot_be_computed_is_refused(of: str, kwargs: dict[str, Any], rea
         lower(of_keras_2(tmp_path, function("made", constant, of, **kwargs), last))
 
 
+@pytest.mark.parametrize(
+    ("of", "kwargs", "reason"),
+    [
+        ("image.pad_to_bounding_box", {"offset_height": "x", "target_height": -5}, "padding of an axis of 2 is"),
+        ("image.crop_to_bounding_box", {"offset_height": 1, "target_height": [2]}, "cropping of an axis of 2 is"),
+        ("compat.v1.pad", {"paddings": [[0, 0], *[[0, 1 << 40]] * 3], "constant_values": 1.0}, "elements"),
+    ],
+)
+def test_odd_boxes_are_refused(of: str, kwargs: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    image = function("image", ["x", 0, 0], "reshape", shape=[-1, 2, 3, 1])
+    with pytest.raises(UnsupportedLayerError, match=reason):
+        lower(of_keras_2(tmp_path, image, function("y", "image", of, **kwargs)))
+
+
 def test_the_number_of_samples_is_no_value(tmp_path: Path) -> None:
     shape = function("shape", "x", "compat.v1.shape")
     for last in (

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from graphsim.frontends.blocks.arith import common_shape, select
 from graphsim.frontends.blocks.shape import joined, moved, repeated, sliced, transposed, widened
-from graphsim.frontends.builder import Builder, RefusedError, Tensor, positive_axis
+from graphsim.frontends.builder import MAX_LISTED, Builder, RefusedError, Tensor, positive_axis
 from graphsim.frontends.keras.config import MAX_AXES
 from graphsim.frontends.keras.fields import shown
 from graphsim.frontends.keras.layers.operations import Bound, Made, operation
@@ -461,6 +461,8 @@ def pad(to: Builder, of: Bound) -> Made:
         value = np.float32(of.number("constant_values", 0.0))
         if not value:
             return moved(to, x, axes)
+        if (size := math.prod(n + sum(pair) for n, pair in zip(x.shape, widths[1:], strict=True))) > MAX_LISTED:
+            raise RefusedError(f"it makes {size:,} elements")
         filled = np.pad(np.zeros(x.shape, np.float32), widths[1:], constant_values=value)
         y = to.group("sum", filled.shape, params={"bias": Ref(to.constant("around", filled.reshape(-1)).param)})
         to.window(x, y, axes)

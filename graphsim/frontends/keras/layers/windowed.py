@@ -239,6 +239,8 @@ def _around(of: Bound, x: Tensor, what: str) -> list[tuple[int, int]]:
     found = []
     for (one, other, side), size in zip(_SIDES, x.shape[1:] if first else x.shape[:2], strict=True):
         before, after, target = of.get(f"{one}_{what}"), of.get(f"{other}_{what}"), of.get(f"target_{side}")
+        if any(n is not None and type(n) is not int for n in (before, after, target)):
+            raise RefusedError(f"its {what} of an axis of {size} is {shown(before)} and {shown(after)}")
         change = None if target is None else sign * (target - size)
         if before is None and change is not None and after is not None:
             before = change - after
