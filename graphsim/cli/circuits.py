@@ -29,6 +29,8 @@ OutputsOption = Annotated[
 VcdOption = Annotated[
     Path | None, typer.Option("--vcd", metavar="FILE", help="circuits: write inputs, registers and outputs as VCD.")
 ]
+#: Seconds after which a stage of a run says what it is doing, where no bar is drawn.
+_SILENT = 1.0
 #: Cycles of a run without stimulus.
 _CYCLES = 256
 
@@ -155,7 +157,7 @@ def run_circuit(
         reference=reference,
         faults=None if faults is None else read_faults(faults),
         command=shlex.join(["graphsim", *sys.argv[1:]]),
-        bar=progress_bar,
+        bar=partial(progress_bar, say_after=_SILENT),
         warn=partial(terminal.print_warning, console),
     )
     terminal.print_graph(console, graph)

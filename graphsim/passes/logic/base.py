@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ class LogicPass(Pass):
 
     #: What the pass is called in lists of passes.
     name: ClassVar[str]
+    #: Modules that it takes and that compile native code when they are imported first.
+    natives: ClassVar[tuple[str, ...]] = ("graphsim.passes.logic.native_sweep",)
 
     def rewrite(self, circuit: Circuit) -> Circuit:
         """The transformed circuit; equal circuits make equal ones."""
@@ -79,7 +82,7 @@ def counts(circuit: Circuit) -> Counts:
 
 @dataclass(frozen=True)
 class Step:
-    """One pass of a sequence, done: counts before and after, wall time in seconds."""
+    """One pass of a sequence, done: counts before and after, wall time in seconds without compiling native code."""
 
     label: str
     before: Counts
@@ -111,6 +114,8 @@ class Passes(LogicPass):
         """As :meth:`rewrite`; tells of each step when it is done, and of long ones how far they are."""
         before = counts(circuit)
         for step in self.steps:
+            for module in step.natives:
+                importlib.import_module(module)
             start = time.perf_counter()
             circuit = step.worked(circuit, partial(working, step.label()))
             seconds = time.perf_counter() - start

@@ -27,6 +27,7 @@ class Constants(LogicPass):
     """
 
     name: ClassVar[str] = "constants"
+    natives: ClassVar[tuple[str, ...]] = (*LogicPass.natives, "graphsim.passes.logic.native_constants")
 
     def rewrite(self, circuit: Circuit) -> Circuit:
         registers = 2 * np.arange(circuit.input_count, circuit.first_gate)

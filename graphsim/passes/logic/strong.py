@@ -67,6 +67,11 @@ class Strong(LogicPass):
     """
 
     name: ClassVar[str] = "strong"
+    natives: ClassVar[tuple[str, ...]] = (
+        *LogicPass.natives,
+        "graphsim.passes.logic.covering",
+        "graphsim.passes.logic.resubstitution",
+    )
     seed: int = 1
     effort: float = 1.0
 

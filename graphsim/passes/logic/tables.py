@@ -23,6 +23,7 @@ class Tables(LogicPass):
     """
 
     name: ClassVar[str] = "lut"
+    natives: ClassVar[tuple[str, ...]] = (*LogicPass.natives, "graphsim.passes.logic.covering")
     inputs: int = 3
     shallow: bool = False
 
