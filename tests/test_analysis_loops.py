@@ -13,9 +13,11 @@ from test_schedule_circuits import circuit, loop
 from graphsim.analysis.bounds import lower_bound
 from graphsim.analysis.costs import Costs
 from graphsim.analysis.loops import crowd, loops, tour_bound
+from graphsim.analysis.seats import orbits, seats
 from graphsim.analysis.transport import room, shortest_of_three, there_and_back, ways
 from graphsim.graph.circuit import Circuit, to_graph
 from graphsim.machine import Machine, load_machine
+from graphsim.schedule.route import plain_trees
 
 #: (producer, consumer, tokens) between gates.
 Edges = list[tuple[int, int, int]]
@@ -164,3 +166,55 @@ def test_a_circle_must_visit_the_nodes_that_share_it(name: str, tours: tuple[int
     way = ways(machine, machine.compute_nodes)
     assert (there_and_back(way), shortest_of_three(way)) == tours
     assert tour_bound(30, 4, machine, 1)[0] == ticks
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    made=tiny(),
+    machine=st.sampled_from(["line:2", "ring:3,latency=0", "line:3,latency=0"]),
+    period=st.integers(1, 4),
+)
+def test_seats_are_there_where_brute_force_finds_any(made: Circuit, machine: str, period: int) -> None:
+    hardware = load_machine(machine)
+    found = loops(Costs(to_graph(made), hardware))
+    count = len(found.actor)
+    assume(count > 0)
+    edges = list(zip(found.src.tolist(), found.dst.tolist(), found.tokens.tolist(), strict=True))
+    way = ways(hardware, hardware.compute_nodes)
+    seated = seats(found, way, period)
+    assert (seated is not None) == possible(edges, count, hardware, period)
+    for trees in (None, plain_trees(hardware, hardware.compute_nodes)):
+        if (sat := seats(found, way, period, trees)) is None:
+            continue
+        node, time = sat.node.tolist(), sat.time.tolist()
+        assert len({(n, t % period) for n, t in zip(node, time, strict=True)}) == count
+        assert all(time[u] + 1 + way[node[u], node[v]] - d * period <= time[v] for u, v, d in edges)
+        if trees is None:
+            continue
+        taken = set()
+        for (u, d), sent in sat.sent.items():
+            to = {node[v] for a, v, tokens in edges if (a, tokens) == (u, d)}
+            assert sent >= time[u] + 1
+            assert all(
+                sent + way[node[u], node[v]] - d * period <= time[v]
+                for a, v, e in edges
+                if (a, e) == (u, d) and node[v] != node[u]
+            )
+            used = {hop for n in to for hop in trees[node[u]][n]}
+            assert not taken & {(link, (sent + offset) % period) for link, offset in used}
+            taken |= {(link, (sent + offset) % period) for link, offset in used}
+
+
+@pytest.mark.parametrize(
+    ("machine", "fixed", "expected"),
+    [
+        ("ring:4", [], [0, 0, 0, 0]),
+        ("ring:4", [0], [0, 1, 2, 1]),
+        ("line:4", [], [0, 1, 1, 0]),
+        ("mesh:2x3", [], [0, 1, 0, 0, 1, 0]),
+        ("torus:4x4", [], [0] * 16),
+    ],
+)
+def test_nodes_that_distances_do_not_tell_apart(machine: str, fixed: list[int], expected: list[int]) -> None:
+    hardware = load_machine(machine)
+    assert orbits(ways(hardware, hardware.compute_nodes), fixed).tolist() == expected

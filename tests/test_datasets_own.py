@@ -77,7 +77,7 @@ def test_classes_may_be_a_column_or_one_hot(tmp_path: Path, form: Any) -> None:
         ({"x": [["a"]]}, "x is of <U1; expected numbers"),
         ({"x": [[1j]]}, "x is of complex128; expected numbers"),
         ({"x": [[1.0]], "y": [1, 2]}, "y has 2 samples, the first input has 1"),
-        ({"x": [[1.0]], "y": [0.5]}, "no list of classes"),
+        ({"x": [[1.0]], "y": [0.5]}, "leave y out where samples have no classes"),
         ({"x": [[1.0]], "y": [-1]}, "no list of classes"),
         ({"x": [[1.0]], "y": np.array([2**63], np.uint64)}, "no list of classes"),
         ({"x": [[1.0]], "y": [np.nan]}, "no list of classes"),
@@ -121,6 +121,14 @@ def test_more_bytes_than_are_read_are_refused(tmp_path: Path, save: Any, monkeyp
     save(tmp_path / "a.npz", x=np.zeros((100, 10)), x1=np.zeros((100, 10)))
     with pytest.raises(DatasetError, match=r"a\.npz: has 16,256 bytes of arrays; at most 10,000 are read"):
         load(str(tmp_path / "a.npz"))
+
+
+def test_only_samples_that_are_asked_for_are_widened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = npz(tmp_path / "a.npz", x=np.zeros((900, 10), np.uint8))
+    monkeypatch.setattr(own, "MOST_BYTES", 10_000)
+    assert len(load(str(file), limit=250)) == 250
+    with pytest.raises(DatasetError, match=r"a\.npz: has 36,000 bytes of inputs as float32; at most 10,000"):
+        load(str(file))
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,10 @@ def test_failing_points_do_not_end_a_study(workers: Cluster, study: Path, capsys
     )
     out = study.parent / "out"
     assert main(["sweep", str(study), "--out", str(out), "--scheduler", workers.address]) == 0
-    assert "4 points: 4 done, 3 of them failed" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "4 points: 4 done, 3 of them failed" in said
+    assert f"2 failed, lower: {study.parent / 'broken.h5'}" in said
+    assert "1 failed, fold: " in said
     rows = read_rows(out, [p.key for p in points_of(read_study(study))])
     assert [(row["status"], row["stage"]) for row in rows] == [
         ("failed", "lower"),

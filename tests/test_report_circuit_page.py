@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from drawn import drawn
 
 from graphsim.cli import main
 
@@ -78,10 +79,8 @@ def test_it_renders_waveforms_and_a_schedule_in_silence(tmp_path: Path, browser:
     )
     browser.get((tmp_path / "out" / "report.html").as_uri())
     assert browser.execute_script("return document.documentElement.dataset.ready") == "yes"
-    drawn = browser.execute_script(
-        "return [...document.querySelectorAll('[id^=plot-]')].map(e => [e.id, e.querySelectorAll('.main-svg').length])"
-    )
-    assert {name for name, svgs in drawn if svgs > 0} == {"plot-waves", "plot-loads", "plot-nodes", "plot-links"}
+    plots = {"plot-waves", "plot-loads", "plot-nodes", "plot-links"}
+    assert drawn(browser, plots) == plots
     # Rows from top to bottom: the input, then the output as its values, crossed out where others were expected.
     waves = browser.execute_script(
         "return document.getElementById('plot-waves').data.map(d => [d.name || '', d.mode, d.text || [], d.x])"
@@ -121,10 +120,7 @@ def test_a_circuit_with_faults(tmp_path: Path, browser: Any, capsys: pytest.Capt
     assert some["affected"] >= none["affected"]
     assert "faults of f.toml, seed 0: 30 clock cycles a run, through the machine engine" in capsys.readouterr().out
     browser.get((tmp_path / "out" / "report.html").as_uri())
-    drawn = browser.execute_script(
-        "return [...document.querySelectorAll('[id^=plot-]')].map(e => [e.id, e.querySelectorAll('.main-svg').length])"
-    )
-    assert {"plot-damage", "plot-origins", "plot-waves"} <= {name for name, svgs in drawn if svgs > 0}
+    drawn(browser, {"plot-damage", "plot-origins", "plot-waves"})
     assert "f.toml, seed 0, through the machine engine" in browser.find_element("css selector", "#faults").text
     assert browser.get_log("browser") == []
 

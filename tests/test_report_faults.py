@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from drawn import drawn
 from mutations import valid
 
 from graphsim.cli import main
@@ -136,10 +137,7 @@ def test_the_command_tells_what_faults_did(tmp_path: Path, browser: Any, capsys:
     out = " ".join(capsys.readouterr().out.split())
     assert "faults of f.toml, seed 3: 40 samples a run, through the machine engine" in out
     browser.get((tmp_path / "out" / "report.html").as_uri())
-    drawn = browser.execute_script(
-        "return [...document.querySelectorAll('[id^=plot-]')].map(e => [e.id, e.querySelectorAll('.main-svg').length])"
-    )
-    assert {"plot-damage", "plot-origins"} <= {name for name, svgs in drawn if svgs > 0}
+    drawn(browser, {"plot-damage", "plot-origins"})
     curves = browser.execute_script("return document.getElementById('plot-damage').data.map(d => [d.name, d.y])")
     assert ["right, none", [one["accuracy"] for one in told["runs"][:2]]] in curves
     section = browser.find_element("css selector", "#faults").text

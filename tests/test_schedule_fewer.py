@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import graphs
 
+from graphsim.analysis import seats
 from graphsim.analysis.bounds import lower_bound
 from graphsim.analysis.costs import Costs
 from graphsim.errors import InfeasibleError
@@ -87,6 +88,7 @@ def test_where_the_search_alone_breaks_the_rule(
     family: str, few: str, more: str, kind: str, seed: int, chosen: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(searches, "able", lambda _: False)  # which has better schedules of some
+    monkeypatch.setattr(seats, "MOST", 0)  # likewise
     monkeypatch.setattr(import_module("graphsim.schedule.fold"), "_better", lambda graph, best, search: best)
     graph = graph_of(kind, seed)
     small, large = (fold(graph, load_machine(f"{family}:{size},{chosen}")) for size in (few, more))
@@ -137,6 +139,7 @@ def test_a_loop_without_time_for_the_longer_way_round_stays_on_a_line_or_is_name
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(searches, "able", lambda _: False)  # which has better schedules of both
+    monkeypatch.setattr(seats, "MOST", 0)  # likewise
     graph = graph_of("loops", 63)
     chosen = "frame_bits=8,macs_per_tick=4,latency=0"
     small, large = (fold(graph, load_machine(f"ring:{size},{chosen}")) for size in (3, 4))

@@ -140,6 +140,20 @@ def test_a_sweep_says_what_whole_runs_say(data: st.DataObject, has_state: bool, 
         assert repr(dataclasses.replace(case, wall_seconds=expected.wall_seconds)) == repr(expected)
 
 
+def test_a_value_that_is_no_number_without_faults_is_not_wrong_with_none() -> None:
+    graph = mlp(4, 3, 2)
+    schedule = fold(graph, load_machine("ring:3"))
+    inputs = np.full((3, 4), 0.5, np.float32)
+    inputs[1] = [3e38, -3e38, 3e38, -3e38]
+    inputs[2] = 3e38
+    clean = MachineEngine(graph, schedule).run(inputs)
+    assert any(np.isnan(values).any() for values in clean.values.values())
+    (case,) = sweep(
+        faults_from_toml('checksums = ["none"]\n[corruption]\nrates = [0]'), graph, schedule, inputs, clean
+    ).cases
+    assert (case.frames.hit, case.affected, case.silent) == (0, 0, 0)
+
+
 def test_machine_and_events_agree_on_state() -> None:
     """State that is lost stays lost: what depends on it is missing in every sample that follows."""
     graph = rnn(steps=3, sequences=True)

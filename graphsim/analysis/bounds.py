@@ -28,7 +28,8 @@ follow:
 
 *recurrence*
     See :mod:`graphsim.analysis.recurrence`, :mod:`graphsim.analysis.barrier` for layers whose steps wait for all of the
-    step before, and :mod:`graphsim.analysis.loops` for what transport adds to circles.
+    step before, and :mod:`graphsim.analysis.loops` for what transport adds to circles; of
+    loops that are small a solver says at which periods they have room at all (:mod:`graphsim.analysis.seats`).
 
 The two about links get weaker as P grows, so the least P that they allow is found by bisection. And P is a multiple of
 the strides of all that is used, of the host's at least.
@@ -51,7 +52,7 @@ from graphsim.analysis.barrier import Barrier, slowest_barrier
 from graphsim.analysis.costs import Costs
 from graphsim.analysis.cycles import Cycle
 from graphsim.analysis.fields import Fields
-from graphsim.analysis.loops import Crowd, crowd, tour_bound
+from graphsim.analysis.loops import Crowd, crowd, seated, tour_bound
 from graphsim.analysis.recurrence import slowest_recurrence, slowest_state
 from graphsim.graph import Channel, Dense, Graph, OneToOne, Window
 from graphsim.graph.ops import SINKS
@@ -85,7 +86,9 @@ class Bound:
     reason: str
 
 
-def lower_bound(costs: Costs, *, alternating: bool = False, besides: Sequence[Bound] = ()) -> Bound:
+def lower_bound(
+    costs: Costs, *, alternating: bool = False, besides: Sequence[Bound] = (), enough: int | None = None
+) -> Bound:
     """The greatest of all bounds, for any placement with sources and sinks on the host; the first of equals.
 
     All firings of an actor are on one node.
@@ -93,6 +96,7 @@ def lower_bound(costs: Costs, *, alternating: bool = False, besides: Sequence[Bo
     Args:
         alternating: nodes fire in one half of a period's ticks and links send in the other (double buffering).
         besides: what else is proved of the ticks of nodes or of links, as :func:`tile_bounds` are.
+        enough: a bound of so many ticks is as good as any that is higher.
     """
     graph = costs.graph
     cheapest, many = _firings(costs, range(len(graph.groups)))
@@ -105,6 +109,8 @@ def lower_bound(costs: Costs, *, alternating: bool = False, besides: Sequence[Bo
         best = doubled(rounded(best, costs.machine.node_stride(costs.machine.host), "a cycle of the host"))
     if recurrence is not None and unroll(graph).graph is graph and (found := crowd(costs, best.ticks)) is not None:
         best = _crowd_bound(graph, found)
+    if recurrence is not None and unroll(graph).graph is graph:
+        best = _seats_bound(costs, best, enough)
     return rounded(best, costs.machine.node_stride(costs.machine.host), "a cycle of the host")
 
 
@@ -178,6 +184,19 @@ def _crowd_bound(graph: Graph, found: Crowd) -> Bound:
             f" these have {in_ticks(found.room)} for them: {where}"
         )
     return Bound(found.period, "recurrence", where, reason)
+
+
+def _seats_bound(costs: Costs, best: Bound, enough: int | None) -> Bound:
+    """What a solver proves of all loops together, beyond a bound that is known; or that bound."""
+    ticks, actors = seated(costs, best.ticks, enough)
+    if ticks == best.ticks:
+        return best
+    where = _listed([costs.graph.actor(a).name for a in actors])
+    reason = (
+        f"{len(actors):,} firings of loops cannot all have a node and a tick in a period of {ticks - 1:,} so that "
+        f"every token comes in time (decided by SAT): {where}"
+    )
+    return Bound(ticks, "recurrence", where, reason)
 
 
 def _listed(names: Sequence[str]) -> str:

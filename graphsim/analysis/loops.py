@@ -83,8 +83,9 @@ class Loops:
         return found
 
 
-def edges(costs: Costs) -> tuple[IntArray, IntArray, IntArray, IntArray]:
-    """(from, to, tokens) between actors that are no copies, and what each copy is a copy of, int64 (actors,).
+def edges(costs: Costs) -> tuple[IntArray, IntArray, IntArray, IntArray, IntArray]:
+    """(from, to, tokens) between actors that are no copies; what each copy is a copy of, and how many iterations late,
+    int64 (actors,).
 
     For a graph in which everything fires once. A copy takes no time and reads one token.
     """
@@ -104,12 +105,12 @@ def edges(costs: Costs) -> tuple[IntArray, IntArray, IntArray, IntArray]:
     for _ in range(graph.actor_count.bit_length()):
         late, root = late + np.where(root == root[root], 0, late[root]), root[root]
     kept = root[dst] == dst
-    return root[src[kept]], dst[kept], tokens[kept] + late[src[kept]], root
+    return root[src[kept]], dst[kept], tokens[kept] + late[src[kept]], root, late
 
 
 def loops(costs: Costs) -> Loops:
     """All loops of a graph in which everything fires once."""
-    src, dst, tokens, _ = edges(costs)
+    src, dst, tokens, _, _ = edges(costs)
     part = parts(costs.graph.actor_count, src, dst)
     inner = part[src] == part[dst]
     src, dst, tokens = src[inner], dst[inner], tokens[inner].astype(np.int64)
@@ -201,6 +202,28 @@ def crowd(costs: Costs, least: int) -> Crowd | None:
                 low, found = middle, worse
         best = found
     return best
+
+
+def seated(costs: Costs, least: int, enough: int | None = None) -> tuple[int, list[int]]:
+    """The first period from ``least`` on at which loops may have nodes and ticks, and the actors on them.
+
+    See :mod:`graphsim.analysis.seats`.
+
+    Args:
+        costs: of a graph in which everything fires once.
+        enough: a period that need not be looked at, nor any after it.
+    """
+    from graphsim.analysis.seats import MOST as MOST_SEATED
+    from graphsim.analysis.seats import first_possible
+
+    nodes = costs.machine.compute_nodes
+    if len(nodes) < 2 or len(nodes) > _NODES:
+        return least, []
+    found = loops(costs)
+    if not 0 < len(found.actor) <= MOST_SEATED:
+        return least, []
+    bits = min(c.token_bits for c in costs.graph.channels)
+    return first_possible(found, ways(costs.machine, nodes, bits), least, enough), found.actor.tolist()
 
 
 class _Test:

@@ -107,6 +107,14 @@ def _say(console: Console, state: Tally) -> None:
         f"{state.points:,} points: {state.done:,} done{before}, {state.failed:,} of them failed, "
         f"{state.remaining:,} remaining"
     )
+    for reason, count in state.failures.most_common(_REASONS):
+        console.print(f"  {count:,} failed, {escape(reason)}", soft_wrap=True)
+    if len(state.failures) > _REASONS:
+        console.print(f"  and {len(state.failures) - _REASONS:,} other reasons; --json FILE has all")
+
+
+#: Reasons why points failed that are said, the most frequent first.
+_REASONS = 3
 
 
 @contextmanager

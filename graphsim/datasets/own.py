@@ -87,8 +87,8 @@ def load_own(path: Path, limit: int | None = None) -> ArrayDataset:
                 arrays = {"x": _array(path, "x", stream, path.stat().st_size)}
     except _DAMAGED as error:
         raise _wrong(path, f"cannot be read as {path.suffix}: {error or type(error).__name__}") from error
-    inputs = tuple(_numbers(path, name, arrays[name]) for name in _input_names(path, arrays))
-    count = len(inputs[0])
+    names = _input_names(path, arrays)
+    count = len(arrays[names[0]])
     for name, array in arrays.items():
         if len(array) != count:
             raise _wrong(path, f"{name} has {len(array)} samples, the first input has {count}")
@@ -96,7 +96,9 @@ def load_own(path: Path, limit: int | None = None) -> ArrayDataset:
         raise _wrong(path, "has no samples")
     if limit is not None and not 1 <= limit <= count:
         raise UsageError(f"{path.name!a} holds {count} samples; {limit} were asked for, ask for 1 to {count}")
-    kept = tuple(array[:limit] for array in inputs)
+    if (size := sum(4 * arrays[name][:limit].size for name in names)) > MOST_BYTES:
+        raise _wrong(path, f"has {size:,} bytes of inputs as float32; at most {MOST_BYTES:,} are read, take --samples")
+    kept = tuple(_numbers(path, name, arrays[name][:limit]) for name in names)
     labels = _classes(path, arrays["y"])[:limit] if "y" in arrays else None
     return ArrayDataset(path.name, kept if len(kept) > 1 else kept[0], labels, str(path), {path.name: digest})
 
@@ -168,6 +170,8 @@ def _classes(path: Path, array: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     flat = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
     if flat.ndim != 1 or not ((flat >= 0) & (flat <= MOST_CLASS) & (flat == np.floor(flat))).all():
         raise _wrong(
-            path, f"y of shape {array.shape} is no list of classes; expected whole numbers from 0, one per sample"
+            path,
+            f"y of shape {array.shape} is no list of classes; expected whole numbers from 0, one per sample;"
+            " leave y out where samples have no classes",
         )
     return np.asarray(flat, np.int64)

@@ -11,6 +11,7 @@ import itertools
 import logging
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -21,7 +22,7 @@ from typing import Any
 from graphsim.errors import StudyError, UsageError
 from graphsim.explore.compute import Outcome, compute
 from graphsim.explore.points import Point
-from graphsim.explore.rows import known_keys, read_rows, write_row
+from graphsim.explore.rows import Row, known_keys, read_rows, write_row
 
 #: Points given to each thread of the cluster ahead of those that it computes, and to all threads at least.
 _AHEAD, _LEAST = 4, 16
@@ -45,15 +46,20 @@ class Tally:
     """How far a study is.
 
     Attributes:
-        points: in all. known: there before. done: there now, failed ones too. failed: of them.
+        points: in all. known: there before. done: there now, failed ones too.
+        failures: why points failed, and how many.
         troubles: points that have no row for now, each with why.
     """
 
     points: int
     known: int = 0
     done: int = 0
-    failed: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
     troubles: list[tuple[Point, str]] = field(default_factory=list)
+
+    @property
+    def failed(self) -> int:
+        return self.failures.total()
 
     @property
     def remaining(self) -> int:
@@ -66,6 +72,7 @@ class Tally:
             "known_before": self.known,
             "done": self.done,
             "failed": self.failed,
+            "failures": dict(self.failures.most_common()),
             "remaining": self.remaining,
             "troubles": [{"key": point.key, "reason": reason} for point, reason in self.troubles],
         }
@@ -78,7 +85,12 @@ def tally(points: Sequence[Point], folder: Path) -> Tally:
         StudyError: a file there is damaged.
     """
     rows = read_rows(folder, [point.key for point in points])
-    return Tally(len(points), len(rows), len(rows), sum(row["status"] == "failed" for row in rows))
+    return Tally(len(points), len(rows), len(rows), Counter(filter(None, map(_failure, rows))))
+
+
+def _failure(row: Row) -> str:
+    """Why a point failed; nothing if it did not."""
+    return f"{row['stage']}: {row['reason']}" if row["status"] == "failed" else ""
 
 
 def missing(points: Sequence[Point], folder: Path) -> list[Point]:
@@ -129,7 +141,8 @@ def sweep(points: Sequence[Point], folder: Path, client: Any, progress: Callable
         else:
             write_row(folder, outcome.row)
             state.done += 1
-            state.failed += outcome.row["status"] == "failed"
+            if failure := _failure(outcome.row):
+                state.failures[failure] += 1
         if progress is not None:
             progress(state)
         for following in itertools.islice(left, 1):

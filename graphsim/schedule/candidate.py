@@ -23,7 +23,7 @@ from graphsim.schedule.double import Double
 from graphsim.schedule.modulo import Modulo
 from graphsim.schedule.place import Placement
 from graphsim.schedule.placed import Placed, Times, grain
-from graphsim.schedule.route import STYLES, Packed, Routes, route
+from graphsim.schedule.route import STYLES, Packed, Routes, Style, route
 from graphsim.schedule.schedule import Buffering, Schedule
 from graphsim.schedule.slots import Slots, allot, check_memory
 from graphsim.schedule.tiles import Tiles
@@ -106,7 +106,7 @@ class Candidate:
     @cached_property
     def times(self) -> Times | None:
         """Times at the period that the placement was made for, if there are any."""
-        return None if self.wanted is None else self.modulo.find(self.wanted.period, self.wanted.start)
+        return None if self.wanted is None else self.modulo.find(self.wanted.period, self.wanted)
 
     @property
     def timing(self) -> Timing:
@@ -206,11 +206,7 @@ def _modular(modulo: Modulo, least: int, most: int | None, wanted: Found | None 
     most = None if most is None else most // grain
     if most is not None and least > most:
         return None
-    if (
-        wanted is not None
-        and wanted.period >= least
-        and (times := modulo.find(wanted.period, wanted.start)) is not None
-    ):
+    if wanted is not None and wanted.period >= least and (times := modulo.find(wanted.period, wanted)) is not None:
         return wanted.period, times
     low, period, step = least - 1, least, max(1, least // 64)
     for turn in itertools.count():
@@ -275,12 +271,12 @@ def routed(work: Work, node: Placement, ticks: IntArray, wanted: Found | None = 
     read = readers(graph, node, len(machine.nodes))
     wave = work.wave
     if wanted is not None:
-        alone = np.where(wanted.start >= 0, 1 + np.arange(len(node)), 0)
+        alone = np.where(wanted.alone, 1 + np.arange(len(node)), 0)
         wave = np.unique(wave * (len(node) + 1) + alone, return_inverse=True)[1].astype(np.int64)
     packed = Packed(graph, machine, node, read, wave, work.tiles)
     busy = int(np.bincount(node, weights=ticks).max())
     if work.looped:  # where a circle of firings binds, it is of no use to balance links
-        routes = route(packed, _UNBALANCED)
+        routes = route(packed, _UNBALANCED, Style(plain=wanted is not None))
         plain = Candidate(work, node, ticks, read, routes, placement_bound_of(machine, node, ticks, routes), 1, wanted)
         if (found := circled(plain)).bound.kind == "recurrence" and _full_link(machine, routes) is None:
             return found
@@ -375,7 +371,7 @@ def _busiest(machine: Machine, node: Placement, ticks: IntArray, routes: Routes)
         max(1, int(busy[v])),
         "compute",
         f"node {name}",
-        f"node {name} fires {count:,} actors for {in_ticks(int(busy[v]))}",
+        f"node {name} has {count:,} firings, of {in_ticks(int(busy[v]))} in all",
     )
 
 

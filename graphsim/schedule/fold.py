@@ -109,7 +109,7 @@ def fold(
 
     def search(member: Machine, below: int | None) -> Schedule | None:
         other = Work(Costs(graph, member), unrolled, buffering)
-        least = proved(other.costs, buffering=buffering)
+        least = proved(other.costs, buffering=buffering, enough=below)
         if below is not None and least.ticks >= below:
             return None
         return _searched(other, strategy, seed, told, least, below)
@@ -128,8 +128,10 @@ def fold(
     return best
 
 
-def proved(costs: Costs, *, buffering: Buffering = "single", tile: int = 1) -> Bound:
+def proved(costs: Costs, *, buffering: Buffering = "single", tile: int = 1, enough: int | None = None) -> Bound:
     """The lower bound on the period of every schedule that :func:`fold` may find, with these arguments of its.
+
+    ``enough``: a bound of so many ticks is as good as any that is higher.
 
     Raises:
         PlacementError: the graph cannot be folded in tiles.
@@ -138,7 +140,7 @@ def proved(costs: Costs, *, buffering: Buffering = "single", tile: int = 1) -> B
     if tile != 1:
         fired = unroll(costs.graph).graph
         tiled = tile_bounds(Costs(fired, costs.machine), Tiles(fired, tile).leader)
-    return lower_bound(costs, alternating=buffering == "double", besides=tiled)
+    return lower_bound(costs, alternating=buffering == "double", besides=tiled, enough=enough)
 
 
 def _there(schedule: Schedule | None) -> Schedule:
@@ -201,14 +203,14 @@ def _searched(
     elif strategy == "greedy":
         tried.add(greedy(costs))
     elif strategy == "contiguous":
-        _search(costs, tried)
+        _search(costs, tried, bound)
     else:
         aim = bound.ticks if work.buffering == "single" else -(-bound.ticks // 2)  # what nodes and links have
         _search_soonest(Soonest(costs, work.wave), tried, aim)
     return tried.schedule(strategy, bound)
 
 
-def _search(costs: Costs, tried: _Tried) -> None:
+def _search(costs: Costs, tried: _Tried, bound: Bound) -> None:
     """Contiguous placements on all nodes, and on the k nearest to the host wherever that might be better.
 
     Fewer nodes help where communication binds, or where layers happen to divide better. No placement on k nodes has a
@@ -226,6 +228,8 @@ def _search(costs: Costs, tried: _Tried) -> None:
         for light in LIGHT_LAYERS:
             if not tried.found and tried.count >= in_vain:
                 return
+            if tile > 1 and tried.period is not None and tried.period <= bound.ticks:
+                break  # fewest_ticks, which knows of no tiles, would say that fewer nodes may have less
             if tried.period is None or (tried.count < most and fewest_ticks(costs, k) < tried.period):
                 tried.attempt(lambda k=k, light=light: contiguous(costs, nodes[:k], light, tile))  # type: ignore[misc]
     if not tried.found or tried.count >= most:
@@ -267,11 +271,11 @@ def _search_together(together: Together, tried: _Tried, period: int) -> None:
     """
     aim = period
     for _ in range(_AIMS):
-        if (found := together.place(aim)) is not None:
+        for found in together.places(aim):
             before = len(tried.found)
             tried.attempt(lambda node=found.node: node, found)  # type: ignore[misc]
             if any(c.times is not None for c in tried.found[before:]):
-                break
+                return
         aim += 1 + aim // 64
 
 
@@ -342,7 +346,10 @@ class _Tried:
             return
         ticks = self.work.fired.durations(node)
         busy = np.bincount(node, weights=ticks).max()
-        if (self.period is not None and busy > self.period) or (self.below is not None and busy >= self.below):
+        # A period that is only promised is no reason to leave out what was made with ticks for its own.
+        if wanted is None and self.period is not None and busy > self.period:
+            return
+        if self.below is not None and busy >= self.below:
             return
         candidate = routed(self.work, node, ticks, wanted)
         if self.below is None or candidate.estimate < self.below:

@@ -26,6 +26,7 @@ from graphsim.schedule.placed import Int32Array, IntArray, Placed, Times
 from graphsim.schedule.reading import Cases, Direct
 from graphsim.schedule.route import Routes
 from graphsim.schedule.tiles import Tiles
+from graphsim.schedule.together import Found
 
 #: So many actors must share a list of tokens on average that gathering it becomes a step of its own.
 _SHARED = 2
@@ -169,10 +170,10 @@ class Modulo(Placed):
         count, part = connected_components(matrix, directed=True, connection="strong")
         return part.astype(np.int64), int(count)
 
-    def find(self, period: int, wanted: IntArray | None = None) -> Times | None:
+    def find(self, period: int, wanted: Found | None = None) -> Times | None:
         """Times with this period, or None where some are not found.
 
-        ``wanted``: the earliest ticks of actors of loops, in an iteration of their own; -1 of others; int64 (actors,).
+        ``wanted``: the earliest ticks of what is on loops, in an iteration of their own.
         """
         from graphsim.schedule.calendar import Tables
         from graphsim.schedule.reserve import DONE, earliest, latest, ordered, reserve
@@ -203,7 +204,10 @@ class Modulo(Placed):
         floor = np.where(inner[part], early, 0)
         if wanted is not None:
             floor[inner[part]] = 0
-            floor[self._step[: len(wanted)][wanted >= 0]] = wanted[wanted >= 0]
+            on = wanted.start >= 0
+            floor[self._step[: len(on)][on]] = wanted.start[on]
+            sent = wanted.sent[self.makers[routes.parcel_token[routes.parcel_ptr[:-1]]]]
+            floor[self._step[len(on) : len(on) + len(sent)][sent >= 0]] = sent[sent >= 0]
             late = floor.copy()
             lag = np.where(across, np.iinfo(np.int32).min, self._lag)
             if not earliest(self._ptr, self._src, lag, self._tokens, period, late):

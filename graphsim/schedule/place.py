@@ -138,14 +138,17 @@ class _Pouring:
         """Ticks of the dearest tile of a group, wherever it is dearest."""
         if self.tile == 1:
             return self.costs.greatest(group)
-        return max(int(self._ticks(group, int(v)).max()) for v in self.nodes)
+        return max(int(ticks.max()) for ticks in self._ticks(group))
 
     def _size(self, group: int) -> int:
         return -(-self.costs.graph.groups[group].size // self.tile)
 
-    def _ticks(self, group: int, node: int) -> IntArray:
-        """Ticks of each tile of a group on a node."""
-        return self._tiles(self.costs.ticks(group, node))
+    def _ticks(self, group: int) -> list[IntArray]:
+        """For each node, ticks of each tile of a group there; one array for nodes that are alike."""
+        kinds = self.costs.kind[self.nodes].tolist()
+        first = dict(zip(reversed(kinds), reversed(self.nodes.tolist()), strict=True))
+        found = {kind: self._tiles(self.costs.ticks(group, v)) for kind, v in first.items()}
+        return [found[kind] for kind in kinds]
 
     def _tiles(self, each: IntArray) -> IntArray:
         """Of every tile, from what is of every actor of a group: the sum."""
@@ -174,7 +177,7 @@ class _Pouring:
         if self._follow(group):
             return True
         size = self._size(group)
-        ticks = [self._ticks(group, int(v)) for v in self.nodes]
+        ticks = self._ticks(group)
         need = self.costs.range_bytes(group, 0, self.costs.graph.groups[group].size)
         counts = np.zeros(len(self.nodes), np.int64)
         for i in order:
@@ -234,7 +237,7 @@ class _Pouring:
     def _level(self, group: int) -> IntArray:
         """How many tiles of equal cost each node gets."""
         size = self._size(group)
-        ticks = np.array([self._ticks(group, int(v))[0] for v in self.nodes], np.int64)
+        ticks = np.array([there[0] for there in self._ticks(group)], np.int64)
         each = int(self._tiles(self.costs.bytes[group])[0])
         room = np.maximum(self.room, 0)
         limit = np.where(room >= self.costs.whole[group], size, np.minimum(room // max(each, 1), size))
@@ -259,7 +262,9 @@ class _Pouring:
     def _ranges(self, group: int) -> IntArray:
         """How many tiles of different costs each node gets, in order: the least level at which all find room."""
         size = self._size(group)
-        sums = [np.concatenate([[0], np.cumsum(self._ticks(group, int(v)))]) for v in self.nodes]
+        ticks = self._ticks(group)
+        alike = {id(there): np.concatenate([[0], np.cumsum(there)]) for there in ticks}
+        sums = [alike[id(there)] for there in ticks]
         bytes_sum = np.concatenate([[0], np.cumsum(self._tiles(self.costs.bytes[group]))])
 
         def fill(level: int) -> IntArray:

@@ -90,14 +90,36 @@ class Style:
         spread: balance the links under all parcels, not only under bursts.
         idle_free: measure ways as if nodes that fire nothing were not there, so that a placement on few nodes of a ring
             is routed as on a ring of so many.
+        plain: every token goes by the tree of :func:`plain_trees`, whatever else is on its links.
     """
 
     spread: bool = False
     idle_free: bool = False
+    plain: bool = False
 
 
 #: Styles in the order in which they are tried; the first keeps latency low.
 STYLES = (Style(), Style(spread=True), Style(idle_free=True))
+
+
+def plain_trees(machine: Machine, nodes: Sequence[int]) -> list[list[list[tuple[int, int]]]]:
+    """The fastest way from each of some nodes to each, by a tree for each, as (link, ticks until it is taken)."""
+    router = _Router(machine, set(range(len(machine.nodes))), 1)
+    router.plain = True
+    found = []
+    for root in nodes:
+        _, into = router.tree_of_fastest(root, set(nodes))
+        paths = []
+        for v in nodes:
+            path = []
+            while v != root:
+                path.append(into[v])
+                v = router.src[into[v]]
+            path.reverse()
+            ticks = np.cumsum([0, *(router.delay[link] for link in path)]).tolist()
+            paths.append(list(zip(path, ticks, strict=False)))
+        found.append(paths)
+    return found
 
 
 class Packed:
@@ -150,6 +172,7 @@ def route(packed: Packed, enough: int, style: Style = STYLES[0]) -> Routes:
     machine = packed.machine
     classes = [replace(c, trees=[]) for c in packed.classes]
     router = _Router(machine, packed.busy if style.idle_free else set(range(len(machine.nodes))), enough)
+    router.plain = style.plain
     frames, at_once = packed.frames, packed.at_once
     spread = set(range(len(machine.nodes))) if style.spread else packed.crowded
     targets: dict[int, set[int]] = {}
@@ -236,12 +259,13 @@ class _Router:
             for link, way in zip(machine.links, machine.ways, strict=True)
         ]
         self.load = [0] * len(machine.links)
+        self.plain = False
         self._reach: dict[int, int] = {}
 
     def patience(self, root: int, targets: set[int]) -> int:
         """Ticks to the farthest target: a burst longer than that gains by being spread."""
         if root not in self._reach:
-            self._reach[root] = self._tree_of_fastest(root, targets)[0]
+            self._reach[root] = self.tree_of_fastest(root, targets)[0]
         return 2 + self._reach[root]
 
     def balanced(self, c: _Class, share: float) -> None:
@@ -258,12 +282,12 @@ class _Router:
 
     def fastest(self, root: int, classes: Sequence[_Class]) -> None:
         """One tree for all classes of a node, each pruned to its targets: fastest paths, the less loaded of equals."""
-        _, into = self._tree_of_fastest(root, {v for c in classes for v in c.targets})
+        _, into = self.tree_of_fastest(root, {v for c in classes for v in c.targets})
         for c in classes:
             c.trees.append(self._pruned(root, c.targets, into))
             self._add(c, c.trees[0], len(c.parcels))
 
-    def _tree_of_fastest(self, root: int, targets: set[int]) -> tuple[int, dict[int, int]]:
+    def tree_of_fastest(self, root: int, targets: set[int]) -> tuple[int, dict[int, int]]:
         """Ticks to the farthest target, and the link by which each node on the way is reached, by Dijkstra."""
         found, into = {root: (0, 0)}, dict[int, int]()
         missing, ticks = set(targets), 0
@@ -276,7 +300,7 @@ class _Router:
                 continue
             missing.discard(v)
             for link in self.out[v]:
-                there = (ticks + self.delay[link], max(load, self._spent(link)))
+                there = (ticks + self.delay[link], 0 if self.plain else max(load, self._spent(link)))
                 u = self.dst[link]
                 if u not in found or there < found[u]:
                     found[u] = there

@@ -2,12 +2,16 @@
 
 What is on a loop has little time for ways, and what that is depends on the period alone
 (:mod:`graphsim.analysis.loops`). So the period comes first, and then a search for nodes and ticks at which every token
-comes in time and no node fires two actors at once. All other actors can wait for any number of periods: they go where
+comes in time and no node fires two actors at once: of loops of up to 100 actors by a solver, which finds them or proves
+that there are none (:mod:`graphsim.analysis.seats`), and counts links if that can be; else by ejection
+(:mod:`graphsim.schedule.settle`). All other actors can wait for any number of periods: they go where
 those are that they read or that read them, as long as there is room in the period.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,7 +20,9 @@ import numpy.typing as npt
 
 from graphsim.analysis.costs import PINNED_OPS, Costs
 from graphsim.analysis.loops import MOST, Loops, edges, loops
+from graphsim.analysis.seats import Seats, UndecidedError, seats
 from graphsim.analysis.transport import ways
+from graphsim.graph.ops import SINKS
 from graphsim.schedule.place import Placement, nodes_by_distance
 
 IntArray = npt.NDArray[np.int64]
@@ -38,12 +44,17 @@ class Found:
     Attributes:
         period: what it is for.
         node: of every actor, int32 (actors,).
-        start: the tick of each actor of a loop in an iteration of its own loop, -1 of all others; int64 (actors,).
+        start: the tick of each actor of a loop in an iteration of its own loop, and of copies of what they make, -1 of
+            all others; int64 (actors,).
+        sent: the tick in which its token is sent, -1 where that may be any; int64 (actors,).
+        alone: whether the token of an actor travels alone, bool (actors,).
     """
 
     period: int
     node: Placement
     start: IntArray
+    sent: IntArray
+    alone: npt.NDArray[np.bool_]
 
 
 class Together:
@@ -70,8 +81,78 @@ class Together:
         count = len(self._loops.actor)
         return 0 < count <= _ACTORS and int(np.diff(self._loops.ptr).max()) <= MOST
 
-    def place(self, period: int) -> Found | None:
-        """Nodes of all actors and ticks of those on loops at a period; None: none were found."""
+    def places(self, period: int) -> Iterator[Found]:
+        """Nodes of all actors and ticks of those on loops at a period, in some ways; none where none were found.
+
+        First links are counted; then come those of ejection, and last those of the solver without links.
+        """
+        found, seated = self._loops, None
+        with suppress(UndecidedError):
+            if (seated := seats(found, self._away, period)) is None:
+                return
+        linked = None
+        with suppress(UndecidedError):
+            linked = seats(found, self._away, period, self._trees)
+        for one in (linked, self._settled(period), seated):
+            if one is not None and (made := self._made(one, period)) is not None:
+                yield made
+
+    def _made(self, seated: Seats, period: int) -> Found | None:
+        """All actors placed, where loops have their seats; None: there is no room."""
+        found, node, time = self._loops, seated.node, seated.time
+        placed = np.full(self.costs.graph.actor_count, -1, np.int64)
+        placed[found.actor] = np.array(self._nodes)[node]
+        if not self._fill(placed, period):
+            return None
+        part = np.repeat(np.arange(len(found.ptr) - 1), np.diff(found.ptr))
+        earliest = np.minimum.reduceat(time, found.ptr[:-1])[part]
+        # Late enough that no register has its token before tick 0.
+        shift = -earliest + earliest % period + period * int(found.tokens.max())
+        count = self.costs.graph.actor_count
+        start, sent = np.full(count, -1, np.int64), np.full(count, -1, np.int64)
+        start[found.actor] = time + shift
+        at = np.full(count, -1, np.int64)
+        at[found.actor] = np.arange(len(found.actor))
+        for a in np.flatnonzero(self._alone).tolist():
+            u, late = int(at[self._root[a]]), int(self._late[a])
+            if a != self._root[a]:
+                start[a] = time[u] + shift[u] + found.ticks[u] - late * period
+            if (u, late) in seated.sent:
+                sent[a] = seated.sent[u, late] + shift[u] - late * period
+        return Found(period, placed.astype(np.int32), start, sent, self._alone)
+
+    @cached_property
+    def _trees(self) -> list[list[list[tuple[int, int]]]]:
+        from graphsim.schedule.route import plain_trees
+
+        return plain_trees(self.costs.machine, self._nodes)
+
+    @cached_property
+    def _root(self) -> IntArray:
+        """What each copy is a copy of, int64 (actors,)."""
+        return edges(self.costs)[3]
+
+    @cached_property
+    def _late(self) -> IntArray:
+        """How many iterations ago a copy's token was made, int64 (actors,)."""
+        return edges(self.costs)[4]
+
+    @cached_property
+    def _alone(self) -> npt.NDArray[np.bool_]:
+        """Whose tokens travel alone, bool (actors,): of actors of loops, and of registers that hold what these make."""
+        graph = self.costs.graph
+        found = np.zeros(graph.actor_count, np.bool_)
+        found[self._loops.actor] = True
+        found = found[self._root]
+        for number in graph.sinks:
+            for c in graph.channels_into(number):
+                made = graph.groups[c.src]
+                if all(graph.groups[other.dst].op in SINKS for other in graph.channels if other.src == c.src):
+                    found[graph.first[c.src] : graph.first[c.src] + made.size] = False
+        return found
+
+    def _settled(self, period: int) -> Seats | None:
+        """Nodes and ticks of actors of loops by ejection; None: none were found."""
         from graphsim.schedule.settle import settle
 
         found, count = self._loops, len(self._loops.actor)
@@ -98,17 +179,8 @@ class Together:
                 part, found.ptr, begins, size, flat, rank, self._away, self._pinned[self._nodes], _BUDGET, node, time,
             )  # fmt: skip
             if not left:
-                break
-        else:
-            return None
-        placed = np.full(self.costs.graph.actor_count, -1, np.int64)
-        placed[found.actor] = np.array(self._nodes)[node]
-        if not self._fill(placed, period):
-            return None
-        earliest = np.minimum.reduceat(time, found.ptr[:-1])[part]
-        start = np.full(self.costs.graph.actor_count, -1, np.int64)
-        start[found.actor] = time - earliest + earliest % period
-        return Found(period, placed.astype(np.int32), start)
+                return Seats(node, time)
+        return None
 
     @cached_property
     def _ticks(self) -> IntArray:
@@ -128,7 +200,7 @@ class Together:
     def _fill(self, placed: IntArray, period: int) -> bool:
         """Place all actors that have no node, -1; False: there is no room."""
         costs, graph = self.costs, self.costs.graph
-        src, dst, _, root = edges(costs)
+        src, dst, _, root, _ = edges(costs)
         pinned = np.concatenate([np.full(g.size, g.op in PINNED_OPS) for g in graph.groups])
         placed[pinned] = costs.machine.host
         load = self._pinned.copy()
