@@ -99,7 +99,7 @@ def test_where_the_search_alone_breaks_the_rule(
     assert alone.period > small.period, "the case no longer tells the two apart"
 
 
-@pytest.mark.parametrize("spec", ["ring:6", "torus:4x3", "torus:3x2x3", "tree:2x3", "star:4", "fat_tree:2", "mesh:2x3"])
+@pytest.mark.parametrize("spec", ["ring:6", "torus:3x2x3", "tree:2x3", "star:4", "fat_tree:2", "mesh:2x3"])
 @pytest.mark.parametrize("kind", ["layered", "multicasts", "circuits", "loops"])
 def test_schedules_of_all_members_are_schedules_of_the_machine(kind: str, spec: str) -> None:
     graph, machine = graph_of(kind, 5), load_machine(f"{spec},frame_bits=16")
