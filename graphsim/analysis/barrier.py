@@ -82,13 +82,6 @@ def slowest_barrier(costs: Costs, *, transport: bool = True) -> Barrier | None:
             most = min(len(nodes), len(ticks))
             every = [_on(ticks, least, int(back[k]), k + 1, group.firings, names) for k in range(most)]
             found.append(min(every, key=lambda barrier: barrier.ticks))
-        ticks = np.sort(np.concatenate([costs.cheapest(layer) for layer in layers]))[::-1]
-        names = tuple(graph.groups[layer].name for layer in layers)
-        every = [
-            _on(ticks, least, int(back[k - 1]), k, group.firings, names)
-            for k in range(1, min(len(nodes), len(ticks)) + 1)
-        ]
-        found.append(min(every, key=lambda barrier: barrier.ticks))
     return max(found, key=lambda barrier: barrier.ticks, default=None)
 
 
