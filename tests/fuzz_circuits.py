@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from graphsim.errors import CircuitError, GraphError
+from graphsim.errors import CircuitError
 from graphsim.frontends.circuits import read
 from graphsim.graph.circuit import Circuit, to_graph
 
@@ -60,8 +60,5 @@ def judge(path: Path, data: bytes, reader: Callable[[Path], Circuit] = read) -> 
         assert str(error).startswith(str(path))
         return "refused"
     circuit.check()
-    try:
-        to_graph(circuit)
-    except GraphError as error:
-        assert "has no outputs" in str(error)
+    to_graph(circuit)
     return "read"

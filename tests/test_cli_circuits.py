@@ -56,6 +56,13 @@ def test_a_circuit_goes_from_format_to_format(here: Path) -> None:
     assert (here / "b.json").read_bytes() == (here / "c.json").read_bytes()
 
 
+def test_a_circuit_of_nothing_goes_from_format_to_format(here: Path) -> None:
+    (here / "empty.aag").write_text("aag 0 0 0 0 0\n", encoding="utf-8")
+    assert main(["lower", "empty.aag", "--passes", "default", "--check", "-o", "empty.blif"]) == 0
+    assert main(["lower", "empty.blif", "-o", "again.aag"]) == 0
+    assert (here / "again.aag").read_text(encoding="utf-8") == "aag 0 0 0 0 0\nc\nempty\n"
+
+
 def test_show_says_what_a_circuit_is_made_of(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", "counter.blif", "--json", "show.json"]) == 0
     said = capsys.readouterr().out
@@ -120,7 +127,7 @@ def test_a_run_without_stimulus_is_random_and_repeats(here: Path, capsys: pytest
         (["run", "--vcd", "x.vcd"], "--vcd: only for circuits"),
         (["lower", "counter.blif", "--weights", "w.h5"], "is a circuit, which has no weights"),
         (["lower", "bad.blif"], "bad.blif:3: net 'y' has no driver"),
-        (["lower", "empty.aag"], "empty.aag: circuit 'empty' has no outputs"),
+        (["run", "empty.aag"], "circuit 'empty' has no outputs, so that nothing is to be run"),
         (["lower", "giant.aag"], "giant.aag:1: the header promises"),
         (["show", "counter.blif", "--top", "other"], "has no model 'other'"),
     ],

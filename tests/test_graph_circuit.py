@@ -11,10 +11,11 @@ from circuits import circuits, evaluate, same
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphsim.errors import GraphError
+from graphsim.errors import GraphError, SimulationError
 from graphsim.graph import store
 from graphsim.graph.circuit import Circuit, of_graph, pack, ports, to_graph
 from graphsim.graph.verify import verify
+from graphsim.simulate.circuit import CircuitEngine
 from graphsim.simulate.reference import ReferenceEngine
 
 
@@ -107,9 +108,15 @@ def test_a_loop_within_the_gates_is_refused() -> None:
         verify(type(graph)(graph.name, graph.groups, graph.channels, params, graph.notes))
 
 
-def test_a_circuit_without_outputs_has_no_graph() -> None:
-    with pytest.raises(GraphError, match="has no outputs"):
-        to_graph(replace(counter(), output_names=(), outputs=np.zeros(0, np.int32)))
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_circuit_without_outputs_has_a_graph_and_nothing_to_run(whole: bool) -> None:
+    circuit = replace(counter(), output_names=(), outputs=np.zeros(0, np.int32))
+    circuit = circuit if whole else circuit.leading_to_outputs()
+    graph = to_graph(circuit)
+    verify(graph)
+    assert same(of_graph(graph), circuit)
+    with pytest.raises(SimulationError, match="has no outputs, so that nothing is to be run"):
+        CircuitEngine(graph)
 
 
 def test_numbered_names_are_bits_of_a_port() -> None:

@@ -269,17 +269,15 @@ def to_graph(circuit: Circuit) -> Graph:
         gate     op ``lut``, one actor per gate; gates feed each other by a bundle from the group to itself
         register op ``max`` of one input: a copy, which costs nothing; its token is read one cycle later
         output   op ``max`` of one input, one actor per output
-        sink     collects the outputs
+        sink     collects the outputs; of a circuit without any, the inputs
 
     Edges into a gate come from inputs, registers and gates, each a bundle, in this order: the order of its fanins.
     Where no gate, or no register, is read at all, what leads to no output is left out.
 
     Raises:
-        GraphError: the circuit breaks its encoding, or has no outputs.
+        GraphError: the circuit breaks its encoding.
     """
     circuit.check()
-    if not len(circuit.outputs):
-        raise GraphError(f"{circuit.name}: has no outputs; a graph needs something to end in")
     read = np.zeros(circuit.signal_count, np.bool_)
     read[np.concatenate([circuit.index, circuit.following, circuit.outputs])] = True
     kinds = np.split(read, [circuit.input_count, circuit.first_gate])[1:]
@@ -302,7 +300,7 @@ def to_graph(circuit: Circuit) -> Graph:
     number = {group.name: at for at, group in enumerate(groups)}
     channels: list[Channel] = [
         Dense(src=0, dst=1, token_bits=1),
-        Dense(src=number["output"], dst=number["sink"], token_bits=1),
+        Dense(src=number["output" if len(circuit.outputs) else "input"], dst=number["sink"], token_bits=1),
     ]
     feeds = {
         "gate": (circuit.indptr, circuit.index),

@@ -57,6 +57,8 @@ def run_circuit(
     bars = bar or no_bar
     seconds: dict[str, float] = {}
     circuit = of_graph(graph)
+    if not circuit.output_names:
+        raise UsageError(f"circuit {circuit.name!r} has no outputs, so that nothing is to be run")
     name = engine or default_engine(graph)
     if (slow := takes_long(name, graph.actor_count * stimulus.cycles)) is not None:
         warn(slow)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graphsim.errors import CircuitError, UsageError
+from graphsim.errors import UsageError
 from graphsim.pipeline.stages import ignored
 
 if TYPE_CHECKING:
@@ -100,12 +100,7 @@ def lower(
 
         if weights is not None:
             raise UsageError(f"{path}: is a circuit, which has no weights; leave out --weights")
-        circuit = read(path, top)
-        if not circuit.output_names:
-            raise CircuitError(
-                str(path), None, f"circuit {circuit.name!r} has no outputs, so that nothing is to be run"
-            )
-        return to_graph(circuit)
+        return to_graph(read(path, top))
     if top is not None:
         raise UsageError(f"{path}: is not a circuit; --top names the model or module of a circuit file")
     if path.suffix == ".onnx":

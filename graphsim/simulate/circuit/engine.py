@@ -48,7 +48,7 @@ class CircuitEngine:
 
     Raises:
         GraphError: the graph breaks its own rules.
-        SimulationError: it is not of a circuit; or no thread is allowed.
+        SimulationError: it is not of a circuit, or of one without outputs; or no thread is allowed.
     """
 
     name = "circuit"
@@ -62,6 +62,8 @@ class CircuitEngine:
         if way not in _WAYS:
             raise SimulationError(f"{self.name}: there is no way {way!r}; choose one of {', '.join(_WAYS)}")
         self.graph, self.circuit = graph, of_graph(graph)
+        if not self.circuit.output_names:
+            raise SimulationError(f"{self.name}: {graph.name} has no outputs, so that nothing is to be run")
         self.threads = threads or cores()
         self._way = way
         self._shown = self._packed(self.circuit.outputs)
