@@ -41,6 +41,11 @@ def network(
     return Graph("net", groups, channels, params)
 
 
+def having(graph: Graph, params: dict[str, np.ndarray]) -> Graph:
+    """The graph with other values of these params."""
+    return Graph(graph.name, graph.groups, graph.channels, {**graph.params, **params})
+
+
 def all_patterns(bits: int) -> list[list[int]]:
     return [list(p) for p in itertools.product((0, 1), repeat=bits)]
 
@@ -94,8 +99,53 @@ def test_neurons_of_more_bits_behind_quantised_ones_read_their_numbers() -> None
 
 
 def test_neurons_of_too_many_bits_are_named() -> None:
+    ones = {"w0": np.ones((13, 2), np.float32)}
     with pytest.raises(GraphError, match=r"d0\[0\] \(13\), d0\[1\] \(13\)"):
-        ToLogic()(network([13, 2], ["sign"], np.random.default_rng(1)))
+        ToLogic()(having(network([13, 2], ["sign"], np.random.default_rng(1)), ones))
+
+
+def test_bits_that_do_not_matter_are_not_counted() -> None:
+    weights = np.zeros((16, 2), np.float32)
+    weights[4:12, 0] = 2.0 ** np.arange(1, 9)
+    weights[4:12, 1] = -weights[11:3:-1, 0]
+    weights[:4, 0] = weights[12:, 1] = 0.125  # too little to change a sum that is near 2^24
+    params = {"w0": weights, "b0": np.full(2, 2**24, np.float32), "w1": np.array([[2], [1]], np.float32)}
+    graph = having(network([16, 2, 1], ["linear", "linear"], np.random.default_rng(1)), params)
+    logic = ToLogic()(graph)
+    patterns = np.random.default_rng(2).integers(0, 2, (60, 16))
+    expected = ReferenceEngine(graph).run(patterns.astype(np.float32)).values["sink"].reshape(60, 1)
+    found = evaluate(of_graph(logic), patterns.tolist())
+    assert [decoded(of_graph(logic), json.loads(logic.notes[LEVELS]), cycle) for cycle in found] == expected.tolist()
+
+
+def test_the_sign_of_a_zero_counts() -> None:
+    groups = [
+        Group(name="source", op="source"),
+        Group(name="x", op="input", shape=(2,)),
+        Group(name="product", op="product", shape=(1,)),
+        Group(name="one", op="sum", shape=(1,), params={"bias": Ref("one")}),
+        Group(name="inverse", op="divide", shape=(1,)),
+        Group(name="sink", op="collect"),
+    ]
+    channels = [Dense(src=0, dst=1), Dense(src=1, dst=2), Dense(src=3, dst=4), Dense(src=2, dst=4, port=1)]
+    graph = Graph("net", groups, [*channels, Dense(src=4, dst=5)], {"one": np.ones(1, np.float32)})
+    logic = ToLogic((-1.0, 0.0))(graph)
+    circuit, levels = of_graph(logic), json.loads(logic.notes[LEVELS])
+    found = [decoded(circuit, levels, cycle)[0] for cycle in evaluate(circuit, all_patterns(2))]
+    assert found == [1.0, -np.inf, -np.inf, np.inf]
+
+
+def test_a_neuron_that_is_an_output_twice_is_shown_once() -> None:
+    graph = network([2, 1], ["sign"], np.random.default_rng(1))
+    twice = Group(name="again", op="collect")
+    graph = Graph("net", [*graph.groups, twice], [*graph.channels, Dense(src=2, dst=4)], dict(graph.params))
+    assert {name.split("[")[0] for name in of_graph(ToLogic()(graph)).output_names} == {"d0.0"}
+
+
+def test_a_circuit_is_none_to_be_made() -> None:
+    logic = ToLogic()(network([2, 1], ["sign"], np.random.default_rng(1)))
+    with pytest.raises(GraphError, match="net: is a circuit already"):
+        ToLogic()(logic)
 
 
 def test_lower_writes_a_circuit_of_a_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,7 +160,7 @@ def test_lower_writes_a_circuit_of_a_network(tmp_path: Path, capsys: pytest.Capt
     assert "patterns" in found["to_logic"]["proved"]
 
 
-@pytest.mark.parametrize("levels", ["1", "1,1", "a,b", "nan,1", "1,2,3"])
+@pytest.mark.parametrize("levels", ["1", "1,1", "a,b", "nan,1", "1,2,3", "1e39,0", "1,1.00000001"])
 def test_levels_that_are_none_are_refused(levels: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save(network([2, 1], ["sign"], np.random.default_rng(1)), tmp_path / "n.gsim")
     assert (

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
 from graphsim.cli.common import (
@@ -197,11 +198,12 @@ def _pair(levels: str | None) -> tuple[float, float]:
     if levels is None:
         return 0.0, 1.0
     try:
-        zero, one = (float(part) for part in levels.split(","))
+        with np.errstate(over="ignore"):
+            zero, one = np.array(levels.split(","), np.float64).astype(np.float32).tolist()
     except ValueError:
         raise UsageError(f"--levels {levels[:40]!r}: expected two numbers, such as 0,1 or -1,1") from None
     if not (math.isfinite(zero) and math.isfinite(one)) or zero == one:
-        raise UsageError(f"--levels {levels[:40]!r}: expected two different finite numbers")
+        raise UsageError(f"--levels {levels[:40]!r}: expected two different finite numbers, as float32 holds them")
     return zero, one
 
 

@@ -1,9 +1,10 @@
 """From neurons to gates: a small network whose inputs are bits becomes a circuit that computes the same.
 
 A neuron of up to twelve bits is a table: it is fired once for every pattern of them, by the very arithmetic of
-:mod:`graphsim.graph.firing`. The values found are its levels; which of them a neuron has is a number, whose bits are
-functions of the same twelve, built from gates of up to six inputs. Neurons behind it read either the bits that it
-reads, if those are few enough together, or its number.
+:mod:`graphsim.graph.firing`. Bits that only come in with a weight of zero, and those that change no bit of its value,
+are not among them. The values found are its levels; which of them a neuron has is a number, whose bits are functions of
+the same twelve, built from gates of up to six inputs. Neurons behind it read either the bits that it reads, if those
+are few enough together, or its number.
 
 Every table is proved: the gates that were built for a number's bits are evaluated for all patterns, and must give what
 the neuron gave.
@@ -14,20 +15,21 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from graphsim.errors import GraphError
 from graphsim.graph import Graph
-from graphsim.graph.circuit import Circuit, pack, to_graph
+from graphsim.graph.circuit import Circuit, is_circuit, pack, to_graph
 from graphsim.graph.firing import fire, prepare
 from graphsim.graph.verify import MAX_FAN_IN
 from graphsim.passes.base import Pass
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float32]
+_Element = TypeVar("_Element", bound=np.generic)
 
 #: Bits that a neuron may depend on.
 MAX_BITS = 12
@@ -39,7 +41,9 @@ _IGNORE = {"over": "ignore", "under": "ignore", "invalid": "ignore", "divide": "
 
 
 class _Table(NamedTuple):
-    """What an actor is for every pattern of some signals: pattern m has signal ``support[i]`` at bit i of m."""
+    """What an actor is for every pattern of the signals that it depends on: pattern m has signal ``support[i]`` at bit
+    i of m.
+    """
 
     support: tuple[int, ...]
     values: FloatArray
@@ -60,13 +64,15 @@ class ToLogic(Pass):
         levels: the values that an input stands for where its bit is 0, and where it is 1.
 
     Raises:
-        GraphError: lists the neurons that depend on too many bits; or the graph has rates, state, or values that are
-            not numbers.
+        GraphError: lists the neurons that depend on too many bits; or the graph is a circuit, or has rates, state, or
+            values that are not numbers.
     """
 
     levels: tuple[float, float] = (0.0, 1.0)
 
     def apply(self, graph: Graph) -> Graph:
+        if is_circuit(graph):
+            raise GraphError(f"{graph.name}: is a circuit already; gates are made of networks")
         if not graph.homogeneous or any(g.op in ("serial", "take") for g in graph.groups):
             raise GraphError(f"{graph.name}: has steps or state; gates are made of networks without (--unroll)")
         made = _Maker(graph, np.array(self.levels, np.float32))
@@ -100,7 +106,7 @@ class _Maker:
                 if group.op in ("source", "input", "collect"):
                     continue
                 for actor in range(int(graph.first[number]), int(graph.first[number + 1])):
-                    self._table(actor, graph.sinks)
+                    self._table(actor)
             if self.wide:
                 listed = ", ".join(self.wide[:8]) + (f" and {len(self.wide) - 8:,} more" if len(self.wide) > 8 else "")
                 raise GraphError(
@@ -109,8 +115,9 @@ class _Maker:
                 )
             for sink in graph.sinks:
                 for port, shown in self._shown(sink):
-                    outputs += [(f"{port}[{i}]", bit) for i, bit in enumerate(shown.bits)]
-                    levels[port] = shown.levels.tolist()
+                    if port not in levels:  # a neuron may be an output twice
+                        outputs += [(f"{port}[{i}]", bit) for i, bit in enumerate(shown.bits)]
+                        levels[port] = shown.levels.tolist()
         indptr, index = pack(self.rows)
         circuit = Circuit(
             name=graph.name,
@@ -143,37 +150,42 @@ class _Maker:
                 found.append((f"{one.group.name}.{one.local}", self._number(edge.producer)))
         return found
 
-    def _table(self, actor: int, sinks: Sequence[int]) -> None:
+    def _table(self, actor: int) -> None:
         prepared = prepare(self.source.actor(actor))
-        producers = prepared.producers.tolist()
-        support = sorted({s for p in producers for s in self.tables[p].support})
-        if len(support) <= MAX_BITS:
-            parts = [(self.tables[p].support, self.tables[p].values) for p in producers]
-        else:
-            numbers = [self._number(p) for p in producers]
-            support = sorted({bit for number in numbers for bit in number.bits})
-            parts = [(number.bits, _filled(number)) for number in numbers]
+        producers, weights = prepared.producers, prepared.weights
+        if prepared.op == "linear":  # a sum starts at +0, which adding a zero of either sign leaves as it is
+            infinite = [bool(np.isinf(self.tables[p].values).any()) for p in producers.tolist()]
+            counts = (weights != 0) | np.array(infinite, np.bool_)
+            producers, weights = producers[counts], weights[counts]
+        of = producers.tolist()
+        parts = [self.tables[p] for p in of]
+        support = _union(parts)
+        if len(support) > MAX_BITS:
+            parts = [
+                part if len(part.support) < 2 else _filled(self._number(p)) for p, part in zip(of, parts, strict=True)
+            ]
+            support = _union(parts)
         if len(support) > MAX_BITS:
             self.wide.append(f"{prepared.actor.name} ({len(support)})")
-            support, parts = [], [((), np.zeros(1, np.float32))] * len(producers)
+            self.tables[actor] = _Table((), np.zeros(1, np.float32))
+            return
         place = {signal: i for i, signal in enumerate(support)}
         pattern = np.arange(1 << len(support))
-        terms = np.zeros((len(producers), len(pattern)), np.float32)
-        for row, (signals, values) in zip(terms, parts, strict=True):
+        terms = np.zeros((len(parts), len(pattern)), np.float32)
+        for row, part in zip(terms, parts, strict=True):
             own = np.zeros(len(pattern), np.int64)
-            for i, signal in enumerate(signals):
+            for i, signal in enumerate(part.support):
                 own |= (pattern >> place[signal] & 1) << i
-            row[:] = values[own]
-        terms *= prepared.weights[:, None]
-        if len(producers):
-            different, which = np.unique(terms, axis=1, return_inverse=True)
-        else:
-            different, which = np.zeros((0, 1), np.float32), np.zeros(len(pattern), np.int64)
-        fired = np.array([fire(prepared, column)[0] for column in np.ascontiguousarray(different.T)], np.float32)
+            row[:] = part.values[own]
+        terms *= weights[:, None]
+        # By their bits, as -0 and 0 may become different values.
+        different, which = np.unique(terms.view(np.int32).T, axis=0, return_inverse=True)
+        fired = np.array([fire(prepared, row)[0] for row in different.view(np.float32)], np.float32)
         values = fired[which.reshape(-1)]
-        if np.isnan(values).any():
+        if np.isnan(values).any() and not self.wide:
             raise GraphError(f"{self.source.name}: {prepared.actor.name} is no number for some inputs")
-        self.tables[actor] = _Table(tuple(support), values)
+        support, bits = _reduced(support, values.view(np.int32))
+        self.tables[actor] = _Table(support, bits.view(np.float32))
 
     def _number(self, actor: int) -> _Number:
         """The number of the level that an actor has, built from gates and proved."""
@@ -199,10 +211,7 @@ class _Maker:
 
     def _function(self, support: tuple[int, ...], wanted: BoolArray) -> int:
         """A signal that is this function of ascending signals: split at the last one while they are too many."""
-        for i in reversed(range(len(support))):
-            halves = wanted.reshape(-1, 2, 1 << i)
-            if np.array_equal(halves[:, 0], halves[:, 1]):
-                support, wanted = support[:i] + support[i + 1 :], halves[:, 0].reshape(-1)
+        support, wanted = _reduced(support, wanted)
         key = support, np.packbits(wanted).tobytes()
         if key not in self._built:
             if len(support) == 1 and wanted.tolist() == [False, True]:
@@ -251,8 +260,21 @@ class _Maker:
         return value[signal]
 
 
-def _filled(number: _Number) -> FloatArray:
+def _union(parts: Sequence[_Table]) -> tuple[int, ...]:
+    """All signals that some tables depend on, ascending."""
+    return tuple(sorted({signal for part in parts for signal in part.support}))
+
+
+def _filled(number: _Number) -> _Table:
     """A level for every pattern of a number's bits; patterns that never are get the greatest."""
     at = np.minimum(np.arange(1 << len(number.bits)), len(number.levels) - 1)
-    found: FloatArray = number.levels[at]
-    return found
+    return _Table(number.bits, number.levels[at])
+
+
+def _reduced(support: tuple[int, ...], table: npt.NDArray[_Element]) -> tuple[tuple[int, ...], npt.NDArray[_Element]]:
+    """A table without the signals that it does not depend on."""
+    for i in reversed(range(len(support))):
+        halves = table.reshape(-1, 2, 1 << i)
+        if np.array_equal(halves[:, 0], halves[:, 1]):
+            support, table = support[:i] + support[i + 1 :], halves[:, 0].reshape(-1)
+    return support, table
