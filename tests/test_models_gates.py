@@ -29,9 +29,9 @@ def plan() -> GateImageRecipe:
     return found
 
 
-@pytest.fixture(scope="module")
-def circuit() -> Circuit:
-    return read(models_folder() / "mnist_gates.aig")
+@pytest.fixture(scope="module", params=[".blif", ".aig"])
+def circuit(request: pytest.FixtureRequest) -> Circuit:
+    return read((models_folder() / "mnist_gates").with_suffix(request.param))
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def net(plan: GateImageRecipe) -> Learnt:
 
 def test_the_card_is_about_these_files() -> None:
     facts = read_facts(models_folder() / "mnist_gates.md")
-    for name in ("mnist_gates.aig", "mnist_gates.keras"):
+    for name in ("mnist_gates.blif", "mnist_gates.aig", "mnist_gates.keras"):
         assert facts[name] == hashlib.sha256((models_folder() / name).read_bytes()).hexdigest()
 
 
@@ -79,3 +79,9 @@ def test_every_gate_is_an_actor(circuit: Circuit) -> None:
     (gates,) = [group for group in graph.groups if group.op == "lut"]
     assert gates.size == circuit.gate_count
     assert circuit.output_names == tuple(f"class[{bit}]" for bit in range(4))
+
+
+def test_the_circuit_has_the_gates_that_its_card_says() -> None:
+    circuit = read(models_folder() / "mnist_gates.blif")
+    said = read_facts(models_folder() / "mnist_gates.md")["circuit"]
+    assert said.startswith(f"{circuit.gate_count} gates, depth {circuit.depth}: ")

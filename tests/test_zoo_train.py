@@ -19,7 +19,7 @@ from graphsim.zoo import train as trainer
 from graphsim.zoo.card import Card, Words, read_facts
 from graphsim.zoo.images import shifted
 from graphsim.zoo.recipes import RECIPES
-from graphsim.zoo.train import train, weights_sha256
+from graphsim.zoo.train import Epoch, train, weights_sha256
 
 SCRIPT = str(Path(__file__).resolve().parents[1] / "scripts" / "train.py")
 
@@ -39,6 +39,16 @@ def test_epochs_out_of_range(epochs: int, tmp_path: Path) -> None:
 def test_seed_out_of_range(seed: int, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the seed must be between 0 and 4294967295"):
         train("digits", tmp_path, seed=seed)
+
+
+def test_seed_of_the_last_net_out_of_range(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the seed must be between 0 and 4294967290, not 4294967291"):
+        train("life", tmp_path, seed=2**32 - 5)
+
+
+def test_counts_are_shown_as_whole_numbers() -> None:
+    epoch = Epoch(3, 10, {"soft_loss": 1.0, "wrong": 12345, "solved": 0})
+    assert str(epoch) == "epoch   3 of 10: soft loss 1.0000, wrong 12,345, solved 0"
 
 
 def test_missing_data_is_said_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,7 +136,7 @@ class AluCourse:
     def _tune(self, stream: np.random.BitGenerator) -> dict[str, float]:
         inputs, targets = self._candidates(stream)
         margins = self._margins(inputs, targets)
-        scores = {"wrong": float(np.count_nonzero(margins <= 0)), "margin": float(margins.min())}
+        scores = {"wrong": int(np.count_nonzero(margins <= 0)), "margin": float(margins.min())}
         if self.finished(scores):
             return scores
         hardest = np.argsort(margins, kind="stable")[: self.plan.hardest]

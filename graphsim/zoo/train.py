@@ -53,7 +53,7 @@ THREADS = 2
 
 @dataclass(frozen=True)
 class Epoch:
-    """How one epoch went, for a progress display: scores by name, as the course has them.
+    """How one epoch went, for a progress display: scores by name, as the course has them; counts are whole numbers.
 
     ``cut`` says after how many of how many steps it was stopped, if it was.
     """
@@ -65,9 +65,7 @@ class Epoch:
 
     def __str__(self) -> str:
         shown = (
-            f"{name.replace('_', ' ')} {value:,.0f}"
-            if float(value).is_integer() and abs(value) > 1
-            else f"{name.replace('_', ' ')} {value:.4f}"
+            f"{name.replace('_', ' ')} {value:{',' if isinstance(value, int) else '.4f'}}"
             for name, value in self.scores.items()
         )
         where = f", stopped after step {self.cut[0]:,} of {self.cut[1]:,}" if self.cut else ""
@@ -156,7 +154,7 @@ def train(
     Args:
         recipe: a recipe, or a key of :data:`graphsim.zoo.recipes.RECIPES`.
         out: folder for the three files; ``out/train/<recipe>`` when None, so that shipped models stay as they are.
-        seed: 0 to 2^32 - 1; the recipe's when None.
+        seed: 0 to 2^32 - 1, of the last net for nets side by side; the recipe's when None.
         epochs: 1 to 9999; the recipe's when None.
         log_dir: folder for logs and checkpoints; ``log`` in ``out`` when None.
         resume: go on after the newest checkpoint in ``log_dir``, if there is one. Without it, checkpoints of an
@@ -181,8 +179,9 @@ def train(
     plan = dataclasses.replace(
         plan, seed=plan.seed if seed is None else seed, epochs=plan.epochs if epochs is None else epochs
     )
-    if not 0 <= plan.seed < 2**32:
-        raise UsageError(f"the seed must be between 0 and {2**32 - 1}, not {plan.seed}")
+    greatest = 2**32 - (plan.nets if isinstance(plan, LifeRecipe) else 1)
+    if not 0 <= plan.seed <= greatest:
+        raise UsageError(f"the seed must be between 0 and {greatest}, not {plan.seed}")
     if not 1 <= plan.epochs <= 9999:
         raise UsageError(f"training takes 1 to 9999 epochs, not {plan.epochs}")
     if minutes is not None and not minutes > 0:

@@ -73,7 +73,7 @@ class CheckerboardCourse:
             if self.watch(self._done - before, number - before):
                 break
         shown = _evolved(cell(self._model.layers[-1]), self.plan, self.plan.rows, self.plan.columns, self.plan.steps)
-        return {"soft_loss": soft, "hard_loss": float(np.count_nonzero(shown != self._target))}
+        return {"soft_loss": soft, "hard_loss": int(np.count_nonzero(shown != self._target))}
 
     def _train(self) -> float:
         """One training step; returns the loss of the last step of the board.

@@ -45,7 +45,6 @@ class GateImageCourse:
         self.plan, self.epochs, self.stride = plan, plan.epochs, 1
         self.samples = load_images(plan.dataset, "train")
         self.held_out = len(self.samples) - plan.validation
-        self._circuits: dict[str, Circuit] = {}
         self.watch: Watch = unwatched
         self.skip = 0
 
@@ -121,7 +120,7 @@ class GateImageCourse:
         names = [f"pixel[{at}]" for at in range(net.inputs)]
         votes = [f"vote{at}" for at in range(len(net.layers[-1].gates))]
         circuit = passes_of("default").rewrite(voting(net.circuit(plan.model, names, votes), CLASSES))
-        self._circuits = {"circuit": circuit}
+        self._circuit = circuit
         predicted = _predicted(model, test.images)
         differing = int(np.count_nonzero(answers(circuit, bits_of(test, plan.levels)) != predicted))
         if differing:
@@ -166,9 +165,11 @@ class GateImageCourse:
         return scores, words
 
     def more(self, target: Path) -> Mapping[str, Path]:
-        """The circuit."""
-        written = {"circuit": target / f"{self.plan.model}.aig"}
-        circuits.write(self._circuits["circuit"], written["circuit"])
+        """The circuit, gate by gate; and the same as ANDs and inverters, for other tools."""
+        stem = self.plan.model
+        written = {"circuit": target / f"{stem}.blif", "circuit as ANDs": target / f"{stem}.aig"}
+        for path in written.values():
+            circuits.write(self._circuit, path)
         return written
 
 

@@ -111,8 +111,8 @@ class LifeCourse:
         keep_drawn(self._history_file.parent, self._counts(self._best))
         return {
             "soft_loss": float(soft[self._best]),
-            "hard_loss": float(self._hard[self._best]),
-            "solved": float(np.count_nonzero(self._hard == 0)),
+            "hard_loss": int(self._hard[self._best]),
+            "solved": int(np.count_nonzero(self._hard == 0)),
         }
 
     def _epoch_of(self, at: int) -> int:
@@ -147,9 +147,10 @@ class LifeCourse:
         plan = self.plan
         solved = np.flatnonzero(self._judged().numpy().round() == 0).tolist()
         if not solved:
+            more = "go on with --resume" if self._done < self.epochs else "give more epochs (--epochs)"
             raise CheckFailed(
-                f"none of the {plan.nets} nets has learnt the rule in {self._done} epochs; go on with --resume, give "
-                "more time (--minutes) or epochs (--epochs), or another seed (--seed)"
+                f"none of the {plan.nets} nets has learnt the rule in {self._done} epoch{'s' * (self._done > 1)};"
+                f" {more}, or another seed (--seed)"
             )
         found = {at: self._single(model, at) for at in solved}
         self._solved = solved

@@ -74,30 +74,31 @@ def bars(counts: Counts, width: int = 64) -> list[str]:
 def bars_png(history: Sequence[tuple[str, Counts]]) -> bytes:
     """The bars of several moments side by side, a PNG; ``history``: a caption and int64 (layers, 16) for each."""
     image_module, draw_module, font_module = _pillow()
-    font = font_module.load_default(12)
+    font = font_module.load_default(14)  # the smallest at which "!" is no "I"
     layers = len(history[0][1])
-    wide, high, gap, top, left = 150, 14, 12, 24, 28
+    wide, high, gap, top, left = 150, 14, 12, 24, 46
     width = left + len(history) * (wide + gap)
-    legend_rows = 2
-    height = top + layers * (high + 3) + 12 + legend_rows * 18
+    columns = min(len(NAMES) // 2, (width - left) // 66)
+    height = top + layers * (high + 3) + 12 + -(-len(NAMES) // columns) * 18
     image = image_module.new("RGB", (width, height), "white")
     draw = draw_module.Draw(image)
+    draw.text((4, 4), "layer", fill="black", font=font)
     for at, (caption, counts) in enumerate(history):
         x = left + at * (wide + gap)
-        draw.text((x, 5), caption, fill="black", font=font)
+        draw.text((x, 4), caption, fill="black", font=font)
         for layer, row in enumerate(counts.tolist()):
             y, begin = top + layer * (high + 3), x
             if at == 0:
-                draw.text((4, y), str(layer + 1), fill="black", font=font)
+                draw.text((4, y - 2), str(layer + 1), fill="black", font=font)
             for part, colour in zip(apportioned(row, wide), COLOURS, strict=True):
                 if part:
                     draw.rectangle((begin, y, begin + part - 1, y + high - 1), fill=colour)
                     begin += part
-    step = (width - left) // 8
+    step = (width - left) // columns
     for gate, (name, colour) in enumerate(zip(NAMES, COLOURS, strict=True)):
-        x, y = left + gate % 8 * step, top + layers * (high + 3) + 8 + gate // 8 * 18
+        x, y = left + gate % columns * step, top + layers * (high + 3) + 8 + gate // columns * 18
         draw.rectangle((x, y + 2, x + 10, y + 12), fill=colour, outline="#888888")
-        draw.text((x + 14, y), name, fill="black", font=font)
+        draw.text((x + 14, y - 2), name, fill="black", font=font)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
@@ -120,7 +121,8 @@ def keep_drawn(folder: Path, history: Sequence[tuple[str, Counts]]) -> None:
 def learning_gif(frames: Sequence[tuple[str, Board, Board]], cell: int = 4, milliseconds: int = 160) -> bytes:
     """An animation of boards as they are played, and as they should be: a GIF that repeats.
 
-    Cells that live where they should are black, those that live and should not red, those missing orange.
+    Cells that live where they should are black, those that live and should not red, those missing orange: a line below
+    the board says so.
 
     Args:
         frames: a caption, the board played and the right one, each bool (rows, columns), for each frame.
@@ -130,13 +132,20 @@ def learning_gif(frames: Sequence[tuple[str, Board, Board]], cell: int = 4, mill
     image_module, draw_module, font_module = _pillow()
     font = font_module.load_default(12)
     palette = [255, 255, 255, 0, 0, 0, 214, 39, 40, 255, 165, 60]
+    strip, legend = 20, ("alive", "should be dead", "should live")
     images = []
     for caption, played, right in frames:
         kinds = np.where(played, np.where(right, 1, 2), np.where(right, 3, 0)).astype(np.uint8)
-        pixels = np.pad(np.kron(kinds, np.ones((cell, cell), np.uint8)), ((20, 0), (0, 0)))
+        pixels = np.pad(np.kron(kinds, np.ones((cell, cell), np.uint8)), ((strip, strip), (0, 0)))
         image = image_module.fromarray(pixels)
         image.putpalette(palette)
-        draw_module.Draw(image).text((4, 3), caption, fill=1, font=font)
+        draw = draw_module.Draw(image)
+        draw.text((4, 3), caption, fill=1, font=font)
+        x, y = 4, image.height - strip
+        for kind, meaning in enumerate(legend, 1):
+            draw.rectangle((x, y + 5, x + 9, y + 14), fill=kind)
+            draw.text((x + 14, y + 3), meaning, fill=1, font=font)
+            x += 28 + round(font.getlength(meaning))
         images.append(image)
     buffer = io.BytesIO()
     images[0].save(
