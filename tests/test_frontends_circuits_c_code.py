@@ -127,7 +127,7 @@ def test_c_with_state_is_refused_by_name(tmp_path: Path, one: Circuit) -> None:
         ),
         ("int f(int a) { return a; } int f(int a) { return a; }", "function 'f' is there twice"),
         ("#define X 1\nint f(int a) { return a; }", r"x\.c:1: '#define X 1': the preprocessor is not run here"),
-        ("int f(int a) {\n return a &; }", r"x\.c: is not C: Invalid expression"),
+        ("int f(int a) {\n return a &; }", r"x\.c:2: is not C: Invalid expression"),
         ("int f(int a) {\n return a b; }", r"x\.c:2: is not C: "),
         ("int x = 3;", "outside of functions"),
         ("void f(int a) { }\n int g(int a) { return f(a); }", "a function that returns nothing is used as a value"),

@@ -320,7 +320,7 @@ def test_models_that_double_sixty_times_are_refused(tmp_path: Path) -> None:
         (".inputs a\n.outputs y\n.names a y\n1 1\n.names a y\n0 1", ":6: net 'y' is driven a second time"),
         (".inputs a\n.outputs y\n.names y a b\n11 1\n.names b y\n1 1", ":6: combinational loop: y <- b <- y"),
         (".inputs a a\n.outputs a", ":2: net 'a' is driven a second time"),
-        (".inputs a\n.outputs a a", "output 'a' is there twice"),
+        (".inputs a\n.outputs a a", ":3: output 'a' is there twice"),
     ],
 )
 def test_bad_blif_is_refused(tmp_path: Path, body: str, message: str) -> None:
@@ -413,12 +413,13 @@ def test_pla_without_names_spaces_or_rows(tmp_path: Path) -> None:
         (".i 2\n.o 1\n111 11\n", ":3: row '111 11' is not 2 inputs"),
         ("11 1\n", ":1: '11 1' comes before .i and .o"),
         (".i 2\n", "has no .o: how many outputs"),
-        (".i 2\n.o 1\n.ilb a\n", "names 1 inputs; .i says 2"),
+        (".i 2\n.o 1\n.ilb a\n", ":3: names 1 inputs; .i says 2"),
+        (".i 1\n.o 2\n.ob y y\n", ":3: output 'y' is there twice"),
         (".i 2\n.o 1\n.mv 3\n", ":3: '.mv' is not known"),
         (".i 2\n.o 1\n.type xx\n", ":3: '.type xx': the types are f, fd, fr, fdr"),
         (".i 2\n.o 1\n.type fr\n1- 1\n-1 0\n", ":5: lines 4 and 5 say 1 and 0 of output 'o0'"),
         (".i 1\n.o 2\n.phase 10\n1 11\n", ":3: '.phase 10' turns outputs into their complements"),
-        (".i 2\n.o 1\n.ilb a a\n", "driven a second time"),
+        (".i 2\n.o 1\n.ilb a a\n", ":3: net 'a' is driven a second time"),
     ],
 )
 def test_bad_pla_is_refused(tmp_path: Path, text: str, message: str) -> None:

@@ -128,5 +128,6 @@ def write(circuit: Circuit, path: Path | str) -> None:
 
 
 def suffixes(*, writes: bool) -> list[str]:
-    """Suffixes of all formats that are read, or written."""
-    return [suffix for kind in FORMATS if (kind.writer if writes else kind.reader) for suffix in kind.suffixes]
+    """Suffixes of all formats that are read, or written, each once."""
+    of = (suffix for kind in FORMATS if (kind.writer if writes else kind.reader) for suffix in kind.suffixes)
+    return list(dict.fromkeys(of))

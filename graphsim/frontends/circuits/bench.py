@@ -53,7 +53,7 @@ def read(path: Path, top: str | None = None) -> Circuit:
             if port[1].upper() == "INPUT":
                 netlist.input(net, number)
             else:
-                outputs.append((port[2], net))
+                outputs.append((port[2], net, number))
         elif constant := _CONSTANT.fullmatch(line):
             netlist.constant(netlist.net(constant[1], number), constant[2].lower() in ("vdd", "vcc", "const1"), number)
         elif gate := _GATE.fullmatch(line):
@@ -67,8 +67,8 @@ def read(path: Path, top: str | None = None) -> Circuit:
             raise netlist.fail(f"{quoted(line)} is not {shape}", number)
     if not outputs:
         raise CircuitError(str(path), None, "has no OUTPUT")
-    for name, net in outputs:
-        netlist.output(name, net)
+    for name, net, number in outputs:
+        netlist.output(name, net, number)
     if registers:
         netlist.note("bench.first_values", "the format has none; registers start at 0")
     return netlist.circuit()

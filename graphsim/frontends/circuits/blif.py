@@ -445,8 +445,8 @@ class _Flattened:
         if outputs is None:
             outputs = [(name, 0) for name, net in nets.items() if netlist.is_driven(net) and net not in self._read]
             netlist.note("blif.outputs", "are what nothing reads, as there is no .outputs")
-        for name, _ in outputs:
-            netlist.output(name, nets[name])
+        for name, line in outputs:
+            netlist.output(name, nets[name], line or None)
         return netlist.circuit()
 
     def _deduced(self) -> list[tuple[str, int]]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pycparser import c_ast, c_parser
+from pycparser import c_ast, c_lexer, c_parser
 
 from graphsim.errors import CircuitError
 from graphsim.frontends.circuits import terms
@@ -147,16 +147,17 @@ class _Reader:
         known = "".join(f"typedef int {name};" for name in _TYPES)
         before = sys.getrecursionlimit()
         sys.setrecursionlimit(_FRAMES)
+        parser = c_parser.CParser(lexer=_Lexer)
         try:
-            return c_parser.CParser().parse(f'{known}\n#line 1 "text"\n{text}', "text")
+            return parser.parse(f'{known}\n#line 1 "text"\n{text}', "text")
         except c_parser.ParseError as error:
             found = _WHERE.fullmatch(str(error))
-            line, what = (int(found[1]), found[2]) if found else (None, str(error))
-            raise CircuitError(self.path, line, f"is not C: {what.removeprefix('text: ')[:200]}") from None
+            line, what = (int(found[1]), found[2]) if found else (parser.clex.line, str(error).partition(": ")[2])
+            raise CircuitError(self.path, line, f"is not C: {what[:200]}") from None
         except RecursionError:
             raise CircuitError(self.path, None, "its expressions are nested too deep") from None
         except (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError):
-            raise CircuitError(self.path, None, "is not C that can be parsed") from None
+            raise CircuitError(self.path, parser.clex.line, "is not C that can be parsed") from None
         finally:
             sys.setrecursionlimit(before)
 
@@ -477,6 +478,18 @@ class _Reader:
         if inner.result is None:
             return None
         return inner.result, self._base(function.decl.type.type, node) in self.truths
+
+
+class _Lexer(c_lexer.CLexer):  # type: ignore[misc]
+    """Knows the line of the last token, which some of the parser's messages leave out."""
+
+    line = 1
+
+    def token(self) -> Any:
+        """The next token; None at the end."""
+        found = super().token()
+        self.line = self.line if found is None else found.lineno
+        return found
 
 
 class _Calls:

@@ -39,7 +39,7 @@ def read(path: Path, top: str | None = None) -> Circuit:
             raise netlist.fail("the column without a name, between inputs and outputs, stays empty", bad)
     else:
         inputs = outputs = _inputs(netlist, [cells for cells, _ in rows])
-    table = Table(names[:inputs], names[outputs:])
+    table = Table(names[:inputs], names[outputs:], lines=(1, 1))
     for cells, line in rows:
         wrong = [cell for at, cell in enumerate(cells) if cell not in _BITS and [at] != between]
         if wrong:

@@ -72,7 +72,7 @@ class Netlist:
         self._names: list[str] = []
         self._seen: list[int | None] = []
         self._inputs: list[Net] = []
-        self._outputs: list[tuple[str, Net]] = []
+        self._outputs: list[tuple[str, Net, int | None]] = []
         self._driver: dict[Net, _Gate | _Register | None] = {}
         self._same: dict[Net, Net] = {}
         self._clocks: dict[tuple[Net, bool], int | None] = {}
@@ -112,9 +112,9 @@ class Netlist:
         self._drive(net, None, line)
         self._inputs.append(net)
 
-    def output(self, name: str, net: Net) -> None:
-        """The circuit has an output of that name, which shows the net."""
-        self._outputs.append((printable(name), net))
+    def output(self, name: str, net: Net, line: int | None = None) -> None:
+        """The circuit has an output of that name, which shows the net; ``line``: where the file says so."""
+        self._outputs.append((printable(name), net, line))
 
     def gate(self, net: Net, fanins: Sequence[Net], truth: int, line: int | None = None) -> Net:
         """A gate drives the net: bit ``sum(value(fanins[i]) << i)`` of ``truth``, at most six fanins; returns the net.
@@ -237,16 +237,17 @@ class Netlist:
             assert isinstance(how, _Register)
             initial.append(how.initial)
             following.append(signal[self._driven(how.following, how.line, net)])
-        names = [name for name, _ in self._outputs]
+        names = [name for name, *_ in self._outputs]
         if len(set(names)) != len(names):
             twice = next(name for name, count in Counter(names).items() if count > 1)
-            raise self.fail(f"output {twice!r} is there twice; names of outputs are unique")
+            second = names.index(twice, names.index(twice) + 1)
+            raise self.fail(f"output {twice!r} is there twice; names of outputs are unique", self._outputs[second][2])
         input_names, register_names = self._distinct(inputs, registers)
         circuit = Circuit(
             name=self.name,
             input_names=input_names,
             output_names=tuple(names),
-            outputs=np.array([signal[self._driven(net, None, None)] for _, net in self._outputs], np.int32),
+            outputs=np.array([signal[self._driven(net, line, None)] for _, net, line in self._outputs], np.int32),
             indptr=indptr,
             index=index,
             truth=truth,
@@ -268,7 +269,7 @@ class Netlist:
         loose = [net for net in range(len(self._names)) if not self.is_driven(net)]
         if not loose:
             return
-        shown = {self._root(net) for net in (*(net for _, net in self._outputs), *(net for net, _ in self._clocks))}
+        shown = {self._root(net) for net in (*(net for _, net, _ in self._outputs), *(net for net, _ in self._clocks))}
         copies: dict[Net, list[Net]] = {}
         for net, how in driver.items():
             if isinstance(how, _Gate) and len(how.fanins) == 1 and how.truth == _COPY:
@@ -330,9 +331,9 @@ class Netlist:
             if net not in tree and any(self._root(f) in tree for f in read):
                 assert how is not None
                 raise self._clock_as_data(clock, self.name_of(net), how.line)
-        for name, net in self._outputs:
+        for name, net, line in self._outputs:
             if self._root(net) in tree:
-                raise self._clock_as_data(clock, f"output {name}", None)
+                raise self._clock_as_data(clock, f"output {name}", line)
         return tree
 
     def _clock_as_data(self, clock: str, reader: str, line: int | None) -> CircuitError:

@@ -25,12 +25,13 @@ _PAIRS = 1 << 20
 class Table:
     """A truth table: rows of ``0``, ``1`` and ``-``, per input and per output, with their lines.
 
-    ``-`` of an output: nothing is said.
+    ``-`` of an output: nothing is said. ``lines``: where inputs and outputs are named.
     """
 
     inputs: list[str]
     outputs: list[str]
     rows: list[tuple[str, str, int]] = field(default_factory=list)
+    lines: tuple[int | None, int | None] = (None, None)
 
     def circuit(self, netlist: Netlist, *, zeros_are_said: bool) -> Circuit:
         """The circuit that is 1 where a row says so, and 0 elsewhere.
@@ -43,7 +44,7 @@ class Table:
         """
         nets = [netlist.net(name) for name in self.inputs]
         for net in nets:
-            netlist.input(net)
+            netlist.input(net, self.lines[0])
         if zeros_are_said:
             self._check(netlist)
         products: dict[str, Net] = {}
@@ -51,7 +52,7 @@ class Table:
             rows = [row for row, values, _ in self.rows if values[at] == "1"]
             net = netlist.new(name)
             drive(netlist, net, nets, rows, products=products)
-            netlist.output(name, net)
+            netlist.output(name, net, self.lines[1])
         return netlist.circuit()
 
     def _check(self, netlist: Netlist) -> None:
@@ -86,6 +87,7 @@ def read(path: Path, top: str | None = None) -> Circuit:
     netlist = Netlist(str(path), path.stem)
     counts: dict[str, int] = {}
     names: dict[str, list[str]] = {}
+    named: dict[str, int] = {}
     kind = "fd"
     rows: list[tuple[str, str, int]] = []
     room = FREE_NAMES + path.stat().st_size
@@ -104,7 +106,8 @@ def read(path: Path, top: str | None = None) -> Circuit:
                 raise netlist.fail(f"{what} is there a second time", number)
             counts[what] = int(words[0])
         elif what in (".ilb", ".ob", ".olb"):
-            names[".i" if what == ".ilb" else ".o"] = words
+            of = ".i" if what == ".ilb" else ".o"
+            names[of], named[of] = words, number
         elif what == ".type":
             if words not in [[known] for known in _TYPES]:
                 raise netlist.fail(f"{quoted(line)}: the types are {', '.join(_TYPES)}", number)
@@ -118,11 +121,12 @@ def read(path: Path, top: str | None = None) -> Circuit:
             raise CircuitError(str(path), None, f"has no {what}: how many {_NAMES[what]} there are")
         if len(names.setdefault(what, _default(what, counts[what]))) != counts[what]:
             message = f"names {len(names[what])} {_NAMES[what]}; {what} says {counts[what]}"
-            raise CircuitError(str(path), None, message)
+            raise netlist.fail(message, named[what])
     silent = any("-" in values for _, values, _ in rows)
     if kind in ("fr", "fdr") or (kind == "fd" and silent):
         netlist.note("pla.type", f"{kind}; outputs are 0 where they do not matter")
-    return Table(names[".i"], names[".o"], rows).circuit(netlist, zeros_are_said=kind in ("fr", "fdr"))
+    table = Table(names[".i"], names[".o"], rows, (named.get(".i"), named.get(".o")))
+    return table.circuit(netlist, zeros_are_said=kind in ("fr", "fdr"))
 
 
 _NAMES = {".i": "inputs", ".o": "outputs"}

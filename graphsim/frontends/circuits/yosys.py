@@ -218,26 +218,32 @@ def _listed(names: Mapping[str, object] | Sequence[str]) -> str:
 
 
 class _Netlist(Netlist):
-    """A netlist whose lines are cells' numbers, in the order in which they were met, until a message needs one.
+    """A netlist whose lines are numbers of ports and cells, in the order in which they were met, until a message needs
+    one.
 
     Attributes:
-        met: module, name and cell.
+        met: module, "ports" or "cells", name, and the cell's attribute ``src``.
     """
 
     def __init__(self, path: str, name: str, data: bytes) -> None:
         super().__init__(path, name)
         self._data = data
-        self.met: list[tuple[str, str, Cell]] = []
+        self.met: list[tuple[str, str, str, str]] = []
 
     def fail(self, message: str, line: int | None = None) -> CircuitError:
         return CircuitError(self.path, None if line is None else self._line(*self.met[line]), message)
 
-    def _line(self, module: str, name: str, cell: Cell) -> int | None:
+    def meet(self, module: str, kind: Literal["ports", "cells"], name: str, source: str = "") -> int:
+        """Count a port or cell; its number, which stands for its line."""
+        self.met.append((module, kind, name, source))
+        return len(self.met) - 1
+
+    def _line(self, module: str, kind: str, name: str, source: str) -> int | None:
         if not self._data:
-            found = _SOURCE.match(str(cell.attributes.get("src", "")))
+            found = _SOURCE.match(source)
             return int(found[1]) if found else None
         at = 0
-        for key in (module, "cells", name):
+        for key in (module, kind, name):
             at = self._data.find(json.dumps(key).encode(), at)
             if at < 0:
                 return None
@@ -279,15 +285,16 @@ class _Flattening:
         n, top = self.n, self.places[0]
         for name, port in top.module.ports.items():
             self._grown(len(port.bits))
+            line = n.meet(top.name, "ports", name)
             if port.direction == "inout":
-                raise n.fail(f"port {name!r} is inout; a circuit's ports are inputs or outputs")
+                raise n.fail(f"port {name!r} is inout; a circuit's ports are inputs or outputs", line)
             for bit, called in zip(port.bits, bit_names(name, port), strict=True):
                 if port.direction == "output":
-                    n.output(called, self._net(top, bit))
+                    n.output(called, self._net(top, bit), line)
                 elif isinstance(bit, int):
-                    n.input(self._net(top, bit))
+                    n.input(self._net(top, bit), line)
                 else:
-                    raise n.fail(f"input {called!r} is the constant {bit}")
+                    raise n.fail(f"input {called!r} is the constant {bit}", line)
         while self.places:
             place = self.places[-1]
             item = next(place.left, None)
@@ -295,8 +302,8 @@ class _Flattening:
                 self.open.discard(self.places.pop().name)
                 continue
             self._grown(1)
-            n.met.append((place.name, *item))
-            self._cell(place, *item)
+            name, cell = item
+            self._cell(place, name, cell, n.meet(place.name, "cells", name, str(cell.attributes.get("src", ""))))
         if self.unknown:
             n.note("yosys.unknown", f"{self.unknown:,} bits that are x or z are read as 0")
         if self.latches:
@@ -334,8 +341,8 @@ class _Flattening:
             self.constants[value] = self.n.constant(self.n.new(), value == "1")
         return self.constants[value]
 
-    def _cell(self, place: _Place, name: str, cell: Cell) -> None:
-        kind, line = cell.type, len(self.n.met) - 1
+    def _cell(self, place: _Place, name: str, cell: Cell, line: int) -> None:
+        kind = cell.type
         full = place.path + name
         if kind in self.design.modules and not cells.known(kind):
             self._instance(place, full, cell, line)

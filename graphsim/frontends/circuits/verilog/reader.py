@@ -165,7 +165,7 @@ class _Design:
                 if module.direction[name] == "input":
                     n.input(net, signal.offset)
                 else:
-                    n.output(signal.bit_name(place), net)
+                    n.output(signal.bit_name(place), net, signal.offset)
         places = [top]
         self.open.add(top.module.name)
         while places:
