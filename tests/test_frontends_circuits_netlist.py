@@ -129,12 +129,13 @@ def test_a_clock_is_no_input_and_may_pass_buffers_and_inverters() -> None:
     circuit = n.circuit()
     assert circuit.input_names == ("e", "d")
     assert circuit.gate_count == 0
-    assert not circuit.notes
 
 
-def test_a_falling_edge_is_noted() -> None:
-    n = clocked(("c", False))
-    assert n.circuit().notes == {"clock": "registers store at the falling edge of c, with which a cycle ends"}
+@pytest.mark.parametrize("edge", ["rising", "falling"])
+def test_the_clock_and_its_edge_are_noted(edge: str) -> None:
+    circuit = clocked(("c", edge == "rising")).circuit()
+    assert circuit.notes == {"clock": f"registers store at the {edge} edge of c, with which a cycle ends"}
+    assert circuit.clock == ("c", edge == "rising")
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,14 @@ def check(one: Circuit, other: Circuit, cycles: list[list[int]]) -> None:
     assert [[row[at] for at in shown] for row in found] == evaluate(one, cycles)
 
 
+@pytest.mark.parametrize("rising", [True, False])
+def test_verilog_keeps_the_clock_and_its_edge(tmp_path: Path, rising: bool) -> None:
+    (tmp_path / "x.v").write_text(f"""module x(input tick, d, output reg q);
+      always @({"posedge" if rising else "negedge"} tick) q <= d; endmodule""")
+    write(read(tmp_path / "x.v"), tmp_path / "y.v")
+    assert read(tmp_path / "y.v").clock == ("tick", rising)
+
+
 @given(circuits())
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_verilog_is_read_as_it_was_written(tmp_path: Path, circuit: Circuit) -> None:

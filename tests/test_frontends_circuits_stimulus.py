@@ -16,7 +16,7 @@ from graphsim.compare.logic import Evaluation
 from graphsim.errors import DatasetError
 from graphsim.frontends.circuits.netlist import Netlist
 from graphsim.frontends.circuits.stimulus import Stimulus, as_integers, random_stimulus, read_stimulus, write_outputs
-from graphsim.graph.circuit import Circuit
+from graphsim.graph.circuit import Circuit, clock_note
 
 
 def adder(bits: int = 3) -> Circuit:
@@ -114,9 +114,9 @@ def test_inputs_of_a_dump_that_are_not_known_are_0_and_it_is_said(tmp_path: Path
     assert found.remark == "3 values of inputs are neither 0 nor 1; they are 0"
 
 
-def test_a_circuit_of_the_falling_edge_reads_dumps_there(tmp_path: Path) -> None:
-    falling = replace(adder(), notes={"clock": "registers store at the falling edge of clk, with which a cycle ends"})
-    found = read(tmp_path, "c.vcd", CLOCKED, falling)
+def test_a_circuit_reads_dumps_at_the_edge_of_its_clock(tmp_path: Path) -> None:
+    falling = replace(adder(), notes={"clock": clock_note("tick", rising=False)})
+    found = read(tmp_path, "c.vcd", CLOCKED.replace("k clk", "z clk $end $var wire 1 k tick"), falling)
     assert as_integers(falling.input_names, found.inputs)["a"] == [0, 7, 5]
 
 
@@ -143,11 +143,11 @@ def test_what_is_written_is_read_again(
 
 
 @pytest.mark.parametrize("edge", ["rising", "falling"])
-def test_registers_of_a_dump_change_with_the_edge_at_which_they_store(tmp_path: Path, edge: str) -> None:
+def test_registers_of_a_dump_change_with_the_edge_at_which_their_clock_stores(tmp_path: Path, edge: str) -> None:
     netlist = Netlist("toggle", "toggle")
     netlist.output("q", netlist.net("q"))
     netlist.register(netlist.net("q"), netlist.gate(netlist.new(), (netlist.net("q"),), 0b01), False)
-    toggle = replace(netlist.circuit(), notes={"clock": f"registers store at the {edge} edge of clk"})
+    toggle = replace(netlist.circuit(), notes={"clock": clock_note("tick", edge == "rising")})
     path, states = tmp_path / "out.vcd", np.array([[0], [1], [0]], np.uint8)
     write_outputs(path, toggle, random_stimulus(toggle, 3, 0), states, states)
     code = {
@@ -155,7 +155,7 @@ def test_registers_of_a_dump_change_with_the_edge_at_which_they_store(tmp_path: 
     }
     text = path.read_text(encoding="utf-8").partition("$dumpvars")[2]
     high, low = ("1", "0") if edge == "rising" else ("0", "1")
-    assert f"#5\n{high}{code['clk']}\n1{code['q']}\n#10\n{low}{code['clk']}\n#15\n" in text
+    assert f"#5\n{high}{code['tick']}\n1{code['q']}\n#10\n{low}{code['tick']}\n#15\n" in text
     assert read_stimulus(path, toggle).expected.tolist() == states.tolist()
 
 

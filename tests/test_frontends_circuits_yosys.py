@@ -140,7 +140,7 @@ def test_flip_flops_store_as_their_types_say(kind: str) -> None:
         shown, state = flip_flop(kind, dict(zip(circuit.input_names, row, strict=True)), state)
         expected.append([shown])
     assert evaluate(circuit, cycles.tolist()) == expected
-    assert ("clock" in circuit.notes) == ("C" in cells.inputs(kind) and kind.split("_")[2][0] == "N")
+    assert circuit.clock == (("C", kind.split("_")[2][0] == "P") if "C" in cells.inputs(kind) else ("", True))
 
 
 @pytest.mark.parametrize("kind", ["$_DFF_P_", "$_DFF_PP0_"])

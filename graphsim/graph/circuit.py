@@ -27,6 +27,9 @@ Words = npt.NDArray[np.uint64]
 
 #: The note of a graph that says what its bits are called.
 NAMES = "circuit.names"
+#: The note of a circuit that says which edge of what clock its cycles end with.
+CLOCK = "clock"
+_CLOCK = re.compile(r"registers store at the (rising|falling) edge of (.+), with which a cycle ends", re.DOTALL)
 _KINDS = ("inputs", "registers", "gates", "outputs")
 #: Values of one variable of a truth table, for variable 0 .. 5: bit m is bit i of m.
 VARIABLES = (
@@ -107,6 +110,12 @@ class Circuit:
     def signal_count(self) -> int:
         """I + R + G."""
         return self.first_gate + self.gate_count
+
+    @property
+    def clock(self) -> tuple[str, bool]:
+        """What its clock is called, "" if nothing says so, and whether a cycle ends with the rising edge."""
+        found = _CLOCK.fullmatch(self.notes.get(CLOCK, ""))
+        return (found[2], found[1] == "rising") if found else ("", True)
 
     @cached_property
     def fan_in(self) -> IntArray:
@@ -220,6 +229,11 @@ class Circuit:
             if len(set(names)) != len(names):
                 twice = next(name for name, count in Counter(names).items() if count > 1)
                 raise GraphError(f"{self.name}: two signals are called {twice!r}")
+
+
+def clock_note(name: str, rising: bool) -> str:
+    """The note under :data:`CLOCK`."""
+    return f"registers store at the {'rising' if rising else 'falling'} edge of {name}, with which a cycle ends"
 
 
 def pack(rows: Sequence[Sequence[int]]) -> tuple[IntArray, Int32Array]:

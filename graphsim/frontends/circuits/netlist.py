@@ -17,7 +17,7 @@ import numpy as np
 
 from graphsim.errors import CircuitError
 from graphsim.frontends.circuits.names import distinct, printable
-from graphsim.graph.circuit import VARIABLES, Circuit, pack
+from graphsim.graph.circuit import CLOCK, VARIABLES, Circuit, clock_note, pack
 from graphsim.graph.verify import MAX_FAN_IN
 
 #: A net's number in its netlist.
@@ -315,8 +315,8 @@ class Netlist:
             other = self.name_of(more[0][0])
             both = f"clocked by {clock!r} and by {other!r}" if other != clock else f"clocked by both edges of {clock!r}"
             raise self.fail(f"registers are {both}; a circuit has one clock, and one edge of it", found[more[0]])
-        if not edge:
-            self.note("clock", f"registers store at the falling edge of {clock}, with which a cycle ends")
+        if any(isinstance(how, _Register) for how in driver.values()):
+            self.note(CLOCK, clock_note(clock, edge))
         copies: dict[Net, list[Net]] = {}
         for net, how in driver.items():
             if isinstance(how, _Gate) and len(how.fanins) == 1 and how.truth in _COPIES:

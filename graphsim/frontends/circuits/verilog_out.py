@@ -58,7 +58,8 @@ def write(circuit: Circuit, suffix: str) -> bytes:
     inputs, outputs = _grouped(circuit.input_names), _grouped(circuit.output_names)
     names = distinct([*inputs.names, *outputs.names])
     inputs, outputs = _renamed(inputs, names[: len(inputs.names)]), _renamed(outputs, names[len(inputs.names) :])
-    clock = distinct(["clk"], names)[0] if circuit.register_count else ""
+    clock_name, rising = circuit.clock
+    clock = distinct(spelt([clock_name or "clk"], _ALLOWED), names)[0] if circuit.register_count else ""
     first = circuit.first_gate
     shown = circuit.outputs.tolist()
     # A gate that an output shows is that output's net.
@@ -100,7 +101,7 @@ def write(circuit: Circuit, suffix: str) -> bytes:
             *(f"    {r} = 1'b{int(b)};" for r, b in zip(registers, begins, strict=True)),
             "  end",
         ]
-        out.append(f"  always @(posedge {_name(clock)}) begin")
+        out.append(f"  always @({'posedge' if rising else 'negedge'} {_name(clock)}) begin")
         out += [f"    {register} <= {nets[signal]};" for register, signal in zip(registers, follows, strict=True)]
         out.append("  end")
     return "\n".join([*out, "endmodule", ""]).encode()

@@ -3,9 +3,9 @@
 Written: one clock cycle is ten nanoseconds, and ends with the edge at which registers store, rising if the circuit says
 nothing else. Everything changes at these edges, as in a synchronous design; the first one is at five nanoseconds. A
 cycle's values are those just before the edge that ends it. Read: values are those just before each such edge of a
-signal of one bit that is called like a clock (``clk``, ``clock``, ``ck``, ...) and is no input. Without such a signal,
-every time at which signals change is a cycle. Inputs that are neither 0 nor 1 are 0, with a remark; outputs that are
-neither are not compared.
+signal of one bit that is called as the circuit's clock, or else like a clock (``clk``, ``clock``, ``ck``, ...), and is
+no input. Without such a signal, every time at which signals change is a cycle. Inputs that are neither 0 nor 1 are 0,
+with a remark; outputs that are neither are not compared.
 """
 
 from __future__ import annotations
@@ -39,8 +39,10 @@ def write_vcd(path: Path, circuit: Circuit, inputs: BitArray, registers: BitArra
         if shown.get(name) != values:  # an input or register that is shown under its own name is there already
             label = distinct([name], shown)[0]
             shown[label], widths[label] = values, len(ports(circuit.output_names)[name])
-    labels = spelt([*shown, "clk"], "!-~")
-    idle = int(_is_falling(circuit))
+    clock_name, rising = circuit.clock
+    clock_name = next((name for name in (clock_name, *_CLOCKS) if name and name not in shown), "clk")
+    labels = spelt([*shown, clock_name], "!-~")
+    idle = int(not rising)
     file = io.StringIO()
     with VCDWriter(file, timescale="1 ns", date="", version="graphsim") as writer:
         scope = spelt([circuit.name], "A-Za-z0-9_")[0]
@@ -95,7 +97,8 @@ class _Reader:
         self._places: dict[str, list[int | None]] = {}
         self._found: set[int] = set()
         self._clock = ""
-        self._falling = _is_falling(circuit)
+        self._clock_found = 0
+        self._clock_name, self._rising = circuit.clock
 
     def rows(self) -> Iterator[bytes]:
         """The state in every cycle."""
@@ -118,7 +121,7 @@ class _Reader:
                 change = token.scalar_change if token.kind is TokenKind.CHANGE_SCALAR else token.vector_change
                 if change.id_code == self._clock:
                     new = _bit(str(change.value))
-                    edge |= (level, new) == ((1, 0) if self._falling else (0, 1))
+                    edge |= (level, new) == ((0, 1) if self._rising else (1, 0))
                     level = new
                 if (places := self._places.get(change.id_code)) is not None:
                     changed = True
@@ -135,8 +138,12 @@ class _Reader:
             if code not in self._places and not self._found & known:  # of signals in several scopes the first
                 self._places[code] = places
                 self._found |= known
-        elif not self._clock and variable.size == 1 and variable.reference.lower() in _CLOCKS:
-            self._clock = code
+        elif variable.size == 1 and self._clock_found < (rank := self._clock_rank(variable.reference)):
+            self._clock, self._clock_found = code, rank
+
+    def _clock_rank(self, name: str) -> int:
+        """2 for the name of the circuit's clock, 1 for what clocks are called, 0 for others."""
+        return 2 if name == self._clock_name else int(name.lower() in _CLOCKS)
 
     def _bit_names(self, variable: VarDecl) -> list[str]:
         """What the bits of a variable are called in a circuit, least significant first."""
@@ -167,11 +174,6 @@ class _Reader:
         for i, bit in enumerate(reversed(value.rjust(len(places), fill))):
             if i < len(places) and (place := places[i]) is not None:
                 self.state[place] = _bit(bit)
-
-
-def _is_falling(circuit: Circuit) -> bool:
-    """Whether registers store at the falling edge."""
-    return "falling edge" in circuit.notes.get("clock", "")
 
 
 def _bit(value: str) -> int:
