@@ -108,6 +108,12 @@ def test_serialisation(suffix: str, tmp_path: Path) -> None:
         assert np.array_equal(loaded(inputs, training=training), model(inputs, training=training))
 
 
+def test_layers_of_no_net_are_refused() -> None:
+    with pytest.raises(ValueError, match="one net at least"):
+        Gates(8, [])
+    assert Gates(8, np.arange(2)).get_config()["seeds"] == [0, 1]
+
+
 def test_inputs_that_cannot_be_split_are_refused() -> None:
     with pytest.raises(ValueError, match="7 inputs cannot be split among 2 nets"):
         net(Gates(8, [5, 6]), inputs=7)

@@ -11,11 +11,12 @@ import pytest
 from circuits import evaluate, life_rule
 from needed import needed
 
-from graphsim.errors import CheckFailed
+from graphsim.errors import CheckFailed, UsageError
 from graphsim.frontends.circuits import read
 from graphsim.passes.logic import passes_of
 from graphsim.zoo import models_folder
 from graphsim.zoo.card import read_facts
+from graphsim.zoo.logic import history
 from graphsim.zoo.logic.gates import NAMES
 from graphsim.zoo.logic.life import CELLS, neighbourhoods
 from graphsim.zoo.logic.pictures import COLOURS, SYMBOLS, apportioned, bars, bars_png, learning_gif
@@ -111,6 +112,20 @@ class Stopped(Exception):  # noqa: N818 - not an error
     pass
 
 
+def test_choices_that_were_kept(tmp_path: Path) -> None:
+    moments = list(np.random.default_rng(1).integers(0, 99, (3, 4, 16)))
+    history.keep(tmp_path, moments, [(f"epoch {at}", some) for at, some in enumerate(moments)])
+    assert np.array_equal(history.kept(tmp_path, 2), moments[:2])
+    for damage in (
+        lambda path: path.write_bytes(path.read_bytes()[:50]),
+        lambda path: path.write_text("no"),
+        Path.unlink,
+    ):
+        damage(tmp_path / "choices.npz")
+        with pytest.raises(UsageError, match=r"choices\.npz: is missing or damaged"):
+            history.kept(tmp_path, 2)
+
+
 @pytest.mark.slow
 def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path: Path) -> None:
     needed("tensorflow")
@@ -139,6 +154,15 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path: Path) -> No
     assert all(Image.open(log / "choices.png").format == "PNG" for log in logs)
     assert np.array_equal(one, two) and np.array_equal(one, three)
     from graphsim.zoo.logic.layers import keras
+
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "tensorboard").touch()
+    with pytest.raises(UsageError, match=r"log/tensorboard: cannot write here \(.*\); choose another place"):
+        train(plan, tmp_path)
+    (tmp_path / "log" / "tensorboard").unlink()
+    (tmp_path / "log" / "epoch-0002.keras").write_bytes(b"PK")
+    with pytest.raises(UsageError, match=r"epoch-0002\.keras: cannot be gone on with; start afresh"):
+        train(plan, tmp_path, resume=True)
 
     nets = [keras.models.load_model(log / "epoch-0005.keras") for log in logs]
     for first, second, third in zip(*(net.get_weights() for net in nets), strict=True):

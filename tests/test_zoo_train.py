@@ -72,6 +72,14 @@ def test_a_fresh_run_forgets_old_checkpoints(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
 
+def test_what_is_no_checkpoint_is_none(tmp_path: Path) -> None:
+    trainer._prepare_log(tmp_path, RECIPES["digits"], resume=False)
+    for name in ("epoch-0003.keras", "epoch-0004x.keras", "epoch-5.keras", "epoch-0002-and-000000007.keras"):
+        (tmp_path / name).touch()
+    (tmp_path / "epoch-0006.keras").mkdir()
+    assert trainer._prepare_log(tmp_path, RECIPES["digits"], resume=True) == (3, 0)
+
+
 def test_shifts_move_each_image_within_the_distance_and_reach_all_of_it() -> None:
     images = np.zeros((400, 7, 5), np.float32)
     images[:, 3, 2] = np.arange(1, 401)

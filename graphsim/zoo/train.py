@@ -19,11 +19,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import shlex
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -46,6 +47,9 @@ from graphsim.zoo.recipes import (
     Recipe,
 )
 from graphsim.zoo.watch import Watch
+
+_CHECKPOINT = re.compile(r"epoch-(\d{4})(?:-and-(\d{9}))?\.keras", re.ASCII)
+"""The name of a checkpoint: see :func:`_checkpoint`."""
 
 THREADS = 2
 """Threads per operation in training. Another number splits the sums otherwise and so changes the last bits."""
@@ -199,7 +203,7 @@ def train(
     with suppress(RuntimeError):  # the number of threads is settled once TensorFlow has run anything
         tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     if start or course.skip:
-        model = load(keras, plan, _checkpoint(log, start, course.skip))
+        model = _load_checkpoint(keras, plan, _checkpoint(log, start, course.skip))
     else:
         model = build(keras, plan)
         if weights is not None:
@@ -222,16 +226,13 @@ def train(
         return True
 
     course.watch, stopped = watch, ""
-    writer = tf.summary.create_file_writer(str(log / "tensorboard"))
-    with writer.as_default():
+    with _summaries(tf, log / "tensorboard") as write_scores:
         while last < course.epochs:
             number = min(last + course.stride, course.epochs)
             scores = course.epoch(number)
             course.skip = 0
             done = Epoch(number, course.epochs, scores, cut)
-            for name, value in done.scores.items():
-                tf.summary.scalar(name, value, step=number)
-            writer.flush()
+            write_scores(number, done.scores)
             if cut is not None:
                 stopped = _where(last, course, cut)
                 if course.may_break(number):
@@ -254,6 +255,34 @@ def train(
     if export_weights is not None:
         _save(model.save_weights, Path(export_weights))
     return _write(model, plan, course, target, last, stopped, weights)
+
+
+@contextmanager
+def _summaries(tf: Any, folder: Path) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
+    """Yields what writes an epoch's scores for TensorBoard.
+
+    Raises:
+        UsageError: they cannot be written.
+    """
+
+    def refused(error: Exception) -> UsageError:
+        reason = str(error).splitlines()[0].rpartition(";")[2].strip()
+        return UsageError(f"{folder}: cannot write here ({reason}); choose another place")
+
+    def write(number: int, scores: Mapping[str, float]) -> None:
+        try:
+            for name, value in scores.items():
+                tf.summary.scalar(name, value, step=number)
+            writer.flush()
+        except tf.errors.OpError as error:
+            raise refused(error) from error
+
+    try:
+        writer = tf.summary.create_file_writer(str(folder))
+    except tf.errors.OpError as error:
+        raise refused(error) from error
+    with writer.as_default():
+        yield write
 
 
 def _where(last: int, course: Course, cut: tuple[int, int] = (0, 0)) -> str:
@@ -294,6 +323,14 @@ def weights_sha256(weights: list[npt.NDArray[np.float32]]) -> str:
     return digest.hexdigest()
 
 
+def _load_checkpoint(keras: Any, plan: Recipe, path: Path) -> Any:
+    try:
+        return load(keras, plan, path)
+    except Exception as error:  # Keras raises anything at all for files it does not like
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise UsageError(f"{path}: cannot be gone on with; start afresh without resuming: {reason}") from error
+
+
 def _load_weights(model: Any, path: Path) -> None:
     if not path.is_file():
         raise UsageError(f"{path}: there is no such file; expected weights (.h5)")
@@ -308,15 +345,19 @@ def _prepare_log(log: Path, plan: Recipe, resume: bool) -> tuple[int, int]:
     """Make the log folder ready and return how many epochs, and steps of what comes next, are done; (0, 0): afresh."""
     run = json.dumps({"recipe": dataclasses.asdict(plan)}, indent=2) + "\n"
     record = log / "run.json"
-    checkpoints = sorted(log.glob("epoch-[0-9]*.keras"), key=lambda path: path.stem)
+    checkpoints = sorted(
+        (path for path in log.glob("epoch-*.keras") if _CHECKPOINT.fullmatch(path.name) and path.is_file()),
+        key=lambda path: path.stem,
+    )
     if resume and checkpoints:
         if not record.is_file() or record.read_text(encoding="utf-8") != run:
             raise UsageError(
                 f"{record}: the checkpoints here are of a run with another recipe, seed or number of epochs."
                 " Give the same ones, or another log folder, or start afresh without resuming."
             )
-        epochs, _, steps = checkpoints[-1].stem.removeprefix("epoch-").partition("-and-")
-        return int(epochs), int(steps or 0)
+        found = _CHECKPOINT.fullmatch(checkpoints[-1].name)
+        assert found is not None
+        return int(found[1]), int(found[2] or 0)
     for stale in checkpoints:
         stale.unlink()
     files.write_text(record, run)

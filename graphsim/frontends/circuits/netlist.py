@@ -8,7 +8,7 @@ register, the order of the gates, gates with many inputs.
 from __future__ import annotations
 
 import heapq
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -25,6 +25,8 @@ Net = int
 #: Names of a loop that a message shows.
 _SHOWN = 12
 _ALL = (1 << 64) - 1
+#: Truth tables of full and half adders: sum and carry.
+_FULL, _HALF = (0x96, 0xE8), (0b0110, 0b1000)
 #: The truth table of a copy of one net.
 _COPY = 0b10
 #: Truth tables of one input that may stand in a clock's way, and whether they turn its edges round.
@@ -148,6 +150,24 @@ class Netlist:
             v = VARIABLES[i]
             word = word & v if op == "and" else word | v if op == "or" else word ^ v
         return self.gate(net, level, word ^ (_ALL if inverted else 0), line)
+
+    def count(self, bits: Sequence[Net]) -> list[Net]:
+        """How many of one or more nets are 1: the bits of that number, least significant first.
+
+        Full and half adders, of two gates each: three nets of a weight become one of it and one of the next, carries
+        saved, until each weight has one.
+        """
+        found, column = [], deque(bits)
+        while column:
+            carries: deque[Net] = deque()
+            while len(column) > 1:
+                taken = [column.popleft() for _ in range(min(3, len(column)))]
+                total, carry = _FULL if len(taken) == 3 else _HALF
+                column.append(self.gate(self.new(), taken, total))
+                carries.append(self.gate(self.new(), taken, carry))
+            found.append(column.popleft())
+            column = carries
+        return found
 
     def constant(self, net: Net, value: bool, line: int | None = None) -> Net:
         """The net is always 0 or 1."""

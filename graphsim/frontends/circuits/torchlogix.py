@@ -9,7 +9,6 @@ its terms takes. Its score is (sum + beta) / tau, which is not worked out by gat
 from __future__ import annotations
 
 import re
-from collections import deque
 from pathlib import Path
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
@@ -40,8 +39,6 @@ _OPERATIONS: dict[str, tuple[tuple[int, ...], int]] = {
     "OR_NOT_B": ((0, 1), _A | ~_B),
     "OR_NOT_A": ((0, 1), ~_A | _B),
 }
-#: Tables of full and half adders: sum and carry.
-_FULL, _HALF = (0x96, 0xE8), (0b0110, 0b1000)
 _SYNTAX = re.compile(r"Invalid JSON: (.*) at line ([0-9]+) column [0-9]+", re.DOTALL)
 
 
@@ -126,7 +123,8 @@ class _Reader:
             n.gate(net, [self._net(pins[i]) for i in read], table)
         sums = file.sums()
         for j, bits in enumerate(sums):
-            for i, net in enumerate(self._sum([self._net(number) for number in bits.input_ids])):
+            terms = [self._net(number) for number in bits.input_ids or [-1]]
+            for i, net in enumerate(n.count(terms)):
                 n.output(f"sum{j}[{i}]", net)
         if not sums:
             for j, number in enumerate(file.output_ids):
@@ -154,21 +152,3 @@ class _Reader:
         if self.zero is None:
             self.zero = self.n.constant(self.n.new(), False)
         return self.zero
-
-    def _sum(self, bits: list[Net]) -> list[Net]:
-        """How many of the bits are 1, least significant bit first: three bits of a weight become one of it and one of
-        the next, until each weight has one.
-        """
-        n = self.n
-        result: list[Net] = []
-        column = deque(bits)
-        while column:
-            carries: deque[Net] = deque()
-            while len(column) > 1:
-                group = [column.popleft() for _ in range(min(3, len(column)))]
-                total, carry = _FULL if len(group) == 3 else _HALF
-                column.append(n.gate(n.new(), group, total))
-                carries.append(n.gate(n.new(), group, carry))
-            result.append(column.popleft())
-            column = carries
-        return result or [self._net(-1)]

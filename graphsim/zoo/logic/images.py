@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from graphsim import files
 from graphsim.datasets.images import ImageDataset, load_images
 from graphsim.errors import CheckFailed
 from graphsim.frontends import circuits
@@ -19,8 +17,9 @@ from graphsim.graph.circuit import Circuit
 from graphsim.passes.logic import passes_of
 from graphsim.zoo.card import Words
 from graphsim.zoo.images import shifted
+from graphsim.zoo.logic import history
 from graphsim.zoo.logic.learnt import Bits, Learnt, run
-from graphsim.zoo.logic.pictures import Counts, keep_drawn
+from graphsim.zoo.logic.pictures import Counts
 from graphsim.zoo.logic.voting import voting
 from graphsim.zoo.nets import CLASSES, fresh
 from graphsim.zoo.recipes import GateImageRecipe
@@ -39,7 +38,7 @@ class GateImageCourse:
     """
 
     def __init__(self, plan: GateImageRecipe, log: Path) -> None:
-        self._history_file = log / "choices.npz"
+        self._log = log
         #: Gates of each layer that are which, (layers, 16), after every epoch.
         self._history: list[Counts] = []
         self.plan, self.epochs, self.stride = plan, plan.epochs, 1
@@ -58,8 +57,7 @@ class GateImageCourse:
             optimizer.build(model.trainable_variables)
             model.compile(optimizer)
         elif done:
-            with np.load(self._history_file) as kept:
-                self._history = list(kept["counts"][:done])
+            self._history = history.kept(self._log, done)
         optimizer, variables = model.optimizer, model.trainable_variables
 
         def step(images: Any, labels: Any) -> Any:
@@ -85,10 +83,8 @@ class GateImageCourse:
             if self.watch(done, self._steps):
                 break
         self._history.append(Learnt.of_model(self._model).counts())
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, counts=np.stack(self._history))
-        files.write_bytes(self._history_file, buffer.getvalue())
-        keep_drawn(self._history_file.parent, [(f"epoch {at:,}", counts) for at, counts in enumerate(self._history, 1)])
+        shown = [(f"epoch {at:,}", counts) for at, counts in enumerate(self._history, 1)]
+        history.keep(self._log, self._history, shown)
         rest = slice(self.held_out, None)
         images, labels = self.samples.images[rest], self.samples.labels[rest]
         return {

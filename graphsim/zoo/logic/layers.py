@@ -49,7 +49,9 @@ class Gates(_Layer):  # type: ignore[misc]
     ) -> None:
         super().__init__(**options)
         self.units, self.shared, self.start = units, shared, start
-        self.seeds = [seed if isinstance(seed, int) else [int(part) for part in seed] for seed in seeds]
+        self.seeds = [int(seed) if np.ndim(seed) == 0 else [int(part) for part in seed] for seed in seeds]
+        if not self.seeds:
+            raise ValueError("a layer of gates has a seed for each of its nets, and one net at least")
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Wire the gates and make their logits."""

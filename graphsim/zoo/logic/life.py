@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,10 +16,11 @@ from graphsim.frontends import circuits
 from graphsim.graph.circuit import Circuit
 from graphsim.passes.logic import passes_of
 from graphsim.zoo.card import Words
+from graphsim.zoo.logic import history
 from graphsim.zoo.logic.gates import NAMES, TRUTHS
 from graphsim.zoo.logic.learnt import Bits, Layer, Learnt, run
 from graphsim.zoo.logic.optimizer import compile_with_adamw
-from graphsim.zoo.logic.pictures import Counts, drawn, keep_drawn, learning_gif
+from graphsim.zoo.logic.pictures import Counts, drawn, learning_gif
 from graphsim.zoo.nets import life as build
 from graphsim.zoo.recipes import LifeRecipe
 from graphsim.zoo.watch import Watch, unwatched
@@ -57,10 +57,8 @@ class LifeCourse:
 
     def __init__(self, plan: LifeRecipe, log: Path) -> None:
         self.plan, self.epochs, self.stride = plan, plan.epochs, plan.stride
-        self._history_file = log / "choices.npz"
+        self._log = log
         self._cells, self._next = neighbourhoods()
-        self._hard: npt.NDArray[np.int64] = np.zeros(plan.nets, np.int64)
-        self._best = 0
         #: Gates chosen, uint8 (strides, nets, gates of all layers).
         self._history: list[npt.NDArray[np.uint8]] = []
         self._done = 0
@@ -73,8 +71,7 @@ class LifeCourse:
         if self._done == 0:
             compile_with_adamw(keras, model, plan)
         else:
-            with np.load(self._history_file) as kept:
-                self._history = list(kept["choices"][: -(-done // self.stride)])
+            self._history = history.kept(self._log, -(-done // self.stride))
         optimizer, variables = model.optimizer, model.trainable_variables
         cells = tf.constant(self._cells, tf.float32)
         target = tf.constant(self._next[:, None], tf.float32)
@@ -100,19 +97,16 @@ class LifeCourse:
             self._done += 1
             if self.watch(self._done - before, number - before):
                 break
-        self._hard = self._judged().numpy().round().astype(np.int64)
-        self._best = int(np.lexsort((soft, self._hard))[0])
+        hard = self._judged().numpy().round().astype(np.int64)
+        best = int(np.lexsort((soft, hard))[0])
         chosen = [np.asarray(layer.logits).argmax(axis=1) for layer in self._model.layers]
         shape = (self.plan.nets, -1)
         self._history.append(np.concatenate([c.reshape(shape) for c in chosen], axis=1).astype(np.uint8))
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, choices=np.stack(self._history))
-        files.write_bytes(self._history_file, buffer.getvalue())
-        keep_drawn(self._history_file.parent, self._counts(self._best))
+        history.keep(self._log, self._history, self._counts(best))
         return {
-            "soft_loss": float(soft[self._best]),
-            "hard_loss": int(self._hard[self._best]),
-            "solved": int(np.count_nonzero(self._hard == 0)),
+            "soft_loss": float(soft[best]),
+            "hard_loss": int(hard[best]),
+            "solved": int(np.count_nonzero(hard == 0)),
         }
 
     def _epoch_of(self, at: int) -> int:

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from graphsim import files
 from graphsim.errors import ReferenceUnavailableError
 from graphsim.zoo.logic.gates import NAMES
 
@@ -109,13 +107,6 @@ def drawn(history: Sequence[tuple[str, Counts]]) -> tuple[bytes, str]:
     shown = [history[at] for at in sorted({round(part * (len(history) - 1)) for part in _MOMENTS})]
     text = "\n\n".join("\n".join((when, *bars(counts))) for when, counts in shown)
     return bars_png(shown), text + "\n"
-
-
-def keep_drawn(folder: Path, history: Sequence[tuple[str, Counts]]) -> None:
-    """Write ``choices.png`` and ``choices.txt``, each atomically: to be looked at while training goes on."""
-    picture, text = drawn(history)
-    files.write_bytes(folder / "choices.png", picture)
-    files.write_text(folder / "choices.txt", text)
 
 
 def learning_gif(frames: Sequence[tuple[str, Board, Board]], cell: int = 4, milliseconds: int = 160) -> bytes:

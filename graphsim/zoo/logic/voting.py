@@ -10,8 +10,6 @@ from graphsim.frontends.circuits.netlist import Net, Netlist
 from graphsim.graph.circuit import Circuit
 from graphsim.zoo.logic.parts import placed
 
-_XOR2, _AND2 = 0b0110, 0b1000
-_XOR3, _MAJORITY = 0b1001_0110, 0b1110_1000
 #: Of a, b and whether the less significant bits of a are greater than those of b: whether a is.
 _GREATER = 0b1011_0010
 #: Of a, b and c: b if c, else a.
@@ -43,7 +41,7 @@ def voting(circuit: Circuit, classes: int, name: str = "class") -> Circuit:
         net.input(signal)
     votes = placed(net, circuit, inputs)
     share = len(votes) // classes
-    counts = [_count(net, votes[at * share : (at + 1) * share]) for at in range(classes)]
+    counts = [net.count(votes[at * share : (at + 1) * share]) for at in range(classes)]
     width = max(1, (classes - 1).bit_length())
     numbers = [[net.constant(net.new(), bool(at >> bit & 1)) for bit in range(width)] for at in range(classes)]
     rivals = list(map(_Rival, counts, numbers))
@@ -53,24 +51,6 @@ def voting(circuit: Circuit, classes: int, name: str = "class") -> Circuit:
     for bit, found in enumerate(rivals[0].number):
         net.output(f"{name}[{bit}]", found)
     return replace(net.circuit(), notes=circuit.notes)
-
-
-def _count(net: Netlist, votes: list[Net]) -> list[Net]:
-    """The number of ones, least significant bit first."""
-    columns: list[list[Net]] = [votes]
-    at = 0
-    while at < len(columns):
-        column = columns[at]
-        while len(column) > 1:
-            taken, column = column[:3], column[3:]
-            sums, carries = (_XOR3, _MAJORITY) if len(taken) == 3 else (_XOR2, _AND2)
-            column.append(net.gate(net.new(), taken, sums))
-            if at + 1 == len(columns):
-                columns.append([])
-            columns[at + 1].append(net.gate(net.new(), taken, carries))
-        columns[at] = column
-        at += 1
-    return [column[0] for column in columns]
 
 
 def _better(net: Netlist, one: _Rival, other: _Rival) -> _Rival:
