@@ -13,7 +13,7 @@ from needed import needed
 
 from graphsim.compare.logic import Evaluation
 from graphsim.errors import CircuitError
-from graphsim.frontends.circuits import cells, read, rtl
+from graphsim.frontends.circuits import cells, netlist, read, rtl
 from graphsim.frontends.circuits.verilog import reader
 from graphsim.graph.circuit import Circuit
 
@@ -386,6 +386,20 @@ def test_a_hierarchy_that_doubles_at_every_level_is_refused(tmp_path: Path, monk
     monkeypatch.setattr(reader, "MOST", 100_000)
     text = "".join(f"module m{i}(); m{i + 1} a(), b(); endmodule\n" for i in range(40)) + "module m40(); endmodule"
     with pytest.raises(CircuitError, match="more than 100,000 bits, gates and operators"):
+        circuit(tmp_path, text)
+
+
+def test_names_in_a_deep_hierarchy_stay_short(tmp_path: Path) -> None:
+    inner = "".join(f"module m{i}(input a, output y); wire t = ~a; m{i + 1} u(t, y); endmodule\n" for i in range(300))
+    found = circuit(tmp_path, inner + "module m300(input a, output y); assign y = ~a; endmodule")
+    assert found.gate_count == len(set(found.gate_names)) == 301
+    assert max(map(len, found.gate_names)) < 250
+
+
+def test_a_long_name_of_very_many_nets_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(netlist, "MOST", 100_000)
+    text = f"module m(input a, output y); wire [9999:0] {'n' * 50}; assign {'n' * 50}[0] = a; assign y = a; endmodule"
+    with pytest.raises(CircuitError, match="names of nets add up to more than 100,000 characters"):
         circuit(tmp_path, text)
 
 

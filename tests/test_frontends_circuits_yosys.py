@@ -15,7 +15,7 @@ from needed import needed
 
 from graphsim.compare.logic import Evaluation
 from graphsim.errors import CircuitError
-from graphsim.frontends.circuits import cells, read, rtl, yosys
+from graphsim.frontends.circuits import cells, names, read, rtl, yosys
 from graphsim.frontends.circuits.yosys import circuit_of
 from graphsim.graph.circuit import Circuit
 
@@ -273,6 +273,12 @@ def test_a_deep_hierarchy() -> None:
     modules = {f"m{i}": module(ports, {"u": (f"m{i + 1}", {"a": 2, "y": 3})}) for i in range(depth)}
     modules[f"m{depth}"] = module(ports, {"u": ("$_NOT_", {"A": 2, "Y": 3})})
     assert evaluate(design(**modules), [[0], [1]]) == [[1], [0]]
+
+
+def test_a_long_name_of_very_many_bits_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "MOST", 10_000)
+    with pytest.raises(CircuitError, match="names of bits add up to more than 10,000 characters"):
+        design(top=module({"a" * 200: ("input", list(range(2, 99)))}, {}))
 
 
 def test_word_level_cells_take_yosys(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from graphsim.errors import CircuitError
 from graphsim.frontends.circuits import cells
 from graphsim.frontends.circuits.cover import drive
+from graphsim.frontends.circuits.names import within
 from graphsim.frontends.circuits.netlist import Net, Netlist
 from graphsim.frontends.circuits.text import lines, quoted
 from graphsim.graph.circuit import Circuit
@@ -59,8 +60,6 @@ _REFUSED = {
 _TYPES = ("fe", "re", "ah", "al", "as")
 #: Gates, latches and instances that models may have, put together: so many, or so many times those of the file.
 _MOST, _TIMES = 1 << 20, 16
-#: Characters of an instance's path, from which on instances within it are numbered: paths would add up.
-_LONGEST = 200
 _SHOWN = 12
 
 
@@ -357,7 +356,7 @@ class _Flattened:
         for one, other, line in model.same:
             self._read.add(net(other, line))
             netlist.alias(net(one, line), net(other, line), line)
-        within = []
+        parts = []
         taken = {name.partition("/")[0] for name in nets if "/" in name}
         number: dict[str, int] = {}
         for instance in model.instances:
@@ -370,9 +369,8 @@ class _Flattened:
                 continue
             inner = self._models[instance.model]
             self._instances += 1
-            path = f"{prefix}{label}/" if len(prefix) < _LONGEST else f"instance_{self._instances}/"
-            within.append((inner, self._bound(inner, instance, net), path))
-        return within
+            parts.append((inner, self._bound(inner, instance, net), within(prefix + label, self._instances, "/")))
+        return parts
 
     def _cell(
         self, instance: _Instance, name: str, net: Callable[[str, int], Net], first_values: Mapping[str, str]

@@ -5,6 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+#: Characters of all names of a circuit. A file may say a long name once and have many nets of it.
+MOST = 1 << 30
+#: Characters of an instance's path.
+_LONGEST = 200
+
 
 def distinct(names: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
     """The names, of which those that are there already, or ``taken``, get a number behind them: ``a``, ``a_2``, ..."""
@@ -28,6 +33,11 @@ def spelt(names: Iterable[str], allowed: str) -> list[str]:
     """
     wrong = re.compile(f"[^{allowed}]+")
     return distinct([wrong.sub("_", name) or "_" for name in names])
+
+
+def within(path: str, number: int, joint: str) -> str:
+    """What stands in front of names within an instance: its path, or if that is long its number, as paths add up."""
+    return f"{path if len(path) <= _LONGEST else f'instance_{number}'}{joint}"
 
 
 def printable(name: str) -> str:

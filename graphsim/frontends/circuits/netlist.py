@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from graphsim.errors import CircuitError
-from graphsim.frontends.circuits.names import distinct, printable
+from graphsim.frontends.circuits.names import MOST, distinct, printable
 from graphsim.graph.circuit import CLOCK, VARIABLES, Circuit, clock_note, pack
 from graphsim.graph.verify import MAX_FAN_IN
 
@@ -72,6 +72,7 @@ class Netlist:
         self.path, self.name = path, name
         self._number: dict[str, Net] = {}
         self._names: list[str] = []
+        self._characters = 0
         self._seen: list[int | None] = []
         self._inputs: list[Net] = []
         self._outputs: list[tuple[str, Net, int | None]] = []
@@ -97,6 +98,9 @@ class Netlist:
 
     def new(self, name: str = "", line: int | None = None) -> Net:
         """A net that no name leads to; ``name`` is what it is called all the same."""
+        self._characters += len(name)
+        if self._characters > MOST:
+            raise self.fail(f"names of nets add up to more than {MOST:,} characters", line)
         self._names.append(printable(name))
         self._seen.append(line)
         return len(self._names) - 1

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from graphsim.errors import CircuitError
-from graphsim.frontends.circuits import cells, rtl, terms
+from graphsim.frontends.circuits import cells, names, rtl, terms
 from graphsim.frontends.circuits.netlist import Net, Netlist
 from graphsim.graph.circuit import Circuit
 
@@ -154,6 +154,9 @@ def circuit_of(path: str, data: bytes, top: str | None = None, *, sources: bool 
             raise CircuitError(path, int(found[2]), f"is not JSON: {found[1]}") from None
         where = ".".join(str(step) for step in first["loc"][:5])
         raise CircuitError(path, None, f"{where or 'the file'}: {first['msg']}, as Yosys writes it") from None
+    parts = [part for module in design.modules.values() for part in (module.ports, module.netnames)]
+    if sum(len(title) * len(net.bits) for part in parts for title, net in part.items()) > names.MOST:
+        raise CircuitError(path, None, f"names of bits add up to more than {names.MOST:,} characters")
     name = _top(path, design, top)
     if coarse := _coarse(design, name):
         if sources:
@@ -212,9 +215,9 @@ def _top(path: str, design: Design, top: str | None) -> str:
     return found[0]
 
 
-def _listed(names: Mapping[str, object] | Sequence[str]) -> str:
-    shown = [repr(name) for name, _ in zip(names, range(8), strict=False)]
-    return ", ".join(shown) + (", ..." if len(names) > len(shown) else "") or "none"
+def _listed(known: Mapping[str, object] | Sequence[str]) -> str:
+    shown = [repr(name) for name, _ in zip(known, range(8), strict=False)]
+    return ", ".join(shown) + (", ..." if len(known) > len(shown) else "") or "none"
 
 
 class _Netlist(Netlist):
@@ -276,7 +279,7 @@ class _Flattening:
         self.constants: dict[str, Net] = {}
         self.unknown = self.unset = self.latches = 0
         self.skipped: Counter[str] = Counter()
-        self.size = 0
+        self.size = self.instances = 0
         self.places: list[_Place] = []
         self.open: set[str] = set()
         self._enter(self._place(top, "", {}))
@@ -395,7 +398,8 @@ class _Flattening:
         for pin in cell.connections:
             if pin not in module.ports:
                 raise n.fail(f"cell {full!r} connects pin {pin!r}, which module {cell.type!r} does not have", line)
-        part = self._place(cell.type, f"{full}.", {})
+        self.instances += 1
+        part = self._place(cell.type, names.within(full, self.instances, "."), {})
         for name, port in module.ports.items():
             self._grown(len(port.bits))
             bits = cell.connections.get(name, [])

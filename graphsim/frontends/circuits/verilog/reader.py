@@ -17,6 +17,7 @@ from pyslang.syntax import SyntaxKind as Kind
 
 from graphsim.errors import CircuitError
 from graphsim.frontends.circuits import cells, rtl, terms, yosys
+from graphsim.frontends.circuits.names import within
 from graphsim.frontends.circuits.netlist import Net, Netlist
 from graphsim.frontends.circuits.terms import ONE, ZERO, Term
 from graphsim.frontends.circuits.verilog.expressions import Expressions
@@ -111,7 +112,7 @@ class _Design:
         self.path, self.text, self.parsed, self.nodes = path, text, parsed, nodes
         self.known: dict[str, Module] = {}
         self.n = _Netlist(path, text, path.stem)
-        self.size = self.unknown = self.unset = 0
+        self.size = self.instances = self.unknown = self.unset = 0
         self.open: set[str] = set()
         self.constants: dict[str, Net] = {}
         #: Values in cycle 0 of nets that flip-flops drive, as attributes say.
@@ -381,7 +382,8 @@ class _Place:
                 raise self.n.fail(shown, offset)
             self.grown(width)
             nets[name] = outer
-        return _Place(self.design, module, f"{full}.", nets)
+        self.design.instances += 1
+        return _Place(self.design, module, within(full, self.design.instances, "."), nets)
 
     def _source(self, term: Term, offset: int) -> Net:
         if term in (ZERO, ONE):
