@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from graphsim.frontends.circuits import read
 from graphsim.graph.circuit import to_graph
 from graphsim.simulate.circuit.packed import PackedCircuit
 from graphsim.zoo import models_folder
-from graphsim.zoo.logic.automaton import board, cell, checkerboard
+from graphsim.zoo.logic.automaton import CheckerboardCourse, board, cell, checkerboard
+from graphsim.zoo.nets import build
+from graphsim.zoo.recipes import RECIPES, CheckerboardRecipe
 
 SHIPPED = models_folder() / "checkerboard.blif"
 
@@ -66,6 +69,35 @@ def test_serialisation(tmp_path: Path) -> None:
     state = np.random.default_rng(0).random((2, 3, 4, 2), np.float32)
     for training in (False, True):
         assert np.array_equal(loaded(state, training=training), model(state, training=training))
+
+
+@pytest.mark.slow
+def test_a_training_step_leads_gradients_through_all_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    needed("tensorflow")
+    from graphsim.zoo.logic.layers import keras, tf
+
+    shipped = RECIPES["checkerboard"]
+    assert isinstance(shipped, CheckerboardRecipe)
+    size = {"rows": 3, "columns": 4, "channels": 2, "kernels": 2, "perceive": (2, 1), "update": (4, 2)}
+    plan = replace(shipped, steps=4, judged=2, **size)
+    model = build(keras, plan)
+    random = np.random.default_rng(0)
+    model.set_weights([random.normal(0, 1.5, weight.shape) for weight in model.get_weights()])
+    course = CheckerboardCourse(plan)
+    course.prepare(tf, keras, model, 0)
+    found: list[Any] = []
+    monkeypatch.setattr(course, "_apply", found.extend)
+    loss = course._train()
+    target = checkerboard(3, 4).astype(np.float32)
+    with tf.GradientTape() as tape:
+        states = [tf.ones((1, 3, 4, 2))]
+        for _ in range(4):
+            states.append(model(states[-1], training=True))
+        wrong = [tf.reduce_sum(tf.square(state[0, :, :, 0] - target)) for state in states]
+        total = wrong[3] + wrong[4]
+    assert loss == pytest.approx(float(wrong[4]), rel=1e-5)
+    for one, other in zip(found, tape.gradient(total, model.trainable_variables), strict=True):
+        assert np.allclose(one, other, rtol=0, atol=1e-4 * float(np.abs(other).max()))  # rounded in another order
 
 
 def test_the_shipped_circuit_draws_the_checkerboard_and_keeps_it() -> None:

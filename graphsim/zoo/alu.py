@@ -219,7 +219,7 @@ class AluCourse:
             "loss": "binary cross-entropy",
         }
         words = Words(about=_about(plan, exhaustive, domain), facts=facts, data={}, command=_command(plan))
-        return {"test_accuracy": 1 - wrong / len(test), "wrong": float(wrong)}, words
+        return {"test_accuracy": 1 - wrong / len(test), "wrong": int(wrong)}, words
 
     def more(self, target: Path) -> Mapping[str, Path]:
         """Nothing."""

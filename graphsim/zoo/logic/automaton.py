@@ -123,9 +123,10 @@ class CheckerboardCourse:
             for times in _LOOKED_AT:
                 shown = _evolved(some, plan, plan.rows, plan.columns, times * plan.steps)
                 if wrong := int(np.count_nonzero(shown != self._target)):
+                    more = "go on with --resume" if self._done < self.epochs else "give more epochs (--epochs)"
                     raise CheckFailed(
                         f"the chosen gates have {wrong} of {self._target.size} cells wrong after"
-                        f" {times * plan.steps} steps; give more epochs (--epochs), or another seed (--seed)"
+                        f" {times * plan.steps} steps; {more}, or another seed (--seed)"
                     )
         rows, columns = 2 * plan.rows, 2 * plan.columns
         larger = _evolved(rule, plan, rows, columns, 2 * plan.steps) != checkerboard(rows, columns)
@@ -158,7 +159,7 @@ class CheckerboardCourse:
             data={},
             command=f"graphsim train {plan.name} --seed {plan.seed} --epochs {plan.epochs}",
         )
-        return {"test_accuracy": 1.0, "wrong": 0.0, "gates": float(rule.gate_count)}, words
+        return {"test_accuracy": 1.0, "wrong": 0, "gates": rule.gate_count}, words
 
     def more(self, target: Path) -> Mapping[str, Path]:
         """The clocked circuit."""

@@ -156,7 +156,7 @@ class GateImageCourse:
         scores = {
             "held_out_accuracy": float(held_out.mean()),
             "test_accuracy": correct / len(test),
-            "gates": float(circuit.gate_count),
+            "gates": circuit.gate_count,
         }
         return scores, words
 

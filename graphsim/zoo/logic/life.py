@@ -201,7 +201,7 @@ class LifeCourse:
             command=f"graphsim train {plan.name} --seed {plan.seed} --epochs {self._done}",
             starts_alike=True,
         )
-        return {"test_accuracy": 1 - wrong / 512, "wrong": float(wrong), "solved": float(len(self._solved))}, words
+        return {"test_accuracy": 1 - wrong / 512, "wrong": wrong, "solved": len(self._solved)}, words
 
     def _prove(self, name: str, circuit: Circuit) -> None:
         """Check a circuit against the rule, on all neighbourhoods.
