@@ -123,6 +123,13 @@ def test_custom_layers_under_a_name_of_keras_need_a_rule_of_their_own(tmp_path: 
         lower(model(tmp_path, "Dense", "my_package>Dense"))
 
 
+def test_layers_that_learn_gates_are_refused_for_their_circuit(tmp_path: Path) -> None:
+    with pytest.raises(
+        UnsupportedLayerError, match=r"lower the circuit that training writes beside the model \(\.blif\)"
+    ):
+        lower(model(tmp_path, "Gates", "graphsim>Gates"))
+
+
 def test_installed_plugins_are_found_by_their_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     example(tmp_path).rename(tmp_path / "installed_scale.py")
     monkeypatch.syspath_prepend(tmp_path)

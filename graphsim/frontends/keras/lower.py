@@ -66,6 +66,8 @@ MAX_CALLS = 20_000
 Value = Tensor | Known | Merged | None
 #: What is between layers and is no tensor of a sample.
 _ODD = {Known: "numbers that no sample changes", Merged: "rows of all samples, merged into one axis"}
+#: The layers that learn gates, by the names they are registered with.
+_OF_GATES = frozenset({"graphsim>Gates", "graphsim>Levels", "graphsim>GroupSum", "graphsim>CellStep"})
 _INPUT_DTYPES = (*_DTYPES, "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 
 
@@ -198,6 +200,8 @@ class _Lowerer:
         load_installed()
         names = (layer.registered, layer.class_name, layer.class_name.rpartition(">")[2])
         rule = next((OWN[name] for name in names if name in OWN), None)
+        if rule is None and not _OF_GATES.isdisjoint(names):
+            raise RefusedError("is for learning gates; lower the circuit that training writes beside the model (.blif)")
         if rule is None and layer.is_custom:
             raise RefusedError(
                 f"class {shown(layer.class_name)} is not Keras's own; its code cannot be lowered; a plugin can say how"
