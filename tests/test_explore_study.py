@@ -74,6 +74,21 @@ def test_a_setting_is_that_of_the_command_line() -> None:
     assert build_machine("torus:2x3", settings).digest() == written.digest()
 
 
+def test_the_machine_of_a_point_is_one_as_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file too, with what the study changes of it and what follows its name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "box.toml").write_text(load_machine("ring:3,latency=4,memory_bytes=9999").to_toml())
+    text = (
+        f"models = ['{ROOT / 'models/digits_mlp.h5'}']\nmachines = ['box.toml,macs_per_tick=2']\nlink_latency = [0, 7]"
+    )
+    found = points_of(study_from_toml(text, folder=tmp_path))
+    assert [point.machine for point in found] == [
+        "box.toml,macs_per_tick=2,latency=0",
+        "box.toml,macs_per_tick=2,latency=7",
+    ]
+    assert [load_machine(point.machine).digest() for point in found] == [point.machine_digest for point in found]
+
+
 def test_chance_takes_as_many_as_asked_of_those_allowed() -> None:
     text = LINES + "seeds = [0, 1, 2, 3, 4]\nmode = 'random'\ncount = 7\nseed = 3\nconstraints = ['nodes >= 2']"
     found = points(text)

@@ -121,6 +121,38 @@ def test_settings_after_a_name_do_what_the_file_does() -> None:
     assert load_machine("ring:3,link.latency=5,node.ticks_per_firing=1").nodes[0].ticks_per_firing == 1
 
 
+def test_settings_after_a_file_hold_whatever_it_says(tmp_path: Path) -> None:
+    """On all nodes and links, of topologies and of lists, with the keys and the meaning that they have after a name."""
+    path = tmp_path / "box.toml"
+    path.write_text(
+        'name = "box"\ntopology = "fat_tree:2"\nlink.frames_per_tick = 2\nnode_override = '
+        '[{nodes = ["n0"], macs_per_tick = 3, memory_bytes = 9}]\n'
+        'link_override = [{from = "n0", to = "s1_0", latency = 9, frames_per_tick = 9}]\n'
+    )
+    changed = load_machine(f"{path}, macs_per_tick=4,frames_per_tick=3,latency=2,host=n1")
+    plain = load_machine("fat_tree:2,macs_per_tick=4,frames_per_tick=3,latency=2,host=n1")
+    assert (changed.links, changed.host) == (plain.links, plain.host)
+    assert changed.name == "box,macs_per_tick=4,frames_per_tick=3,latency=2,host=n1"
+    assert [(node.macs_per_tick, node.memory_bytes) for node in changed.nodes[:2]] == [(4, 9), (4, 4_194_304)]
+
+    path.write_text((ROOT / "examples/machines/board.toml").read_text())
+    board = load_machine(f"{path},macs_per_tick=2,switch.crossbar_latency=7,frame_bits=16,clock_mhz=50")
+    assert [node.macs_per_tick for node in board.nodes if node.kind == "compute"] == [2, 2, 2]
+    assert [node.crossbar_latency for node in board.nodes if node.kind == "switch"] == [7]
+    assert ({link.frame_bits for link in board.links}, board.clock_mhz) == ({16}, 50.0)
+    for inline, what in [
+        ("latency=-1", "link.latency: must be at least 0, not -1"),
+        ("host=s0", "host: s0 is a switch; source and sink need a compute node"),
+        ("speed=1", "no setting 'speed'"),
+    ]:
+        with pytest.raises(MachineError) as caught:
+            load_machine(f"{path},{inline}")
+        assert str(caught.value).startswith(f"{path},{inline}: {what}")
+    path.write_text('topology = "ring:3"\nlink.latency = -1\n')
+    with pytest.raises(MachineError, match=r"box\.toml:2: link\.latency: must be at least 0, not -1"):
+        load_machine(f"{path},clock_mhz=50")
+
+
 # What is written
 
 

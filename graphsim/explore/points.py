@@ -18,6 +18,7 @@ from graphsim.errors import StudyError
 from graphsim.explore.conditions import may_hold
 from graphsim.explore.study import MOST_POINTS, VARIED, FaultCase, Settings, Study, build_machine, machine_name
 from graphsim.machine import needs_graph
+from graphsim.machine.load import file_and_settings
 
 #: Of what a key says and a row holds; a change makes all rows anew.
 FORMAT = 1
@@ -222,8 +223,9 @@ def _going_wrong(case: FaultCase | None) -> dict[str, Any]:
 def _described(spec: str, settings: Settings) -> tuple[str, int | None, int | None]:
     """Digest, nodes and links of a machine; of one that is made for a graph, a digest of what it is made by."""
     if needs_graph(spec):
-        file = Path(spec)
-        made_by = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else spec
+        name, inline = file_and_settings(spec)
+        file = Path(name)
+        made_by = ",".join([hashlib.sha256(file.read_bytes()).hexdigest(), *inline]) if file.is_file() else spec
         return hashlib.sha256(json.dumps([made_by, settings]).encode()).hexdigest(), None, None
     machine = build_machine(spec, settings)
     return machine.digest(), len(machine.compute_nodes), len(machine.links)

@@ -17,6 +17,7 @@ from graphsim.explore.conditions import Condition, condition
 from graphsim.graph import Graph
 from graphsim.machine import Machine, load_machine, needs_graph
 from graphsim.machine.family import MOST_MACHINES, expanded
+from graphsim.machine.load import file_and_settings
 from graphsim.machine.model import hint, show
 from graphsim.machine.positions import KeyPath
 from graphsim.machine.settings import SETTINGS
@@ -271,12 +272,13 @@ def _machines(specs: Sequence[str], varied: list[str], folder: Path) -> tuple[tu
         path: KeyPath = ("machines", i)
         for one in _expanded(path, spec.strip()):
             built_in = is_topology(one) or is_made(one)
-            inline = {item.partition("=")[0].strip() for item in one.split(",")[1:]} if built_in else set()
+            file, settings = ("", one.split(",")[1:]) if built_in else file_and_settings(one)
+            inline = {item.partition("=")[0].strip() for item in settings}
             for key in varied:
                 setting = VARIED[key]
                 if inline & {setting, setting.partition(".")[2]}:
                     raise Fault(path, f"{show(one)} sets {setting.partition('.')[2]}, and so does {key}; keep one")
-            taken = one if built_in or not (folder / one).is_file() else str((folder / one).absolute())
+            taken = one if built_in or not (folder / file).is_file() else str((folder / one).absolute())
             try:
                 if not needs_graph(taken):
                     load_machine(taken)

@@ -1,4 +1,4 @@
-"""One way in for every machine: a built-in name, with or without settings, or the path of a ``machine.toml``."""
+"""One way in for every machine: a built-in name or the path of a ``machine.toml``, with or without settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def load_machine(spec: str, graph: Graph | None = None, frame_bits: int | None =
 
     Args:
         spec: a built-in name (``torus:4x4``); one with settings after commas, keys as in ``machine.toml``
-            (``torus:4x4,macs_per_tick=4,latency=2,op_ticks.special=16``); or the path of a ``machine.toml``.
+            (``torus:4x4,macs_per_tick=4,latency=2,op_ticks.special=16``); or the path of a ``machine.toml``, which
+            settings may follow, too.
         graph: for which the machine is made, if it is ``one-to-one``.
         frame_bits: payload of a frame, on all links; None: as ``spec`` says.
 
@@ -47,18 +48,28 @@ def load_machine(spec: str, graph: Graph | None = None, frame_bits: int | None =
         from graphsim.machine.reader import machine_with_settings
 
         return machine_with_settings(topology, settings, spec, graph)
-    if not _exists(spec):
-        raise MachineError(_no_such_machine(spec))
+    path, settings = file_and_settings(spec)
+    if not _exists(path):
+        raise MachineError(_no_such_machine(path))
     from graphsim.machine.reader import read_machine
 
-    return read_machine(Path(spec), graph)
+    return read_machine(Path(path), graph, settings)
+
+
+def file_and_settings(spec: str) -> tuple[str, list[str]]:
+    """The path in ``FILE.toml,latency=2``, and the settings; a file whose name has commas is a path as it stands."""
+    if _exists(spec):
+        return spec, []
+    path, *settings = (part.strip() for part in spec.split(","))
+    return path, settings
 
 
 def needs_graph(spec: str) -> bool:
     """Whether ``spec`` names a machine that is made for a graph, or a file that does."""
-    if is_made(spec) or is_topology(spec) or not _exists(spec) or not Path(spec).is_file():
+    path, _ = file_and_settings(spec)
+    if is_made(spec) or is_topology(spec) or not _exists(path) or not Path(path).is_file():
         return is_made(spec)
-    with Path(spec).open("rb") as stream:
+    with Path(path).open("rb") as stream:
         text = stream.read(MAX_FILE_BYTES)
     return re.search(rb"(?m)^\s*topology\s*=\s*[\"']one-to-one", text) is not None
 

@@ -1,4 +1,4 @@
-"""From ``machine.toml``, or settings after a built-in name, to a :class:`Machine`.
+"""From ``machine.toml``, or settings after a built-in name or a file, to a :class:`Machine`.
 
 The format is specified in ``docs/machines.md``; the classes below are its schema. Everything is strict: no unknown
 keys, no text or booleans for numbers, no NaN, and bounds from :mod:`graphsim.machine.settings`. Every fault is reported
@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -101,15 +101,21 @@ class _MachineTable(Table):
     link_override: Annotated[list[_LinkEntry], FailFast()] = Field(default_factory=list)
 
 
-def read_machine(path: Path, graph: Graph | None = None) -> Machine:
-    """The machine that a TOML file describes; ``graph``: for which it is made, if its topology is one-to-one.
+def read_machine(path: Path, graph: Graph | None = None, settings: Sequence[str] = ()) -> Machine:
+    """The machine that a TOML file describes.
+
+    Args:
+        path: the file.
+        graph: for which the machine is made, if its topology is one-to-one.
+        settings: ``key=value`` texts, as for :func:`machine_with_settings`. They hold on all nodes or links, whatever
+            the file says of one.
 
     Raises:
         MachineError: the file cannot be read, is larger than 1 MiB, is not TOML, or breaks the format. The message has
-            one line per fault: ``file:line: key: what is wrong``.
+            one line per fault: ``file:line: key: what is wrong``. Or a setting is wrong.
     """
     text = _FORM.read(path)
-    return machine_from_toml(text, str(path), path.stem, graph)
+    return machine_from_toml(text, str(path), path.stem, graph, settings=settings)
 
 
 def machine_from_toml(
@@ -118,19 +124,23 @@ def machine_from_toml(
     default_name: str = "machine",
     graph: Graph | None = None,
     links: Sequence[tuple[int, int]] = (),
+    settings: Sequence[str] = (),
 ) -> Machine:
     """The machine that TOML text describes; ``source`` is what messages call it, ``links`` go from node to node and are
-    those that the text does not list.
+    those that the text does not list, ``settings`` are as for :func:`read_machine`.
 
     Raises:
         MachineError: as for :func:`read_machine`.
     """
     text = text.replace("\r\n", "\n")
     data = _FORM.parse(text, source)
+    changed = _changed(",".join([source, *settings]), settings)
     try:
-        return _machine(data, default_name, graph, links)
+        machine = _machine(data, default_name, graph, links, changed.table)
     except (ValidationError, Fault) as error:
-        raise MachineError(_FORM.report(error, places(text, source))) from None
+        raise MachineError(_FORM.report(error, changed.place(places(text, source)))) from None
+    whole = ",".join([machine.name, *settings])
+    return replace(machine, name=whole) if settings and len(whole) <= 200 else machine
 
 
 def machine_with_settings(topology: str, settings: Sequence[str], spec: str, graph: Graph | None = None) -> Machine:
@@ -145,7 +155,34 @@ def machine_with_settings(topology: str, settings: Sequence[str], spec: str, gra
     Raises:
         MachineError: an unknown key, a key given twice, or a value that does not fit.
     """
-    data: dict[str, Any] = {"topology": topology, "name": spec if len(spec) <= 200 else topology}
+    changed = _changed(spec, settings)
+    data = {"topology": topology, "name": spec if len(spec) <= 200 else topology}
+    try:
+        return _machine(data, spec, graph, changed=changed.table)
+    except (ValidationError, Fault) as error:
+        raise MachineError(_FORM.report(error, changed.place(lambda path: f"{spec}: {dotted(path)}"))) from None
+
+
+@dataclass(frozen=True)
+class _Changed:
+    """Settings that follow a name: ``spec``, the whole text; their ``paths``; the ``table`` that a file would have."""
+
+    spec: str
+    paths: frozenset[KeyPath]
+    table: _MachineTable
+
+    def place(self, others: Callable[[KeyPath], str]) -> Callable[[KeyPath], str]:
+        """What says where a key is: among the settings, or where ``others`` says."""
+        return lambda path: f"{self.spec}: {dotted(path)}" if path in self.paths else others(path)
+
+
+def _changed(spec: str, settings: Sequence[str]) -> _Changed:
+    """What ``key=value`` texts say.
+
+    Raises:
+        MachineError: an unknown key, a key given twice, or a value that does not fit.
+    """
+    data: dict[str, Any] = {}
     seen: set[KeyPath] = set()
     for item in settings:
         key, equals, value = (part.strip() for part in item.partition("="))
@@ -163,8 +200,8 @@ def machine_with_settings(topology: str, settings: Sequence[str], spec: str, gra
             table = table.setdefault(str(part), {})
         table[str(path[-1])] = _inline_value(value)
     try:
-        return _machine(data, spec, graph)
-    except (ValidationError, Fault) as error:
+        return _Changed(spec, frozenset(seen), _MachineTable.model_validate(data))
+    except ValidationError as error:
         raise MachineError(_FORM.report(error, lambda path: f"{spec}: {dotted(path)}")) from None
 
 
@@ -195,10 +232,18 @@ def _inline_value(text: str) -> int | float | str:
 
 
 def _machine(
-    data: Mapping[str, Any], default_name: str, graph: Graph | None, apart: Sequence[tuple[int, int]] = ()
+    data: Mapping[str, Any],
+    default_name: str,
+    graph: Graph | None,
+    apart: Sequence[tuple[int, int]] = (),
+    changed: _MachineTable | None = None,
 ) -> Machine:
-    """Build the machine; raises ValidationError or Fault, which the callers turn into messages."""
+    """Build the machine; raises ValidationError or Fault, which the callers turn into messages.
+
+    ``changed``: settings that hold on all nodes and links, whatever ``data`` says.
+    """
     table = _MachineTable.model_validate(data)
+    changed = changed or _MachineTable()
     name = table.name if table.name is not None else table.topology or default_name
     if not name.isprintable() or not 1 <= len(name) <= 200:
         raise Fault(("name",), "a machine's name is 1 to 200 printable characters")
@@ -206,18 +251,18 @@ def _machine(
     if table.topology is not None:
         if apart:
             raise Fault(("topology",), "has links of its own, and there are others beside the text")
-        nodes, links, sinks = _from_topology(table, graph)
+        nodes, links, sinks = _from_topology(table, graph, changed)
     else:
-        nodes, links = _from_lists(table, apart)
+        nodes, links = _from_lists(table, apart, changed)
     ids = {node.name: i for i, node in enumerate(nodes)}
     host = next((i for i, node in enumerate(nodes) if node.kind == "compute"), None)
     if host is None:
         raise Fault(("nodes",), "every node is a switch; at least one must compute")
-    if table.host is not None:
-        host = _host(nodes, ids, "host", table.host)
-    if table.sink_host is not None:
-        sinks = _host(nodes, ids, "sink_host", table.sink_host)
-    clock = table.clock_mhz if table.clock_mhz is not None else SETTINGS["clock_mhz"].default
+    if (named := changed.host or table.host) is not None:
+        host = _host(nodes, ids, "host", named)
+    if (named := changed.sink_host or table.sink_host) is not None:
+        sinks = _host(nodes, ids, "sink_host", named)
+    clock = changed.clock_mhz or table.clock_mhz or SETTINGS["clock_mhz"].default
     assert clock is not None
     try:
         return Machine(name, float(clock), tuple(nodes), tuple(links), host, table.topology or "", sinks)
@@ -273,7 +318,9 @@ def _shape(name: str, graph: Graph | None) -> Shape:
     return one_to_one_shape(name, graph)
 
 
-def _from_topology(table: _MachineTable, graph: Graph | None) -> tuple[list[NodeSpec], list[Link], int | None]:
+def _from_topology(
+    table: _MachineTable, graph: Graph | None, changed: _MachineTable
+) -> tuple[list[NodeSpec], list[Link], int | None]:
     for key in ("nodes", "links"):
         if key in table.model_fields_set:
             raise Fault((key,), f"cannot stand beside topology; use {key[:-1]}_override to change some {key}")
@@ -283,6 +330,7 @@ def _from_topology(table: _MachineTable, graph: Graph | None) -> tuple[list[Node
     except MachineError as error:
         raise Fault(("topology",), str(error)) from None
     base = _defaults(table)
+    even = replace(base.link, **changed.link.given())
     nodes = [
         replace(base.compute if i < shape.first_switch else base.switch, name=name)
         for i, name in enumerate(shape.names)
@@ -290,17 +338,19 @@ def _from_topology(table: _MachineTable, graph: Graph | None) -> tuple[list[Node
     widest = max((capacity for _, _, capacity in shape.links), default=1)
     for key in SCALED_KEYS:
         most = int(SETTINGS[f"link.{key}"].high)
-        if widest * getattr(base.link, key) > most:
+        if widest * max(getattr(base.link, key), getattr(even, key)) > most:
             raise Fault(
                 ("link", key), f"links at the root of {table.topology} have {widest:,} times this; {most:,} is the most"
             )
     links = scaled_links(base.link, shape)
     _apply_node_overrides(table, nodes)
     _apply_link_overrides(table, nodes, links)
-    return nodes, links, shape.sinks
+    return *_with_changed(nodes, links, changed, scaled_links(even, shape)), shape.sinks
 
 
-def _from_lists(table: _MachineTable, apart: Sequence[tuple[int, int]]) -> tuple[list[NodeSpec], list[Link]]:
+def _from_lists(
+    table: _MachineTable, apart: Sequence[tuple[int, int]], changed: _MachineTable
+) -> tuple[list[NodeSpec], list[Link]]:
     if "nodes" not in table.model_fields_set:
         raise Fault((), 'neither topology nor nodes; write topology = "torus:4x4", or list [[nodes]] and [[links]]')
     base = _defaults(table)
@@ -334,7 +384,23 @@ def _from_lists(table: _MachineTable, apart: Sequence[tuple[int, int]]) -> tuple
     links += [replace(base.link, src=src, dst=dst) for src, dst in apart]
     _apply_node_overrides(table, nodes)
     _apply_link_overrides(table, nodes, links)
-    return nodes, links
+    return _with_changed(nodes, links, changed, [replace(base.link, **changed.link.given())] * len(links))
+
+
+def _with_changed(
+    nodes: Sequence[NodeSpec], links: Sequence[Link], changed: _MachineTable, even: Sequence[Link]
+) -> tuple[list[NodeSpec], list[Link]]:
+    """Nodes and links with the settings that hold on all of them; those of links are what ``even`` has."""
+    keys = changed.link.given()
+    return (
+        [
+            _with_node_settings(node, changed.node)
+            if node.kind == "compute"
+            else replace(node, **changed.switch.given())
+            for node in nodes
+        ],
+        [replace(link, **{key: getattr(one, key) for key in keys}) for link, one in zip(links, even, strict=True)],
+    )
 
 
 def _apply_node_overrides(table: _MachineTable, nodes: list[NodeSpec]) -> None:
