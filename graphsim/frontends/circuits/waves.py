@@ -20,13 +20,14 @@ from vcd.reader import TokenKind, VarDecl, VCDParseError, tokenize
 
 from graphsim.errors import DatasetError
 from graphsim.files import write_text
-from graphsim.frontends.circuits.names import distinct, spelt
+from graphsim.frontends.circuits.names import distinct, printable, spelt
 from graphsim.frontends.circuits.stimulus import BitArray, Stimulus, as_integers, check_size
 from graphsim.graph.circuit import Circuit, ports
 
 _PERIOD = 10
 _CLOCKS = ("clk", "clock", "ck", "clk_i", "i_clk", "clk_in", "cp")
 _UNKNOWN = 2
+_SHOWN = 200
 
 
 def write_vcd(path: Path, circuit: Circuit, inputs: BitArray, registers: BitArray, outputs: BitArray) -> None:
@@ -73,7 +74,10 @@ def read_vcd(path: Path, circuit: Circuit) -> Stimulus:
     try:
         rows = list(reader.rows())
     except (VCDParseError, ValueError, OverflowError, AssertionError, KeyError, IndexError) as error:
-        raise DatasetError(f"{path}: is not a VCD file that can be read ({error})") from error
+        said = printable(str(error)[:_SHOWN])
+        raise DatasetError(f"{path}: is not a VCD file that can be read ({said})") from error
+    if not reader.declared:
+        raise DatasetError(f"{path}: ends before $enddefinitions")
     values = np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), len(reader.state))
     inputs, expected = values[:, : circuit.input_count], values[:, circuit.input_count :]
     unknown = int((inputs == _UNKNOWN).sum())
@@ -86,6 +90,7 @@ class _Reader:
 
     Attributes:
         state: of inputs, then outputs: 0, 1, or 2 for what is neither.
+        declared: whether the declarations have come to their end.
     """
 
     def __init__(self, path: Path, circuit: Circuit) -> None:
@@ -98,16 +103,19 @@ class _Reader:
         self._found: set[int] = set()
         self._clock = ""
         self._clock_found = 0
+        self.declared = False
         self._clock_name, self._rising = circuit.clock
 
     def rows(self) -> Iterator[bytes]:
         """The state in every cycle."""
         level, before, count = _UNKNOWN, bytes(self.state), 0
         timed = changed = edge = False
-        for token in tokenize(io.BytesIO(self._path.read_bytes())):
+        # pyvcd reads on for ever behind a bracket at the very end; a line has an end.
+        for token in tokenize(io.BytesIO(self._path.read_bytes() + b"\n")):
             if token.kind is TokenKind.VAR:
                 self._declare(token.var)
             elif token.kind is TokenKind.ENDDEFINITIONS:
+                self.declared = True
                 self._check()
             elif token.kind is TokenKind.CHANGE_TIME:
                 if timed:  # what is dumped before the first time is at that time
