@@ -107,6 +107,13 @@ def test_a_name_that_a_format_cannot_spell_is_changed_and_stays_its_own(tmp_path
     assert read(tmp_path / "x.aag").input_names == ("x y", "b", "c")
 
 
+def test_a_gate_that_is_always_0_is_a_cover_without_inputs(tmp_path: Path) -> None:
+    """Covers of inputs but no rows are unknown bits to Yosys."""
+    (tmp_path / "x.blif").write_text(".model m\n.inputs a b\n.outputs y\n.names a b y\n.end\n", encoding="utf-8")
+    write(read(tmp_path / "x.blif"), tmp_path / "y.blif")
+    assert (tmp_path / "y.blif").read_text("utf-8") == ".model m\n.inputs a b\n.outputs y\n.names y\n.end\n"
+
+
 def test_only_formats_that_are_written_are_written(tmp_path: Path, shared: Path) -> None:
     circuit = read(shared / "circuits" / "iscas89" / "s27.blif")
     with pytest.raises(UsageError, match=r"circuits are not written so; choose one of .*\.blif"):

@@ -27,7 +27,8 @@ def write(circuit: Circuit, suffix: str) -> bytes:
         out.append(f".latch {nets[following]} {net} {int(initial)}")
     index, indptr, truth = circuit.index.tolist(), circuit.indptr.tolist(), circuit.truth.tolist()
     for gate in range(circuit.gate_count):
-        fanins = index[indptr[gate] : indptr[gate + 1]]
+        # A cover without rows is 0, but to Yosys unknown if it has inputs.
+        fanins = index[indptr[gate] : indptr[gate + 1]] if truth[gate] else []
         out += _wrapped(".names", [*(nets[signal] for signal in fanins), nets[circuit.first_gate + gate]])
         rows, value = rows_of(truth[gate], len(fanins))
         out += [f"{row} {int(value)}".lstrip() for row in rows]
