@@ -104,8 +104,7 @@ STYLES = (Style(), Style(spread=True), Style(idle_free=True))
 
 def plain_trees(machine: Machine, nodes: Sequence[int]) -> list[list[list[tuple[int, int]]]]:
     """The fastest way from each of some nodes to each, by a tree for each, as (link, ticks until it is taken)."""
-    router = _Router(machine, set(range(len(machine.nodes))), 1)
-    router.plain = True
+    router = _Router(machine, set(range(len(machine.nodes))), 1, plain=True)
     found = []
     for root in nodes:
         _, into = router.tree_of_fastest(root, set(nodes))
@@ -171,8 +170,8 @@ def route(packed: Packed, enough: int, style: Style = STYLES[0]) -> Routes:
     """
     machine = packed.machine
     classes = [replace(c, trees=[]) for c in packed.classes]
-    router = _Router(machine, packed.busy if style.idle_free else set(range(len(machine.nodes))), enough)
-    router.plain = style.plain
+    busy = packed.busy if style.idle_free else set(range(len(machine.nodes)))
+    router = _Router(machine, busy, enough, plain=style.plain)
     frames, at_once = packed.frames, packed.at_once
     spread = set(range(len(machine.nodes))) if style.spread else packed.crowded
     targets: dict[int, set[int]] = {}
@@ -240,10 +239,10 @@ def _parcel_size(bits: int, widths: Sequence[int], most: int) -> int:
 
 
 class _Router:
-    """Finds trees and remembers how many frames every link carries."""
+    """Finds trees and remembers how many frames every link carries; ``plain``: as :class:`Style` has it."""
 
-    def __init__(self, machine: Machine, busy: set[int], enough: int) -> None:
-        self.links, self.enough = machine.links, enough
+    def __init__(self, machine: Machine, busy: set[int], enough: int, *, plain: bool) -> None:
+        self.links, self.enough, self.plain = machine.links, enough, plain
         self.names = [node.name for node in machine.nodes]
         self.out = [machine.out_links(v) for v in range(len(machine.nodes))]
         self.dst = [link.dst for link in machine.links]
@@ -259,7 +258,6 @@ class _Router:
             for link, way in zip(machine.links, machine.ways, strict=True)
         ]
         self.load = [0] * len(machine.links)
-        self.plain = False
         self._reach: dict[int, int] = {}
 
     def patience(self, root: int, targets: set[int]) -> int:
