@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from graphsim.cli import main
 from graphsim.explore.conditions import condition
 from graphsim.explore.pareto import OBJECTIVES, front, usual, weigh
 from graphsim.explore.rows import SCHEMA, read_rows, write_row, write_sweep
-from graphsim.report.pareto import placement
+from graphsim.report.pareto import placement, print_front
 
 TABLES = st.integers(1, 4).flatmap(
     lambda width: st.lists(st.tuples(*[st.integers(0, 4) | st.floats(0, 4)] * width), min_size=0, max_size=40)
@@ -49,6 +50,18 @@ def test_models_do_not_dominate_each_other() -> None:
         ("line:1", True),
         ("line:3", False),
         ("line:2", True),
+    ]
+
+
+def test_what_relaxing_buys_stands_under_headings_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    """Points with the same gains share one; the same machine that gains otherwise is told by its placement."""
+    points = [row(1), row(2, machine="line:1"), row(3, machine="line:1", strategy="soonest"), row(4)]
+    gains = dict(zip((one["key"] for one in points), (["a"], ["a"], ["b"], ["c"]), strict=True))
+    print_front(Console(width=200), [[one] for one in points], ["period"], gains)
+    told = capsys.readouterr().out.split("\n\n")[-1].splitlines()
+    assert told[-6:] == [
+        *("line:1, greedy, compute: node n0", "  a", "line:1, soonest, compute: node n0", "  b"),
+        *("line:4, compute: node n0", "  c"),
     ]
 
 

@@ -234,7 +234,11 @@ def test_the_commands_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main(["verify", model, out, "--max-fan-in", "8"]) == 0
 
 
-def test_tensorflow_and_the_tree_agree_within_both_bounds(capsys: pytest.CaptureFixture[str]) -> None:
+def test_tensorflow_and_the_tree_agree_within_both_bounds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["run", "--samples", "40", "--machine", "ring:3", "--engine", "machine", "--max-fan-in", "8"]
-    assert main(arguments) == 0
+    assert main([*arguments, "--tile", "2", "--report", str(tmp_path)]) == 0
     assert "0 outside their bounds" in capsys.readouterr().out
+    page = (tmp_path / "report.html").read_text()
+    assert "sums of at most 8 terms;" in page
+    assert "scheduled in tiles of 2;" in page
+    assert "one actor per neuron" not in page

@@ -14,6 +14,7 @@ import pytest
 from graphs import mlp, rnn
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from schedules import simple_schedule
 from strategies import graphs, samples
 from vcd.reader import TokenKind, tokenize
@@ -23,6 +24,7 @@ from graphsim.errors import GraphError, ScheduleError, UsageError
 from graphsim.graph import Graph
 from graphsim.graph.store import save
 from graphsim.machine import load_machine
+from graphsim.report.trace import print_life
 from graphsim.schedule.fold import fold
 from graphsim.schedule.schedule import Schedule
 from graphsim.schedule.store import load as load_schedule
@@ -143,6 +145,17 @@ def test_the_life_of_a_token_in_order() -> None:
     assert all(use.start >= there[use.node] for use in life.uses)
     assert {stay.node for stay in life.stays} == set(there)
     assert all(stay.end >= use.end for stay in life.stays for use in life.uses if use.node == stay.node)
+
+
+def test_a_life_is_told_in_the_order_of_time(capsys: pytest.CaptureFixture[str]) -> None:
+    graph, schedule = small()
+    line = timeline(graph, schedule)
+    for name in ("dense[1]", "dense_1[0]", "pixels[0]"):
+        print_life(Console(width=200), schedule.machine, life_of(line, name, 5))
+        _, *events = capsys.readouterr().out.splitlines()
+        ticks = [int(event.split()[0].replace(",", "")) for event in events]
+        assert len(ticks) > 3
+        assert ticks == sorted(ticks)
 
 
 def test_the_life_of_state_reaches_the_next_iteration() -> None:

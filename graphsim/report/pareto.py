@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
@@ -62,13 +63,17 @@ def print_front(
         count = [f"{one['points']:,}"] if counted else []
         table.add_row(*(escape(one[name]) for name in worded), *count, *one["numbers"], escape(one["bottleneck"]))
     console.print(table)
-    told = dict.fromkeys(
-        (row["machine"], bottleneck(row), *relaxed.get(row["key"], ())) for row in _flat(front[:SHOWN])
-    )
-    for machine, binds, *lines in told:
-        if lines:
-            console.print(f"[bold]{escape(machine)}[/], {escape(binds)}", soft_wrap=True)
-        for line in lines:
+    told: dict[tuple[str, ...], list[Row]] = {}
+    for row in _flat(front[:SHOWN]):
+        if lines := relaxed.get(row["key"], ()):
+            told.setdefault((row["machine"], bottleneck(row), *lines), []).append(row)
+    times = Counter((machine, binds) for machine, binds, *_ in told)
+    for (machine, binds, *gains), points in told.items():
+        own = listed(points, objectives)
+        # The same machine may gain otherwise with another model or placement.
+        which = [own[name] for name in worded if name != "machine"] if times[machine, binds] > 1 else []
+        console.print(f"[bold]{escape(machine)}[/], {escape(', '.join([*which, binds]))}", soft_wrap=True)
+        for line in gains:
             console.print(f"  {escape(line)}", soft_wrap=True)
     if len(front) > SHOWN:
         console.print(f"and {len(front) - SHOWN:,} more; --json has all of them")

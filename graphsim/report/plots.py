@@ -22,7 +22,8 @@ from graphsim.schedule.schedule import Schedule, durations
 ROWS = 32
 #: At most so many bars in one Gantt; neighbouring firings of one group are drawn as one bar until it fits.
 BARS = 4000
-COLOURS = qualitative.Safe
+#: Those that all eyes tell apart first, then more of them, for nets of many groups.
+COLOURS = [*qualitative.Safe, *qualitative.Alphabet]
 
 IntArray = npt.NDArray[np.int64]
 

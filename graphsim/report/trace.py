@@ -48,10 +48,12 @@ def life_record(machine: Machine, life: Life) -> dict[str, Any]:
 
 
 def print_life(console: Console, machine: Machine, life: Life) -> None:
-    """A line per event, in the order of time as far as one token has one."""
+    """A line per event, in the order of time; in one tick, what causes before what follows."""
+
+    events: list[tuple[int, str]] = []
 
     def say(tick: int, what: str) -> None:
-        console.print(f"[bold]{tick:>10,}[/]  {what}", soft_wrap=True)
+        events.append((tick, what))
 
     nodes = machine.nodes
     console.print(f"the token of [bold]{escape(life.token)}[/], iteration {life.iteration:,}; ticks from the start")
@@ -78,6 +80,8 @@ def print_life(console: Console, machine: Machine, life: Life) -> None:
         copies = f", one of {stay.copies:,} copies" if stay.copies > 1 else ""
         place = f"byte {stay.address:,} of {nodes[stay.node].name}{copies}"
         say(stay.end, f"is forgotten in {place}, kept from tick {stay.start:,}")
+    for tick, what in sorted(events, key=lambda event: event[0]):
+        console.print(f"[bold]{tick:>10,}[/]  {what}", soft_wrap=True)
 
 
 def _listed(names: list[str]) -> str:
