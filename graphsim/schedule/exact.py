@@ -114,7 +114,7 @@ def search(graph: Graph, machine: Machine, *, effort: float = EFFORT, start: Sch
     unrolled = unroll(graph)
     if unrolled.graph.actor_count > MOST_FIRINGS or len(machine.nodes) > MOST_NODES:
         raise PlacementError(
-            f"exact is for up to {MOST_FIRINGS} firings on {MOST_NODES} nodes; {graph.name} has "
+            f"exact is for up to {MOST_FIRINGS} firings and copies on {MOST_NODES} nodes; {graph.name} has "
             f"{unrolled.graph.actor_count:,}, {machine.name} {len(machine.nodes):,}; use another strategy"
         )
     if {*machine.node_strides, *machine.link_strides} != {1}:

@@ -117,7 +117,7 @@ class Schedule:
 
     def __repr__(self) -> str:
         return (
-            f"<Schedule on {self.machine.name}: period {self.period:,} ticks, {len(self.node):,} firings, "
+            f"<Schedule on {self.machine.name}: period {self.period:,} ticks, {len(self.node):,} firings and copies, "
             f"{len(self.parcel_node):,} parcels, placed {self.strategy}>"
         )
 
