@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     import h5py
 
 
+def printable(path: Path | str) -> str:
+    """A path as a message has it: as it is, or escaped where it has control characters, so that it stays on a line."""
+    text = str(path)
+    return text if text.isprintable() else ascii(text)
+
+
 @contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it replaces ``path``, on any exception it is removed.
@@ -51,7 +57,7 @@ def _replacing(target: Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
     except OSError as error:
-        raise UsageError(f"{target}: cannot write here ({error.strerror}); choose another place") from error
+        raise UsageError(f"{printable(target)}: cannot write here ({error.strerror}); choose another place") from error
     os.close(handle)
     temporary = Path(name)
     try:

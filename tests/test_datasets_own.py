@@ -115,6 +115,20 @@ def test_a_header_that_claims_more_than_there_is_allocates_nothing(tmp_path: Pat
         load(str(tmp_path / "a.npy"))
 
 
+def test_a_header_with_a_length_below_zero_is_damage(tmp_path: Path) -> None:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (-1, 64)})
+    (tmp_path / "a.npy").write_bytes(header.getvalue() + b"\0" * 256)
+    with pytest.raises(DatasetError, match=r"x is damaged: its header says shape \(-1, 64\), with a length below 0"):
+        load(str(tmp_path / "a.npy"))
+
+
+def test_samples_print_what_they_are_not_what_is_in_them(tmp_path: Path) -> None:
+    two = load(str(npz(tmp_path / "a.npz", x0=np.zeros((3, 4)), x1=np.zeros((3, 2, 2)), y=np.zeros(3))))
+    assert repr(two) == "<a.npz, own: 3 samples of shape (4,), (2, 2), with classes>"
+    assert str(load("alu", limit=5)) == "<alu, random: 5 samples of shape (44,)>"
+
+
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_more_bytes_than_are_read_are_refused(tmp_path: Path, save: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own, "MOST_BYTES", 10_000)

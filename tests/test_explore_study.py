@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from graphsim.errors import StudyError
+from graphsim.explore import points as points_module
 from graphsim.explore.conditions import condition, hold, may_hold
 from graphsim.explore.points import Point, points_of
-from graphsim.explore.study import build_machine, study_from_toml
+from graphsim.explore.study import build_machine, read_study, study_from_toml
 from graphsim.machine import load_machine
 from graphsim.zoo import shipped
 
@@ -87,6 +89,33 @@ def test_the_machine_of_a_point_is_one_as_it_is_named(tmp_path: Path, monkeypatc
         "box.toml,macs_per_tick=2,latency=7",
     ]
     assert [load_machine(point.machine).digest() for point in found] == [point.machine_digest for point in found]
+
+
+def test_messages_stay_on_a_line_whatever_a_folder_is_called(tmp_path: Path) -> None:
+    folder = tmp_path / "two\nlines"
+    folder.mkdir()
+    (folder / "study.toml").write_text(LINES + "sed = 3")
+    for name, what in (("study.toml", ":3: sed: unknown key"), ("none.toml", ": cannot read it")):
+        with pytest.raises(StudyError) as caught:
+            read_study(folder / name)
+        (line,) = str(caught.value).splitlines()
+        assert f"two\\nlines/{name}'{what}" in line
+
+
+def test_machines_that_constraints_rule_out_are_not_built_with_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = study_from_toml(
+        LINES + "link_latency = [1, 2, 3]\nseeds = [0, 1]\nconstraints = ['nodes == 2', 'seed < 1']"
+    )
+    built: list[str] = []
+
+    def counted(spec: str, settings: Any) -> Any:
+        built.append(spec)
+        return build_machine(spec, settings)
+
+    monkeypatch.setattr(points_module, "build_machine", counted)
+    points_module._described.cache_clear()
+    assert [point.machine for point in points_of(study)] == [f"line:2,latency={n}" for n in (1, 2, 3)]
+    assert built == ["line:2"] * 3
 
 
 def test_chance_takes_as_many_as_asked_of_those_allowed() -> None:

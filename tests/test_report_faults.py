@@ -31,6 +31,10 @@ def test_examples_are_read(path: Path) -> None:
     [
         ("seed = 1", "f.toml: no faults; write [corruption], "),
         ("[corruption]\nrates = [0.1, 1.5]", "f.toml:2: corruption.rates[1]: must be at most 1.0, not 1.5"),
+        (
+            f"[corruption]\nrates = {[0.1] * 65}",
+            "f.toml:2: corruption.rates: must be an array of at most 64 entries, not one of 65",
+        ),
         ("[corruption]\nrate = 0.1", "f.toml:2: corruption.rate: unknown key (did you mean 'rates'?)"),
         ("[corruption]\nrates = [nan]", "f.toml:2: corruption.rates[0]: must be a finite number, not nan"),
         (

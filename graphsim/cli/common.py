@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from graphsim.errors import UsageError
-from graphsim.files import write_text
+from graphsim.files import printable, write_text
 
 JsonOption = Annotated[
     str | None,
@@ -140,8 +140,7 @@ def console_for(json_file: str | None) -> Console:
 
 def say_place(console: Console, what: str, path: Path | str, more: str = "") -> None:
     """Print where something is. A path is shown as it is, whatever brackets or control characters are in it."""
-    shown = str(path) if str(path).isprintable() else ascii(str(path))
-    console.print(f"{what} {escape(shown)}{more}", soft_wrap=True)
+    console.print(f"{what} {escape(printable(path))}{more}", soft_wrap=True)
 
 
 def write_json(json_file: str | None, document: Mapping[str, Any]) -> None:

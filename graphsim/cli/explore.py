@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from graphsim.cli.common import JsonOption, check_outputs, console_for, progress_bar, say_place, write_json
 from graphsim.errors import StudyError, UsageError
+from graphsim.files import printable
 
 if TYPE_CHECKING:
     from graphsim.explore.relax import Relaxed
@@ -57,13 +58,13 @@ def sweep(
     console = console_for(json)
     check_outputs(json)
     if out.exists() and not out.is_dir():
-        raise UsageError(f"{out}: is not a folder; --out takes one")
+        raise UsageError(f"{printable(out)}: is not a folder; --out takes one")
     if scheduler is not None and workers is not None:
         raise UsageError("--workers: only for processes here; those of --scheduler are its own")
     read = read_study(study)
     points = points_of(read)
     if not points:
-        raise StudyError(f"{study}: no point meets the constraints; make them wider")
+        raise StudyError(f"{printable(study)}: no point meets the constraints; make them wider")
     state = tally(points, out)
     left = len(missing(points, out))
     if not status:
@@ -82,7 +83,7 @@ def sweep(
                 state = sweep_points(points, out, client, told)
     _say(console, state)
     if not status:
-        say_place(console, "results:", out / "results", f"; 'graphsim pareto {out}' weighs them")
+        say_place(console, "results:", out / "results", f"; 'graphsim pareto {printable(out)}' weighs them")
     write_json(json, {"schema_version": 1, "study": read.name, "folder": str(out), **state.record()})
     if state.troubles:
         point, reason = state.troubles[0]
@@ -193,7 +194,7 @@ def pareto(
     found = weigh(rows, named, conditions)
     if not found.rows:
         why = f"of {len(rows):,} results, {found.failed:,} failed and {found.unmet:,} do not meet the constraints"
-        raise StudyError(f"{folder}: nothing to weigh; {why}")
+        raise StudyError(f"{printable(folder)}: nothing to weigh; {why}")
     bought: dict[str, list[Relaxed]] = {}
     if relax:
         from graphsim.explore.relax import relax_points

@@ -23,6 +23,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from graphsim.datasets.shown import Shown
 from graphsim.errors import UsageError
 
 OPERATIONS: tuple[str, ...] = ("+", "-", "*", "/", "%", "AND", "OR", "XOR", "<", ">", "=", "!=")
@@ -271,8 +272,8 @@ def sample(bits: int, count: int, seed: int = 0, valid_ops: Sequence[str] | None
     return draw(bits, codes[np.arange(count) % len(codes)], np.random.PCG64(seed))
 
 
-@dataclass(frozen=True)
-class CalculationDataset:
+@dataclass(frozen=True, repr=False)
+class CalculationDataset(Shown):
     """Calculations as samples for a graph.
 
     Attributes:

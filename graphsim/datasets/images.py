@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from graphsim.datasets import files
 from graphsim.datasets.idx import parse_idx
+from graphsim.datasets.shown import Shown
 from graphsim.errors import DatasetError, UsageError
 
 NAMES: tuple[str, ...] = ("digits", "mnist")
@@ -26,8 +27,8 @@ DIGITS_TEST_SAMPLES = 360
 DIGITS_SPLIT_SEED = 0
 
 
-@dataclass(frozen=True)
-class ImageDataset:
+@dataclass(frozen=True, repr=False)
+class ImageDataset(Shown):
     """Images and their labels, in a fixed order.
 
     Attributes:

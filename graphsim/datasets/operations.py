@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.datasets.ranges import Range
+from graphsim.datasets.shown import Shown
 from graphsim.errors import UsageError
 
 #: By name; for numbers, arrays and tensors.
@@ -36,8 +37,8 @@ def operation_named(text: str) -> str:
     return text
 
 
-@dataclass(frozen=True)
-class OperationDataset:
+@dataclass(frozen=True, repr=False)
+class OperationDataset(Shown):
     """Vectors from the test range of a :class:`Range`, and what is right for each.
 
     Attributes:

@@ -16,7 +16,9 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from graphsim.datasets.shown import Shown
 from graphsim.errors import DatasetError, UsageError
+from graphsim.files import printable
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -39,8 +41,8 @@ EXPECTED = (
 )
 
 
-@dataclass(frozen=True)
-class ArrayDataset:
+@dataclass(frozen=True, repr=False)
+class ArrayDataset(Shown):
     """Samples that are nothing but arrays: those of a file, in its order, or drawn.
 
     Attributes:
@@ -104,8 +106,7 @@ def load_own(path: Path, limit: int | None = None) -> ArrayDataset:
 
 
 def _wrong(path: Path, message: str) -> DatasetError:
-    shown = str(path) if str(path).isprintable() else ascii(str(path))
-    return DatasetError(f"{shown}: {message}")
+    return DatasetError(f"{printable(path)}: {message}")
 
 
 def _unzipped(path: Path, stream: IO[bytes]) -> dict[str, npt.NDArray[Any]]:
@@ -138,6 +139,8 @@ def _array(path: Path, name: str, stream: IO[bytes], size: int) -> npt.NDArray[A
         raise _wrong(path, f"{name} is of {dtype}; expected numbers")
     if not shape:
         raise _wrong(path, f"{name} is a single number; expected a sample per row")
+    if min(shape) < 0:
+        raise _wrong(path, f"{name} is damaged: its header says shape {shape}, with a length below 0")
     data = stream.read(size)
     count = 1
     for length in shape:

@@ -23,6 +23,7 @@ from graphsim.errors import CheckFailed, DatasetError, GraphsimError, ReferenceU
 from graphsim.explore.points import Point
 from graphsim.explore.rows import Row
 from graphsim.explore.study import Settings, build_machine
+from graphsim.files import printable
 from graphsim.graph import Graph
 from graphsim.pipeline import (
     buffering_named,
@@ -274,13 +275,15 @@ def _check_content(path: str, sha256: str | None, what: str) -> None:
     """Raise StudyError unless a file still is the one that the study read, by the digest (hex) of its bytes."""
     try:
         if not Path(path).is_file():
-            raise StudyError(f"{path}: is not there; bring the {what} back, or run the sweep again")
+            raise StudyError(f"{printable(path)}: is not there; bring the {what} back, or run the sweep again")
         with Path(path).open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise StudyError(f"{path}: cannot be read ({error.strerror}); run the sweep again once it can") from None
+        raise StudyError(
+            f"{printable(path)}: cannot be read ({error.strerror}); run the sweep again once it can"
+        ) from None
     if digest != sha256:
-        raise StudyError(f"{path}: has changed since the sweep began; run it again")
+        raise StudyError(f"{printable(path)}: has changed since the sweep began; run it again")
 
 
 @lru_cache(maxsize=4)

@@ -17,7 +17,8 @@ from graphsim import __version__
 from graphsim.errors import StudyError
 from graphsim.explore.conditions import may_hold
 from graphsim.explore.study import MOST_POINTS, VARIED, FaultCase, Settings, Study, build_machine, machine_name
-from graphsim.machine import needs_graph
+from graphsim.machine import load_machine, needs_graph
+from graphsim.machine.family import MOST_MACHINES
 from graphsim.machine.load import file_and_settings
 
 #: Of what a key says and a row holds; a change makes all rows anew.
@@ -172,13 +173,26 @@ def points_of(study: Study) -> list[Point]:
         )
     numbers = {"grid": _every, "random": _drawn, "latin": _latin}[study.mode](sizes, study)
     found: dict[str, tuple[tuple[int, ...], Point]] = {}
+    sized = any(one.name in ("nodes", "links") for one in study.constraints)
     for indices in numbers:
-        point = _point(study, [axis[i] for axis, i in zip(axes, indices, strict=True)])
-        if may_hold(study.constraints, point.configuration()):
+        chosen = [axis[i] for axis, i in zip(axes, indices, strict=True)]
+        if may_hold(study.constraints, _facts(study, chosen, sized)):
+            point = _point(study, chosen)
             found.setdefault(point.key, (indices, point))
         if study.mode == "random" and len(found) == study.count:
             break
     return [point for _, point in sorted(found.values(), key=lambda one: one[0])]
+
+
+def _facts(study: Study, chosen: list[Any], sized: bool) -> dict[str, Any]:
+    """What constraints ask of a point, before its machine has its settings; ``sized``: nodes and links too."""
+    _, (_, spec), *values, max_fan_in, tile, _, _, seed, _, faults = chosen
+    facts = {key: value for (key, _), value in zip(study.settings, values, strict=True)}
+    facts |= {"max_fan_in": max_fan_in, "tile": tile, "seed": seed}
+    facts["corruption_rate"] = None if faults is None else faults.rate
+    if sized:
+        facts["nodes"], facts["links"] = _size(spec)
+    return facts
 
 
 def _point(study: Study, chosen: list[Any]) -> Point:
@@ -217,6 +231,15 @@ def _going_wrong(case: FaultCase | None) -> dict[str, Any]:
         return {}
     file = {"faults": case.name, "faults_path": case.path, "faults_sha256": case.sha256}
     return {**file, "corruption_rate": case.rate, "checksum": case.checksum}
+
+
+@lru_cache(maxsize=MOST_MACHINES)
+def _size(spec: str) -> tuple[int | None, int | None]:
+    """Nodes that compute and links of a machine, which no setting changes; None where it is made for a graph."""
+    if needs_graph(spec):
+        return None, None
+    machine = load_machine(spec)
+    return len(machine.compute_nodes), len(machine.links)
 
 
 @lru_cache(maxsize=4096)

@@ -20,7 +20,7 @@ from graphsim.errors import InfeasibleError, MachineError, PlacementError, Study
 from graphsim.explore.compute import folded
 from graphsim.explore.points import point_of
 from graphsim.explore.rows import Row, read_origins
-from graphsim.files import write_text
+from graphsim.files import printable, write_text
 from graphsim.graph import Graph
 from graphsim.machine import Machine, needs_graph
 from graphsim.machine.topologies import is_made
@@ -193,4 +193,6 @@ def _kept(file: Path) -> list[Relaxed] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StudyError(f"{file}: cannot be read ({error}); take it away, and it is computed anew") from None
+        raise StudyError(
+            f"{printable(file)}: cannot be read ({error}); take it away, and it is computed anew"
+        ) from None

@@ -19,7 +19,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from graphsim.errors import StudyError
-from graphsim.files import write_bytes, write_text
+from graphsim.files import printable, write_bytes, write_text
 
 Row = dict[str, Any]
 
@@ -137,14 +137,14 @@ def read_rows(folder: Path, keys: Iterable[str] | None = None) -> list[Row]:
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise StudyError(
-            f"{folder / 'results'}: a file there is not one of results ({reason}); "
+            f"{printable(folder / 'results')}: a file there is not one of results ({reason}); "
             "take it away, and run the sweep again to compute it anew"
         ) from error
     for row in rows:
         needed = (*_ALWAYS, *(_WELL if row["status"] == "ok" else ()))
         if lacking := [name for name in needed if row[name] is None]:
             file = folder / "results" / f"{row['key']}.parquet"
-            raise StudyError(f"{file}: lacks {', '.join(lacking)}; take it away, and run the sweep again")
+            raise StudyError(f"{printable(file)}: lacks {', '.join(lacking)}; take it away, and run the sweep again")
     by_key = {row["key"]: row for row in rows}
     return [by_key[key] for key in wanted]
 
@@ -209,6 +209,6 @@ def _sweep_document(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not what graphsim sweep writes"
         raise StudyError(
-            f"{file}: cannot be read ({reason}); give the folder that graphsim sweep --out wrote"
+            f"{printable(file)}: cannot be read ({reason}); give the folder that graphsim sweep --out wrote"
         ) from None
     return document

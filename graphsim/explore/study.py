@@ -14,6 +14,7 @@ from graphsim.datasets import NAMES
 from graphsim.datasets.own import SUFFIXES
 from graphsim.errors import GraphsimError, MachineError, StudyError
 from graphsim.explore.conditions import Condition, condition
+from graphsim.files import printable
 from graphsim.graph import Graph
 from graphsim.machine import Machine, load_machine, needs_graph
 from graphsim.machine.family import MOST_MACHINES, expanded
@@ -156,7 +157,7 @@ def read_study(path: Path) -> Study:
         StudyError: the file cannot be read, is larger than 1 MiB, is not TOML, breaks the format, or names what is not
             there. The message has one line per fault: ``file:line: key: what is wrong``.
     """
-    return study_from_toml(_FORM.read(path), str(path), path.parent)
+    return study_from_toml(_FORM.read(path), printable(path), path.parent)
 
 
 def study_from_toml(text: str, source: str = "study.toml", folder: Path = Path()) -> Study:

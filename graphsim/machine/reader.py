@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import FailFast, Field, ValidationError
 
 from graphsim.errors import MachineError
+from graphsim.files import printable
 from graphsim.machine.model import NODE_NAME, Link, Machine, NodeSpec, OpTicks, hint, show
 from graphsim.machine.positions import KeyPath
 from graphsim.machine.settings import SETTINGS
@@ -115,7 +116,7 @@ def read_machine(path: Path, graph: Graph | None = None, settings: Sequence[str]
             one line per fault: ``file:line: key: what is wrong``. Or a setting is wrong.
     """
     text = _FORM.read(path)
-    return machine_from_toml(text, str(path), path.stem, graph, settings=settings)
+    return machine_from_toml(text, printable(path), path.stem, graph, settings=settings)
 
 
 def machine_from_toml(

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from graphsim.errors import GraphsimError
+from graphsim.files import printable
 from graphsim.machine.model import hint, show
 from graphsim.machine.positions import KeyPath, line_at, lines_of
 from graphsim.machine.settings import MAX_FILE_BYTES
@@ -74,21 +75,22 @@ class Form:
         """
         try:
             if path.exists() and not path.is_file():
-                raise self.error(f"{path}: not a file; give a {self.what}.toml")
+                raise self.error(f"{printable(path)}: not a file; give a {self.what}.toml")
             with path.open("rb") as stream:
                 content = stream.read(MAX_FILE_BYTES + 1)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise self.error(f"{show(str(path))}: cannot read it ({reason})") from error
+            raise self.error(f"{printable(path)}: cannot read it ({reason})") from error
         if len(content) > MAX_FILE_BYTES:
             raise self.error(
-                f"{path}: larger than {MAX_FILE_BYTES // 2**20} MiB, the most a {self.what} file may be; {self.advice}"
+                f"{printable(path)}: larger than {MAX_FILE_BYTES // 2**20} MiB, the most a {self.what} file may be; "
+                f"{self.advice}"
             )
         try:
             return content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             line = content.count(b"\n", 0, error.start) + 1
-            raise self.error(f"{path}:{line}: not UTF-8 text; a {self.what} file is TOML") from None
+            raise self.error(f"{printable(path)}:{line}: not UTF-8 text; a {self.what} file is TOML") from None
 
     def parse(self, text: str, source: str) -> dict[str, Any]:
         """The values in a text with ``\\n`` line ends; ``source`` is what messages call it.
@@ -136,6 +138,8 @@ class Form:
             return f"must be {bound} {context.get('ge', context.get('le')):,}, not {given}"
         if kind == "literal_error":
             return f"must be {context['expected']}, not {given}"
+        if kind == "too_long":
+            return f"must be an array of at most {context['max_length']:,} entries, not one of {len(fault['input']):,}"
         if kind in _WANTED:
             return f"must be {_WANTED[kind]}, not {given}"
         return f"{fault['msg'][:1].lower()}{fault['msg'][1:]}, not {given}"
