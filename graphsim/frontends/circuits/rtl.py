@@ -29,8 +29,9 @@ _READ = {
 _SCRIPT = """
 {read}
 hierarchy -check {top}
-proc
+proc -noopt
 flatten
+setundef -zero
 opt_expr
 opt_clean
 memory
