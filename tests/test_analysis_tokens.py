@@ -12,7 +12,7 @@ from graphsim.analysis.tokens import input_actors, readers, token_bits, token_ma
 from graphsim.graph import Graph
 
 
-@given(graphs(), st.integers(1, 20), st.integers(0, 2**32 - 1))
+@given(st.one_of(graphs(), graphs(windows=True)), st.integers(1, 20), st.integers(0, 2**32 - 1))
 @settings(max_examples=60, deadline=None)
 def test_readers_are_the_nodes_of_all_consumers(graph: Graph, nodes: int, seed: int) -> None:
     node = np.random.default_rng(seed).integers(0, nodes, graph.actor_count).astype(np.int32)

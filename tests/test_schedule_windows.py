@@ -13,7 +13,7 @@ from strategies import graphs, samples
 from test_simulate_events import MACHINES, check_all_engines
 
 from graphsim.analysis.costs import parameter_bytes
-from graphsim.analysis.tokens import first_producers, input_actors, readers
+from graphsim.analysis.tokens import first_producers
 from graphsim.graph import Axis, Dense, Graph, Group, Ref, Window
 from graphsim.graph.verify import verify as verify_graph
 from graphsim.machine import load_machine
@@ -37,23 +37,6 @@ def test_random_graphs_fold_onto_random_machines(graph: Graph, machine) -> None:
     verdict = verify(graph, schedule)
     assert verdict.ok, verdict.violations
     assert schedule.bound.ticks <= schedule.placement_bound.ticks <= schedule.period
-
-
-@given(graphs(windows=True), st.integers(1, 20), st.integers(0, 2**32 - 1))
-@slow_ones
-def test_readers_are_the_nodes_of_all_consumers(graph: Graph, nodes: int, seed: int) -> None:
-    node = np.random.default_rng(seed).integers(0, nodes, graph.actor_count).astype(np.int32)
-    inputs = input_actors(graph).tolist()
-    expected: list[set[int]] = [set() for _ in range(graph.actor_count + len(inputs))]
-    for actor in graph:
-        for producer in (edge.producer for edge in actor.inputs):
-            source = graph.actor(producer).group.op == "source"
-            token = graph.actor_count + inputs.index(actor.id) if source else producer
-            expected[token].add(int(node[actor.id]))
-    found = readers(graph, node, nodes)
-    assert [found.node[a:b].tolist() for a, b in zip(found.ptr[:-1], found.ptr[1:], strict=True)] == [
-        sorted(there) for there in expected
-    ]
 
 
 @given(graphs(windows=True))
