@@ -61,8 +61,9 @@ def sweep(
         raise UsageError(f"{printable(out)}: is not a folder; --out takes one")
     if scheduler is not None and workers is not None:
         raise UsageError("--workers: only for processes here; those of --scheduler are its own")
-    read = read_study(study)
-    points = points_of(read)
+    with progress_bar("listing the points of the study", None, say_after=1.0) as done:
+        read = read_study(study)
+        points = points_of(read, done)
     if not points:
         raise StudyError(f"{printable(study)}: no point meets the constraints; make them wider")
     state = tally(points, out)

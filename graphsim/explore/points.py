@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cached_property, lru_cache
 from math import prod
@@ -20,6 +20,7 @@ from graphsim.explore.study import MOST_POINTS, VARIED, FaultCase, Settings, Stu
 from graphsim.machine import load_machine, needs_graph
 from graphsim.machine.family import MOST_MACHINES
 from graphsim.machine.load import file_and_settings
+from graphsim.machine.topologies import is_topology, topology_shape
 
 #: Of what a key says and a row holds; a change makes all rows anew.
 FORMAT = 1
@@ -143,12 +144,12 @@ def point_of(row: Mapping[str, Any], path: str, spec: str) -> Point:
     return Point(**known, path=path, spec=spec, settings=settings)
 
 
-def points_of(study: Study) -> list[Point]:
+def points_of(study: Study, progress: Callable[[int], None] | None = None) -> list[Point]:
     """All points of a study that its constraints allow, in the order of its grid, each content once.
 
     ``grid``: every combination. ``random``: ``count`` of them that are allowed, or all if there are no more. ``latin``:
     a Latin hypercube of ``count`` samples, its axes cut into as many parts as they have values; samples that fall
-    together, or are not allowed, are fewer points.
+    together, or are not allowed, are fewer points. ``progress`` is called with how many combinations were looked at.
 
     Raises:
         StudyError: the grid has more than :data:`~graphsim.explore.study.MOST_POINTS` points; choose some at random.
@@ -174,7 +175,9 @@ def points_of(study: Study) -> list[Point]:
     numbers = {"grid": _every, "random": _drawn, "latin": _latin}[study.mode](sizes, study)
     found: dict[str, tuple[tuple[int, ...], Point]] = {}
     sized = any(one.name in ("nodes", "links") for one in study.constraints)
-    for indices in numbers:
+    for number, indices in enumerate(numbers):
+        if progress is not None and number % 1_000 == 0:
+            progress(number)
         chosen = [axis[i] for axis, i in zip(axes, indices, strict=True)]
         if may_hold(study.constraints, _facts(study, chosen, sized)):
             point = _point(study, chosen)
@@ -238,6 +241,9 @@ def _size(spec: str) -> tuple[int | None, int | None]:
     """Nodes that compute and links of a machine, which no setting changes; None where it is made for a graph."""
     if needs_graph(spec):
         return None, None
+    if is_topology(spec):  # the links of a large machine take longer to make than to count
+        shape = topology_shape(spec.partition(",")[0].strip())
+        return shape.first_switch, len(shape.links)
     machine = load_machine(spec)
     return len(machine.compute_nodes), len(machine.links)
 
