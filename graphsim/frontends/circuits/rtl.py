@@ -26,11 +26,13 @@ _READ = {
     "json": "read_json /work/design",
 }
 #: Registers and constants without a value get 0 before anything is optimised, so that nothing else can be assumed.
+#: Memories are collected first, as their ports have unknown bits that mean nothing.
 _SCRIPT = """
 {read}
 hierarchy -check {top}
 proc -noopt
 flatten
+memory_collect
 setundef -zero
 opt_expr
 opt_clean
