@@ -103,7 +103,7 @@ def test_equal_input_gives_equal_schedules() -> None:
 
 
 def test_what_is_too_large_is_refused() -> None:
-    with pytest.raises(PlacementError, match="exact is for up to 100 firings on 8 nodes"):
+    with pytest.raises(PlacementError, match="exact is for up to 100 firings and copies on 8 nodes"):
         exact.optimum(loop(1), load_machine("line:9"))
     machine = load_machine("line:2")
     mixed = dataclasses.replace(machine, nodes=(dataclasses.replace(machine.nodes[0], frequency=2), machine.nodes[1]))
