@@ -37,7 +37,8 @@ import numpy.typing as npt
 
 from graphsim.analysis.costs import Costs
 from graphsim.analysis.cycles import parts
-from graphsim.analysis.transport import room, shortest_of_three, there_and_back, ways
+from graphsim.analysis.transport import nodes_by_distance, room, shortest_of_three, there_and_back, ways
+from graphsim.graph import Graph
 from graphsim.machine import Machine
 
 IntArray = npt.NDArray[np.int64]
@@ -83,6 +84,17 @@ class Loops:
         return found
 
 
+def all_edges(graph: Graph) -> tuple[IntArray, IntArray, IntArray]:
+    """(from, to, tokens) between all actors, int64 (edges,)."""
+    listed = []
+    for c in graph.channels:
+        found = c.expand(graph.groups[c.src].size, graph.groups[c.dst].size, graph.params)
+        held = np.full(len(found.src), c.initial_tokens, np.int64)
+        listed.append((graph.first[c.src] + found.src, graph.first[c.dst] + found.dst, held))
+    src, dst, tokens = (np.concatenate([part[i] for part in listed]) for i in range(3))
+    return src, dst, tokens
+
+
 def edges(costs: Costs) -> tuple[IntArray, IntArray, IntArray, IntArray, IntArray]:
     """(from, to, tokens) between actors that are no copies; what each copy is a copy of, and how many iterations late,
     int64 (actors,).
@@ -90,12 +102,7 @@ def edges(costs: Costs) -> tuple[IntArray, IntArray, IntArray, IntArray, IntArra
     For a graph in which everything fires once. A copy takes no time and reads one token.
     """
     graph = costs.graph
-    listed = []
-    for c in graph.channels:
-        found = c.expand(graph.groups[c.src].size, graph.groups[c.dst].size, graph.params)
-        held = np.full(len(found.src), c.initial_tokens, np.int64)
-        listed.append((graph.first[c.src] + found.src, graph.first[c.dst] + found.dst, held))
-    src, dst, tokens = (np.concatenate([part[i] for part in listed]) for i in range(3))
+    src, dst, tokens = all_edges(graph)
     root, late = np.arange(graph.actor_count), np.zeros(graph.actor_count, np.int64)
     for number in costs.free:
         a, b = int(graph.first[number]), int(graph.first[number + 1])
@@ -211,16 +218,16 @@ def seated(costs: Costs, least: int, enough: int | None = None) -> tuple[int, li
 
     Args:
         costs: of a graph in which everything fires once.
-        enough: a period that need not be looked at, nor any after it.
+        enough: a period that need not be looked at, nor any after it; then only few actors are looked at.
     """
+    from graphsim.analysis.seats import FEW, first_possible
     from graphsim.analysis.seats import MOST as MOST_SEATED
-    from graphsim.analysis.seats import first_possible
 
-    nodes = costs.machine.compute_nodes
+    nodes = nodes_by_distance(costs.machine)
     if len(nodes) < 2 or len(nodes) > _NODES:
         return least, []
     found = loops(costs)
-    if not 0 < len(found.actor) <= MOST_SEATED:
+    if not 0 < len(found.actor) <= (MOST_SEATED if enough is None else FEW):
         return least, []
     bits = min(c.token_bits for c in costs.graph.channels)
     return first_possible(found, ways(costs.machine, nodes, bits), least, enough), found.actor.tolist()

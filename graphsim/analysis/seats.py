@@ -12,6 +12,7 @@ the first is enough for one firing, then for the next, what is left being symmet
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise, product
@@ -28,13 +29,17 @@ if TYPE_CHECKING:
 IntArray = npt.NDArray[np.int64]
 
 #: Actors on all loops, at most, and these times nodes; and about how many literals and clauses a question has at most.
-MOST = 100
-_PAIRS = 1_600
+MOST = 250
+#: The same where many machines are looked at.
+FEW = 40
+MOST_PAIRS = 4_000
 _LITERALS = 400_000
 _CLAUSES = 2_000_000
 #: Conflicts of the solver in one question, at most.
-_CONFLICTS = 60_000
-_CONFLICTS_WITH_LINKS = 30_000
+_CONFLICTS = 200_000
+_CONFLICTS_WITH_LINKS = 150_000
+#: Answers that are remembered.
+_REMEMBERED = 1_000
 #: Firings that symmetry is taken from.
 _FIXED = 4
 #: Ticks that a token waits before it is sent, at most, where links count.
@@ -62,6 +67,9 @@ class UndecidedError(Exception):
     """The question is too large, or the limit of conflicts was met."""
 
 
+_UNDECIDED = Seats(np.empty(0, np.int64), np.empty(0, np.int64))
+
+
 #: For each of some nodes the way to each of them: (link, ticks from the sending of a token until the link takes it).
 Trees = Sequence[Sequence[Sequence[tuple[int, int]]]]
 
@@ -74,12 +82,36 @@ def seats(loops: Loops, way: IntArray, period: int, trees: Trees | None = None) 
         trees: where given, tokens are sent over these, without a stop and soon after they are made, and links take one
             at a time. Then there is less than there might be.
 
+    An answer is remembered: bounds and placements ask alike.
+
     Raises:
         UndecidedError: it was not found out.
     """
     count = len(loops.actor)
-    if not 0 < count <= MOST or count * len(way) > _PAIRS or loops.ticks.max() > period:
+    if not 0 < count <= MOST or count * len(way) > MOST_PAIRS or loops.ticks.max() > period:
         raise UndecidedError
+    asked = hashlib.sha256(repr((period, way.shape, trees)).encode())
+    for array in (way, loops.ptr, loops.src, loops.dst, loops.tokens, loops.ticks):
+        asked.update(np.append(len(array), array).astype(np.int64).tobytes())
+    key = asked.digest()
+    if key not in _answers:
+        if len(_answers) >= _REMEMBERED:
+            _answers.clear()
+        try:
+            _answers[key] = _solved(loops, way, period, trees)
+        except UndecidedError:
+            _answers[key] = _UNDECIDED
+    if (answer := _answers[key]) is _UNDECIDED:
+        raise UndecidedError
+    return answer
+
+
+#: What was answered to a question, by its digest.
+_answers: dict[bytes, Seats | None] = {}
+
+
+def _solved(loops: Loops, way: IntArray, period: int, trees: Trees | None) -> Seats | None:
+    count = len(loops.actor)
     slack = np.full((count, count), _FAR)
     for part, (a, b) in enumerate(pairwise(loops.ptr.tolist())):
         slack[a:b, a:b] = loops.slack(part, period)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 
 import numpy as np
@@ -71,4 +72,30 @@ def room(way: IntArray, most: int, period: int) -> IntArray:
         ticks, many = np.unique(row, return_counts=True)
         left = np.minimum(np.maximum(span[:, None] - ticks, 0), period)
         found = np.maximum(found, (left * many).sum(axis=1))
+    return found
+
+
+def nodes_by_distance(machine: Machine) -> list[int]:
+    """Compute nodes, those with the shortest way from the host and to the sinks first, then by id."""
+    there, back = distances(machine, machine.host), distances(machine, machine.sink_host, reverse=True)
+    return sorted(machine.compute_nodes, key=lambda v: (there[v] + back[v], v))
+
+
+def distances(machine: Machine, start: int, *, reverse: bool = False) -> list[int]:
+    """Ticks that a frame takes from ``start`` to each node (or the way back) on free links; -1 where there is no way.
+
+    Dijkstra, by the way of each link and the crossing of each switch.
+    """
+    found = [-1] * len(machine.nodes)
+    heap = [(0, start)]
+    while heap:
+        far, v = heapq.heappop(heap)
+        if found[v] >= 0:
+            continue
+        found[v] = far
+        for number in machine.in_links(v) if reverse else machine.out_links(v):
+            link = machine.links[number]
+            other = link.src if reverse else link.dst
+            if found[other] < 0:
+                heapq.heappush(heap, (far + machine.ways[number] + machine.crossings[link.dst], other))
     return found

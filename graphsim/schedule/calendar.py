@@ -29,6 +29,8 @@ IntArray = npt.NDArray[np.int64]
 #: Columns of links and of hops.
 RATE, LATENCY, STRIDE = range(3)
 LINK, PARENT, FIRST, MANY, OFFSET, PACE, FRAMES, CYCLES = range(8)
+#: Residue of the start of a hop that is taken after others.
+LATER = -2
 #: Periods that :func:`steady` simulates before it gives up.
 _TURNS = 40
 #: Firings about to get ready that :func:`steady` looks at before it begins another.
@@ -212,13 +214,16 @@ def _occupy(
 @jit
 def _travel(
     room: Any, busy: Any, begin: Any, end: Any, ticks: Any, tick: Any, used: Any, period: Any, links: Any,
-    parcel: Any, ready: Any, hop_ptr: Any, hops: Any, fixed: Any, hop_start: Any, hop_end: Any,
+    parcel: Any, ready: Any, hop_ptr: Any, hops: Any, fixed: Any, hop_start: Any, hop_end: Any, later: Any,
 ) -> Any:  # fmt: skip
-    """Send a parcel that is there in tick ``ready``; see :func:`send`."""
+    """Send a parcel that is there in tick ``ready``; see :func:`send`.
+
+    ``later``: over those hops whose residue is :data:`LATER`, all others having been taken; otherwise over the others.
+    """
     last = hop_ptr[parcel + 1]
     for h in range(hop_ptr[parcel], last):
-        if hops[h, FIRST] != h:
-            continue  # it goes with the first hop of its passage
+        if hops[h, FIRST] != h or (fixed[h] == LATER) != later:
+            continue  # the first: it goes with the first hop of its passage
         link = hops[h, LINK]
         at = ready if hops[h, PARENT] < 0 else hop_end[hops[h, PARENT]]
         if fixed[h] >= 0:
@@ -305,7 +310,7 @@ def send(
     for k in range(len(parcels)):
         full = _travel(
             room, busy, begin, end, ticks, tick, used, period, links, parcels[k], assembled[k], hop_ptr, hops, fixed,
-            hop_start, hop_end,
+            hop_start, hop_end, False,
         )  # fmt: skip
         if full >= 0:
             return full

@@ -23,7 +23,7 @@ from graphsim.schedule.double import Double
 from graphsim.schedule.modulo import Modulo
 from graphsim.schedule.place import Placement
 from graphsim.schedule.placed import Placed, Times, grain
-from graphsim.schedule.route import STYLES, Packed, Routes, Style, route
+from graphsim.schedule.route import STYLES, Packed, Routes, route
 from graphsim.schedule.schedule import Buffering, Schedule
 from graphsim.schedule.slots import Slots, allot, check_memory
 from graphsim.schedule.tiles import Tiles
@@ -262,7 +262,7 @@ def routed(work: Work, node: Placement, ticks: IntArray, wanted: Found | None = 
     """Route a placement; where links bind, in other ways too.
 
     Args:
-        ticks: of each firing. wanted: the ticks that the placement was made for: what loops make then travels alone.
+        ticks: of each firing. wanted: the ticks that the placement was made for.
 
     Raises:
         InfeasibleError: a link's calendar is too small.
@@ -271,21 +271,21 @@ def routed(work: Work, node: Placement, ticks: IntArray, wanted: Found | None = 
     read = readers(graph, node, len(machine.nodes))
     wave = work.wave
     if wanted is not None:
-        alone = np.where(wanted.alone, 1 + np.arange(len(node)), 0)
-        wave = np.unique(wave * (len(node) + 1) + alone, return_inverse=True)[1].astype(np.int64)
-    packed = Packed(graph, machine, node, read, wave, work.tiles)
-    busy = int(np.bincount(node, weights=ticks).max())
-    if work.looped:  # where a circle of firings binds, it is of no use to balance links
-        routes = route(packed, _UNBALANCED, Style(plain=wanted is not None))
-        plain = Candidate(work, node, ticks, read, routes, placement_bound_of(machine, node, ticks, routes), 1, wanted)
-        if (found := circled(plain)).bound.kind == "recurrence" and _full_link(machine, routes) is None:
+        wave = np.unique(wave * (len(node) + 2) + wanted.company, return_inverse=True)[1].astype(np.int64)
+    plain = None if wanted is None else wanted.start >= 0
+    packed = Packed(graph, machine, node, read, wave, work.tiles, plain)
+    enough = max(1, int(np.bincount(node, weights=ticks).max())) if wanted is None else wanted.period
+    if work.looped and wanted is None:  # where a circle of firings binds, it is of no use to balance links
+        routes = route(packed, _UNBALANCED)
+        fast = Candidate(work, node, ticks, read, routes, placement_bound_of(machine, node, ticks, routes), 1)
+        if (found := circled(fast)).bound.kind == "recurrence" and _full_link(machine, routes) is None:
             return found
     candidates = []
     error: InfeasibleError | None = None
     direct = is_made(machine.topology)  # there is one way only
     many = len(packed.classes) * len(machine.nodes) > _MANY
     for style in STYLES[: 1 if many or direct else None]:
-        routes = route(packed, _UNBALANCED if direct else max(1, busy), style)
+        routes = route(packed, _UNBALANCED if direct else enough, style)
         bound = placement_bound_of(machine, node, ticks, routes)
         try:
             _check_calendars(machine, routes)

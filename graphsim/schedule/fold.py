@@ -12,6 +12,7 @@ import numpy.typing as npt
 from graphsim.analysis.bounds import Bound, fewest_ticks, lower_bound, tile_bounds
 from graphsim.analysis.costs import Costs
 from graphsim.analysis.tokens import tokens_before
+from graphsim.analysis.transport import nodes_by_distance
 from graphsim.errors import GraphsimError, InfeasibleError, PlacementError
 from graphsim.graph import Graph
 from graphsim.machine import Machine
@@ -26,7 +27,6 @@ from graphsim.schedule.place import (
     Placement,
     check_placement,
     contiguous,
-    nodes_by_distance,
     one_to_one,
     read_placement,
 )
@@ -206,7 +206,7 @@ def _searched(
         _search(costs, tried, bound)
     else:
         aim = bound.ticks if work.buffering == "single" else -(-bound.ticks // 2)  # what nodes and links have
-        _search_soonest(Soonest(costs, work.wave), tried, aim)
+        _search_soonest(Soonest(costs, work.wave), tried, aim, below)
     return tried.schedule(strategy, bound)
 
 
@@ -246,8 +246,11 @@ def _search(costs: Costs, tried: _Tried, bound: Bound) -> None:
                 tried.attempt(lambda k=k, light=light: contiguous(costs, nodes[:k], light, tile))  # type: ignore[misc]
 
 
-def _search_soonest(soonest: Soonest, tried: _Tried, period: int) -> None:
-    """Placements of gates where they can fire soonest, aiming at periods from this one on; and one in ranges."""
+def _search_soonest(soonest: Soonest, tried: _Tried, period: int, below: int | None) -> None:
+    """Placements of gates where they can fire soonest, aiming at periods from this one on; and one in ranges.
+
+    ``below``: what can only have a longer period, or this one, need not be found.
+    """
     tried.attempt(lambda: contiguous(tried.work.costs, tried.work.costs.machine.compute_nodes))
     most = max(_FEWEST, _PLACED_GATES // tried.work.size)
     tries, aim = 0, float(period)
@@ -259,18 +262,20 @@ def _search_soonest(soonest: Soonest, tried: _Tried, period: int) -> None:
             if tries == 1 and tried.period is not None:
                 growth = max(growth, (tried.period / aim) ** (1 / most))
         aim = max(aim + 1, aim * growth)
-    together = Together(tried.work.costs, tried.work.wave)
+    together = Together(tried.work.costs, tried.work.wave, few=below is not None)
     if tried.work.looped and together.able:
-        _search_together(together, tried, period)
+        _search_together(together, tried, period, below)
 
 
-def _search_together(together: Together, tried: _Tried, period: int) -> None:
-    """Placements made for the least periods from this one on for which nodes and ticks are found for loops.
+def _search_together(together: Together, tried: _Tried, period: int, below: int | None) -> None:
+    """A placement made for the least period from this one on for which it has times, if there is one.
 
     What other placements promise does not count: times for them may not be found.
     """
     aim = period
     for _ in range(_AIMS):
+        if below is not None and aim >= below:
+            return
         for found in together.places(aim):
             before = len(tried.found)
             tried.attempt(lambda node=found.node: node, found)  # type: ignore[misc]
@@ -352,6 +357,8 @@ class _Tried:
         if self.below is not None and busy >= self.below:
             return
         candidate = routed(self.work, node, ticks, wanted)
+        if wanted is not None:  # for shorter ones others were made
+            candidate = replace(candidate, estimate=max(candidate.estimate, wanted.period))
         if self.below is None or candidate.estimate < self.below:
             self.found.append(candidate)
 

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from graphsim.analysis.cycles import Cycle, slowest_cycle
 from graphsim.analysis.tokens import Readers
@@ -170,6 +171,24 @@ class Modulo(Placed):
         count, part = connected_components(matrix, directed=True, connection="strong")
         return part.astype(np.int64), int(count)
 
+    def _fixed(self, part: IntArray, inner: npt.NDArray[np.bool_]) -> IntArray:
+        """The residue of each hop, int64 (hops,), none of which is known: later where a loop need not wait for it.
+
+        Args:
+            part: of each step. inner: whether each part is a loop.
+        """
+        from graphsim.schedule.calendar import LATER
+
+        needed = np.zeros(len(self.hops), np.bool_)
+        hop = self._hop[(part[self._src] == part[self._dst]) & (self._hop >= 0)]
+        first, parent = self.routes.passages.first, self.routes.hop_parent
+        while len(hop):
+            needed[hop] = needed[first[hop]] = True
+            hop = np.unique(parent[hop])
+            hop = hop[hop >= 0]
+        parcel = self._step[self.graph.actor_count + self.routes.hop_parcel]
+        return np.where(inner[part[parcel]] & ~needed, LATER, -1)
+
     def find(self, period: int, wanted: Found | None = None) -> Times | None:
         """Times with this period, or None where some are not found.
 
@@ -225,8 +244,7 @@ class Modulo(Placed):
             period, self._ptr, self._src, self._hop, self._tokens, self._node, self._length, self._beat, self._parcel,
             part, order, members, member_ptr, looped, n_room, n_busy, n_begin, n_end,
             tables.room, tables.busy, tables.begin, tables.end, tables.ticks, tables.tick, tables.used,
-            self.links, routes.hop_ptr, self.hops, np.full(len(self.hops), -1, np.int64), floor, time, hop_start,
-            hop_end,
+            self.links, routes.hop_ptr, self.hops, self._fixed(part, inner), floor, time, hop_start, hop_end,
         )  # fmt: skip
         if found != DONE:
             return None

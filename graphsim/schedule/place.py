@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from graphsim.analysis.costs import Costs
 from graphsim.analysis.tokens import first_producers
+from graphsim.analysis.transport import nodes_by_distance
 from graphsim.errors import PlacementError
 from graphsim.graph import Graph
 from graphsim.machine import Machine
@@ -25,8 +26,6 @@ __all__ = [
     "Placement",
     "check_placement",
     "contiguous",
-    "distances",
-    "nodes_by_distance",
     "one_to_one",
     "pinned",
     "read_placement",
@@ -38,34 +37,6 @@ IntArray = npt.NDArray[np.int64]
 #: A layer whose firings together take at most this part of the busiest node's load is kept on one node, if one has
 #: room: spreading it would cost more in communication than it saves.
 LIGHT = 16
-
-
-def nodes_by_distance(machine: Machine) -> list[int]:
-    """Compute nodes, those with the shortest way from the host and to the sinks first, then by id."""
-    there, back = distances(machine, machine.host), distances(machine, machine.sink_host, reverse=True)
-    return sorted(machine.compute_nodes, key=lambda v: (there[v] + back[v], v))
-
-
-def distances(machine: Machine, start: int, *, reverse: bool = False) -> list[int]:
-    """Ticks that a frame takes from ``start`` to each node (or the way back) on free links; -1 where there is no way.
-
-    Dijkstra, by the way of each link and the crossing of each switch.
-    """
-    import heapq
-
-    found = [-1] * len(machine.nodes)
-    heap = [(0, start)]
-    while heap:
-        far, v = heapq.heappop(heap)
-        if found[v] >= 0:
-            continue
-        found[v] = far
-        for number in machine.in_links(v) if reverse else machine.out_links(v):
-            link = machine.links[number]
-            other = link.src if reverse else link.dst
-            if found[other] < 0:
-                heapq.heappush(heap, (far + machine.ways[number] + machine.crossings[link.dst], other))
-    return found
 
 
 def pinned(costs: Costs) -> Placement:

@@ -111,7 +111,7 @@ def _book(
     elif parcel[v] >= 0:
         full = _travel(
             room, busy, begin, end, ticks, tick, used, period, links, parcel[v], ready, hop_ptr, hops, fixed, hop_start,
-            hop_end,
+            hop_end, False,
         )  # fmt: skip
         return full < 0
     return True
@@ -134,8 +134,8 @@ def reserve(
     """Times for all steps of a graph with loops: strongly connected parts whose cycles hold tokens.
 
     First the loops alone, each step when what it reads from its own loop is there. Where the token of an earlier
-    iteration comes too late, its reader waits until then, and all is done again, until nothing is late. Then
-    everything in order; a loop keeps its residues and is shifted by whole periods to where its other inputs are there.
+    iteration comes too late, its reader waits until then, and all is done again, until nothing is late. Then the hops
+    that bring their tokens to others, and everything in order; a loop keeps its residues and is shifted by whole periods to where its other inputs are there.
 
     Args:
         ptr, src, hop, tokens: edges, by the step that they lead to; ``hop``: what brings the token, -1 if it is made
@@ -145,7 +145,8 @@ def reserve(
         part: of each step. order: of the parts. members, member_ptr: the steps of each part, ascending.
         looped: the steps of all loops in the order in which they get room.
         n_room .. n_end: tables of the nodes. room .. used: of the links. All empty; filled in.
-        links .. fixed: as for :func:`graphsim.schedule.calendar.send`.
+        links .. hops: as for :func:`graphsim.schedule.calendar.send`.
+        fixed: of each hop, -1; ``LATER`` for those of parcels in loops on which no step of a loop waits.
         floor: when each step may start at the earliest; those of loops are raised.
         time, hop_start, hop_end: filled in.
     """
@@ -175,6 +176,14 @@ def reserve(
             break
         if sweep == _SWEEPS - 1:
             return UNSETTLED
+    for v in looped:
+        if parcel[v] >= 0:
+            full = _travel(
+                room, busy, begin, end, ticks, tick, used, period, links, parcel[v], time[v], hop_ptr, hops, fixed,
+                hop_start, hop_end, True,
+            )  # fmt: skip
+            if full >= 0:
+                return NO_ROOM
     for p in order:
         first, last = member_ptr[p], member_ptr[p + 1]
         loop = False

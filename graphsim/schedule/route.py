@@ -71,7 +71,7 @@ class Routes:
 
 @dataclass
 class _Class:
-    """Parcels that go from one node to the same other nodes."""
+    """Parcels that go from one node to the same other nodes; ``plain``: by the tree of :func:`plain_trees`."""
 
     group: int
     wave: int
@@ -80,6 +80,7 @@ class _Class:
     parcels: list[Sequence[int]]
     bits: int
     trees: list[list[int]]
+    plain: bool
 
 
 @dataclass(frozen=True)
@@ -90,12 +91,10 @@ class Style:
         spread: balance the links under all parcels, not only under bursts.
         idle_free: measure ways as if nodes that fire nothing were not there, so that a placement on few nodes of a ring
             is routed as on a ring of so many.
-        plain: every token goes by the tree of :func:`plain_trees`, whatever else is on its links.
     """
 
     spread: bool = False
     idle_free: bool = False
-    plain: bool = False
 
 
 #: Styles in the order in which they are tried; the first keeps latency low.
@@ -104,10 +103,10 @@ STYLES = (Style(), Style(spread=True), Style(idle_free=True))
 
 def plain_trees(machine: Machine, nodes: Sequence[int]) -> list[list[list[tuple[int, int]]]]:
     """The fastest way from each of some nodes to each, by a tree for each, as (link, ticks until it is taken)."""
-    router = _Router(machine, set(range(len(machine.nodes))), 1, plain=True)
+    router = _Router(machine, set(range(len(machine.nodes))), 1)
     found = []
     for root in nodes:
-        _, into = router.tree_of_fastest(root, set(nodes))
+        _, into = router.tree_of_fastest(root, set(nodes), plain=True)
         paths = []
         for v in nodes:
             path = []
@@ -122,7 +121,11 @@ def plain_trees(machine: Machine, nodes: Sequence[int]) -> list[list[list[tuple[
 
 
 class Packed:
-    """Every token that is read elsewhere, packed into parcels; and what each class of them loads links with."""
+    """Every token that is read elsewhere, packed into parcels; and what each class of them loads links with.
+
+    Args:
+        plain: the actors whose tokens go by the trees of :func:`plain_trees`, bool (actors,); none without it.
+    """
 
     def __init__(
         self,
@@ -132,9 +135,10 @@ class Packed:
         read: Readers,
         wave: IntArray,
         tiles: Tiles | None = None,
+        plain: npt.NDArray[np.bool_] | None = None,
     ) -> None:
         self.machine, self.busy = machine, set(np.unique(node).tolist())
-        self.classes = _classes(graph, machine, node, read, wave, tiles)
+        self.classes = _classes(graph, machine, node, read, wave, tiles, plain)
         #: Frames of each class on a link out of its node, and of all that are ready at the same time.
         self.frames: list[int] = []
         together: dict[tuple[int, int], int] = {}
@@ -170,16 +174,20 @@ def route(packed: Packed, enough: int, style: Style = STYLES[0]) -> Routes:
     """
     machine = packed.machine
     classes = [replace(c, trees=[]) for c in packed.classes]
-    busy = packed.busy if style.idle_free else set(range(len(machine.nodes)))
-    router = _Router(machine, busy, enough, plain=style.plain)
+    router = _Router(machine, packed.busy if style.idle_free else set(range(len(machine.nodes))), enough)
     frames, at_once = packed.frames, packed.at_once
     spread = set(range(len(machine.nodes))) if style.spread else packed.crowded
     targets: dict[int, set[int]] = {}
     for c in classes:
         targets.setdefault(c.root, set()).update(c.targets)
     bursts = [
-        i for i, c in enumerate(classes) if c.root in spread or at_once[i] > router.patience(c.root, targets[c.root])
+        i
+        for i, c in enumerate(classes)
+        if not c.plain and (c.root in spread or at_once[i] > router.patience(c.root, targets[c.root]))
     ]
+    for c in classes:
+        if c.plain:
+            router.fastest(c.root, [c], plain=True)
     for i in sorted(bursts, key=lambda i: (-frames[i], classes[i].wave, classes[i].root)):
         router.balanced(classes[i], frames[i] / at_once[i])
     by_root: dict[int, list[_Class]] = {}
@@ -188,12 +196,18 @@ def route(packed: Packed, enough: int, style: Style = STYLES[0]) -> Routes:
             by_root.setdefault(c.root, []).append(c)
     for root in sorted(by_root):
         router.fastest(root, by_root[root])
-    router.relieve(classes)
+    router.relieve([c for c in classes if not c.plain])
     return _assemble(machine, classes)
 
 
 def _classes(
-    graph: Graph, machine: Machine, node: Int32Array, read: Readers, wave: IntArray, tiles: Tiles | None
+    graph: Graph,
+    machine: Machine,
+    node: Int32Array,
+    read: Readers,
+    wave: IntArray,
+    tiles: Tiles | None,
+    plain: npt.NDArray[np.bool_] | None,
 ) -> list[_Class]:
     """Classes sorted by wave, then by their first token; ``wave``: of each actor."""
     bits, makers = token_bits(graph), token_makers(graph)
@@ -221,7 +235,9 @@ def _classes(
         size = len(tokens) if tiled[makers[tokens[0]]] else coarse * _parcel_size(each, widths, len(tokens))
         parcels: list[Sequence[int]] = [tokens[i : i + size] for i in range(0, len(tokens), size)]
         reached = tuple(np.frombuffer(names, np.int32).tolist())
-        classes.append(_Class(int(group_of[tokens[0]]), number, root, reached, parcels, each * len(parcels[0]), []))
+        bound = plain is not None and bool(plain[makers[tokens[0]]])
+        payload = each * len(parcels[0])
+        classes.append(_Class(int(group_of[tokens[0]]), number, root, reached, parcels, payload, [], bound))
     return classes
 
 
@@ -239,10 +255,10 @@ def _parcel_size(bits: int, widths: Sequence[int], most: int) -> int:
 
 
 class _Router:
-    """Finds trees and remembers how many frames every link carries; ``plain``: as :class:`Style` has it."""
+    """Finds trees and remembers how many frames every link carries."""
 
-    def __init__(self, machine: Machine, busy: set[int], enough: int, *, plain: bool) -> None:
-        self.links, self.enough, self.plain = machine.links, enough, plain
+    def __init__(self, machine: Machine, busy: set[int], enough: int) -> None:
+        self.links, self.enough = machine.links, enough
         self.names = [node.name for node in machine.nodes]
         self.out = [machine.out_links(v) for v in range(len(machine.nodes))]
         self.dst = [link.dst for link in machine.links]
@@ -278,15 +294,18 @@ class _Router:
             c.trees.append(tree)
             self._add(c, tree, parcels)
 
-    def fastest(self, root: int, classes: Sequence[_Class]) -> None:
+    def fastest(self, root: int, classes: Sequence[_Class], *, plain: bool = False) -> None:
         """One tree for all classes of a node, each pruned to its targets: fastest paths, the less loaded of equals."""
-        _, into = self.tree_of_fastest(root, {v for c in classes for v in c.targets})
+        _, into = self.tree_of_fastest(root, {v for c in classes for v in c.targets}, plain=plain)
         for c in classes:
             c.trees.append(self._pruned(root, c.targets, into))
             self._add(c, c.trees[0], len(c.parcels))
 
-    def tree_of_fastest(self, root: int, targets: set[int]) -> tuple[int, dict[int, int]]:
-        """Ticks to the farthest target, and the link by which each node on the way is reached, by Dijkstra."""
+    def tree_of_fastest(self, root: int, targets: set[int], *, plain: bool = False) -> tuple[int, dict[int, int]]:
+        """Ticks to the farthest target, and the link by which each node on the way is reached, by Dijkstra.
+
+        ``plain``: whatever is on the links; otherwise of equals the less loaded.
+        """
         found, into = {root: (0, 0)}, dict[int, int]()
         missing, ticks = set(targets), 0
         heap = [(0, 0, root)]
@@ -298,7 +317,7 @@ class _Router:
                 continue
             missing.discard(v)
             for link in self.out[v]:
-                there = (ticks + self.delay[link], 0 if self.plain else max(load, self._spent(link)))
+                there = (ticks + self.delay[link], 0 if plain else max(load, self._spent(link)))
                 u = self.dst[link]
                 if u not in found or there < found[u]:
                     found[u] = there

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from graphsim.analysis.costs import PINNED_OPS, Costs
 from graphsim.analysis.cycles import on_cycles
-from graphsim.schedule.place import Placement, nodes_by_distance
+from graphsim.analysis.transport import nodes_by_distance
+from graphsim.schedule.place import Placement
 
 IntArray = npt.NDArray[np.int64]
 

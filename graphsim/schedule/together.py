@@ -19,11 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from graphsim.analysis.costs import PINNED_OPS, Costs
-from graphsim.analysis.loops import MOST, Loops, edges, loops
-from graphsim.analysis.seats import Seats, UndecidedError, seats
-from graphsim.analysis.transport import ways
-from graphsim.graph.ops import SINKS
-from graphsim.schedule.place import Placement, nodes_by_distance
+from graphsim.analysis.loops import MOST, Loops, all_edges, edges, loops
+from graphsim.analysis.seats import FEW, MOST_PAIRS, Seats, UndecidedError, seats
+from graphsim.analysis.transport import nodes_by_distance, ways
+from graphsim.schedule.place import Placement
 
 IntArray = npt.NDArray[np.int64]
 
@@ -47,21 +46,25 @@ class Found:
         start: the tick of each actor of a loop in an iteration of its own loop, and of copies of what they make, -1 of
             all others; int64 (actors,).
         sent: the tick in which its token is sent, -1 where that may be any; int64 (actors,).
-        alone: whether the token of an actor travels alone, bool (actors,).
+        company: tokens of actors that have the same number may travel together, int64 (actors,).
     """
 
     period: int
     node: Placement
     start: IntArray
     sent: IntArray
-    alone: npt.NDArray[np.bool_]
+    company: IntArray
 
 
 class Together:
-    """Placements of one circuit on one machine, for several periods."""
+    """Placements of one circuit on one machine, for several periods.
 
-    def __init__(self, costs: Costs, wave: IntArray) -> None:
-        self.costs, self.wave = costs, wave
+    Args:
+        few: the solver is asked about loops of few actors only.
+    """
+
+    def __init__(self, costs: Costs, wave: IntArray, *, few: bool = False) -> None:
+        self.costs, self.wave, self.few = costs, wave, few
         self._nodes = nodes_by_distance(costs.machine)[:_NODES]
 
     @cached_property
@@ -69,8 +72,21 @@ class Together:
         return loops(self.costs)
 
     @cached_property
+    def _seats(self) -> list[int]:
+        """The nodes that the solver is asked about, those nearest to the host."""
+        return self._nodes[: max(2, MOST_PAIRS // len(self._loops.actor))]
+
+    @cached_property
+    def _bits(self) -> int:
+        return min(c.token_bits for c in self.costs.graph.channels)
+
+    @cached_property
     def _away(self) -> IntArray:
-        return ways(self.costs.machine, self._nodes, min(c.token_bits for c in self.costs.graph.channels))
+        return ways(self.costs.machine, self._nodes, self._bits)
+
+    @cached_property
+    def _ways(self) -> IntArray:
+        return ways(self.costs.machine, self._seats, self._bits)
 
     @property
     def able(self) -> bool:
@@ -84,24 +100,27 @@ class Together:
     def places(self, period: int) -> Iterator[Found]:
         """Nodes of all actors and ticks of those on loops at a period, in some ways; none where none were found.
 
-        First links are counted; then come those of ejection, and last those of the solver without links.
+        First come those that count links; then those of ejection, and last those of the solver without links.
         """
-        found, seated = self._loops, None
+        linked = seated = None
+        solved = not self.few or len(self._loops.actor) <= FEW
         with suppress(UndecidedError):
-            if (seated := seats(found, self._away, period)) is None:
+            linked = seats(self._loops, self._ways, period, self._trees) if solved else None
+        if linked is not None and (made := self._made(linked, self._seats, period)) is not None:
+            yield made
+        with suppress(UndecidedError):
+            seated = seats(self._loops, self._ways, period) if solved else None
+            if solved and seated is None and len(self._seats) == len(self.costs.machine.compute_nodes):
                 return
-        linked = None
-        with suppress(UndecidedError):
-            linked = seats(found, self._away, period, self._trees)
-        for one in (linked, self._settled(period), seated):
-            if one is not None and (made := self._made(one, period)) is not None:
+        for one, nodes in ((self._settled(period), self._nodes), (seated, self._seats)):
+            if one is not None and (made := self._made(one, nodes, period)) is not None:
                 yield made
 
-    def _made(self, seated: Seats, period: int) -> Found | None:
+    def _made(self, seated: Seats, nodes: list[int], period: int) -> Found | None:
         """All actors placed, where loops have their seats; None: there is no room."""
         found, node, time = self._loops, seated.node, seated.time
         placed = np.full(self.costs.graph.actor_count, -1, np.int64)
-        placed[found.actor] = np.array(self._nodes)[node]
+        placed[found.actor] = np.array(nodes)[node]
         if not self._fill(placed, period):
             return None
         part = np.repeat(np.arange(len(found.ptr) - 1), np.diff(found.ptr))
@@ -113,19 +132,20 @@ class Together:
         start[found.actor] = time + shift
         at = np.full(count, -1, np.int64)
         at[found.actor] = np.arange(len(found.actor))
-        for a in np.flatnonzero(self._alone).tolist():
+        for a in np.flatnonzero((self._company > 1) & (at[self._root] >= 0)).tolist():
             u, late = int(at[self._root[a]]), int(self._late[a])
             if a != self._root[a]:
                 start[a] = time[u] + shift[u] + found.ticks[u] - late * period
-            if (u, late) in seated.sent:
-                sent[a] = seated.sent[u, late] + shift[u] - late * period
-        return Found(period, placed.astype(np.int32), start, sent, self._alone)
+            gone = [seated.sent[u, late + held] for held in self._held[a] if (u, late + held) in seated.sent]
+            if gone:
+                sent[a] = min(gone) + shift[u] - late * period
+        return Found(period, placed.astype(np.int32), start, sent, self._company)
 
     @cached_property
     def _trees(self) -> list[list[list[tuple[int, int]]]]:
         from graphsim.schedule.route import plain_trees
 
-        return plain_trees(self.costs.machine, self._nodes)
+        return plain_trees(self.costs.machine, self._seats)
 
     @cached_property
     def _root(self) -> IntArray:
@@ -138,18 +158,35 @@ class Together:
         return edges(self.costs)[4]
 
     @cached_property
-    def _alone(self) -> npt.NDArray[np.bool_]:
-        """Whose tokens travel alone, bool (actors,): of actors of loops, and of registers that hold what these make."""
-        graph = self.costs.graph
-        found = np.zeros(graph.actor_count, np.bool_)
-        found[self._loops.actor] = True
-        found = found[self._root]
-        for number in graph.sinks:
-            for c in graph.channels_into(number):
-                made = graph.groups[c.src]
-                if all(graph.groups[other.dst].op in SINKS for other in graph.channels if other.src == c.src):
-                    found[graph.first[c.src] : graph.first[c.src] + made.size] = False
+    def _held(self) -> list[list[int]]:
+        """How many iterations later each actor's token is read, ascending."""
+        src, _, tokens = all_edges(self.costs.graph)
+        found: list[list[int]] = [[] for _ in range(self.costs.graph.actor_count)]
+        for a, held in np.unique(np.stack([src, tokens]), axis=1).T.tolist():
+            found[a].append(held)
         return found
+
+    @cached_property
+    def _company(self) -> IntArray:
+        """Whose tokens may travel together, int64 (actors,): those with the same number.
+
+        A parcel waits for all its tokens. If one is made of what a loop makes, and another is read by a loop, that loop
+        has got longer. So what is on the way from loops to loops travels alone (numbers from 2 on); what only leads to
+        loops (1) and all else (0) travel apart.
+        """
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import breadth_first_order
+
+        count, on = self.costs.graph.actor_count, self._loops.actor
+        src, dst, _ = all_edges(self.costs.graph)
+        reached = np.zeros((2, count + 1), np.bool_)
+        for way, (a, b) in enumerate(((src, dst), (dst, src))):
+            # from one more vertex that leads to all loops
+            ends = np.append(a, np.full(len(on), count)), np.append(b, on)
+            matrix = coo_array((np.ones(len(ends[0]), np.int8), ends), shape=(count + 1, count + 1)).tocsr()
+            reached[way, breadth_first_order(matrix, count, return_predecessors=False)] = True
+        after, before = reached[:, :count]
+        return np.where(before, np.where(after, 2 + np.arange(count), 1), 0)
 
     def _settled(self, period: int) -> Seats | None:
         """Nodes and ticks of actors of loops by ejection; None: none were found."""
