@@ -135,7 +135,8 @@ def reserve(
 
     First the loops alone, each step when what it reads from its own loop is there. Where the token of an earlier
     iteration comes too late, its reader waits until then, and all is done again, until nothing is late. Then the hops
-    that bring their tokens to others, and everything in order; a loop keeps its residues and is shifted by whole periods to where its other inputs are there.
+    that bring their tokens to others, and everything in order; a loop keeps its residues and is shifted by whole
+    periods to where its other inputs are there.
 
     Args:
         ptr, src, hop, tokens: edges, by the step that they lead to; ``hop``: what brings the token, -1 if it is made
