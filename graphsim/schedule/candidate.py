@@ -272,7 +272,7 @@ def routed(work: Work, node: Placement, ticks: IntArray, wanted: Found | None = 
     wave = work.wave
     if wanted is not None:
         wave = np.unique(wave * (len(node) + 2) + wanted.company, return_inverse=True)[1].astype(np.int64)
-    plain = None if wanted is None else wanted.start >= 0
+    plain = wanted.start >= 0 if wanted is not None and wanted.fixed else None
     packed = Packed(graph, machine, node, read, wave, work.tiles, plain)
     enough = max(1, int(np.bincount(node, weights=ticks).max())) if wanted is None else wanted.period
     if work.looped and wanted is None:  # where a circle of firings binds, it is of no use to balance links

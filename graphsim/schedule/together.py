@@ -2,7 +2,7 @@
 
 What is on a loop has little time for ways, and what that is depends on the period alone
 (:mod:`graphsim.analysis.loops`). So the period comes first, and then a search for nodes and ticks at which every token
-comes in time and no node fires two actors at once: of loops of up to 100 actors by a solver, which finds them or proves
+comes in time and no node fires two actors at once: of loops of up to 250 actors by a solver, which finds them or proves
 that there are none (:mod:`graphsim.analysis.seats`), and counts links if that can be; else by ejection
 (:mod:`graphsim.schedule.settle`). All other actors can wait for any number of periods: they go where
 those are that they read or that read them, as long as there is room in the period.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -47,6 +47,7 @@ class Found:
             all others; int64 (actors,).
         sent: the tick in which its token is sent, -1 where that may be any; int64 (actors,).
         company: tokens of actors that have the same number may travel together, int64 (actors,).
+        fixed: whether tokens of loops go by the fixed trees that links were counted with.
     """
 
     period: int
@@ -54,6 +55,7 @@ class Found:
     start: IntArray
     sent: IntArray
     company: IntArray
+    fixed: bool = True
 
 
 class Together:
@@ -72,21 +74,14 @@ class Together:
         return loops(self.costs)
 
     @cached_property
-    def _seats(self) -> list[int]:
-        """The nodes that the solver is asked about, those nearest to the host."""
-        return self._nodes[: max(2, MOST_PAIRS // len(self._loops.actor))]
-
-    @cached_property
-    def _bits(self) -> int:
-        return min(c.token_bits for c in self.costs.graph.channels)
-
-    @cached_property
     def _away(self) -> IntArray:
-        return ways(self.costs.machine, self._nodes, self._bits)
+        return ways(self.costs.machine, self._nodes, min(c.token_bits for c in self.costs.graph.channels))
 
     @cached_property
-    def _ways(self) -> IntArray:
-        return ways(self.costs.machine, self._seats, self._bits)
+    def _near(self) -> IntArray:
+        """The ways between those nodes that the solver is asked about."""
+        most = max(2, MOST_PAIRS // len(self._loops.actor))
+        return np.ascontiguousarray(self._away[:most, :most])
 
     @property
     def able(self) -> bool:
@@ -100,27 +95,33 @@ class Together:
     def places(self, period: int) -> Iterator[Found]:
         """Nodes of all actors and ticks of those on loops at a period, in some ways; none where none were found.
 
-        First come those that count links; then those of ejection, and last those of the solver without links.
+        First come those that count links; then those of ejection, and last those of the solver without links. Of each
+        there are two, as tokens that are read elsewhere too may find too much on fixed trees.
         """
-        linked = seated = None
-        solved = not self.few or len(self._loops.actor) <= FEW
-        with suppress(UndecidedError):
-            linked = seats(self._loops, self._ways, period, self._trees) if solved else None
-        if linked is not None and (made := self._made(linked, self._seats, period)) is not None:
+        for made in self._found(period):
             yield made
-        with suppress(UndecidedError):
-            seated = seats(self._loops, self._ways, period) if solved else None
-            if solved and seated is None and len(self._seats) == len(self.costs.machine.compute_nodes):
-                return
-        for one, nodes in ((self._settled(period), self._nodes), (seated, self._seats)):
-            if one is not None and (made := self._made(one, nodes, period)) is not None:
+            yield replace(made, fixed=False)
+
+    def _found(self, period: int) -> Iterator[Found]:
+        linked = seated = None
+        if not self.few or len(self._loops.actor) <= FEW:
+            with suppress(UndecidedError):
+                linked = seats(self._loops, self._near, period, self._trees)
+            if linked is not None and (made := self._made(linked, period)) is not None:
+                yield made
+            with suppress(UndecidedError):
+                seated = seats(self._loops, self._near, period)
+                if seated is None and len(self._near) == len(self.costs.machine.compute_nodes):
+                    return
+        for one in (self._settled(period), seated):
+            if one is not None and (made := self._made(one, period)) is not None:
                 yield made
 
-    def _made(self, seated: Seats, nodes: list[int], period: int) -> Found | None:
+    def _made(self, seated: Seats, period: int) -> Found | None:
         """All actors placed, where loops have their seats; None: there is no room."""
         found, node, time = self._loops, seated.node, seated.time
         placed = np.full(self.costs.graph.actor_count, -1, np.int64)
-        placed[found.actor] = np.array(nodes)[node]
+        placed[found.actor] = np.array(self._nodes)[node]
         if not self._fill(placed, period):
             return None
         part = np.repeat(np.arange(len(found.ptr) - 1), np.diff(found.ptr))
@@ -145,7 +146,7 @@ class Together:
     def _trees(self) -> list[list[list[tuple[int, int]]]]:
         from graphsim.schedule.route import plain_trees
 
-        return plain_trees(self.costs.machine, self._seats)
+        return plain_trees(self.costs.machine, self._nodes[: len(self._near)])
 
     @cached_property
     def _root(self) -> IntArray:
