@@ -203,6 +203,21 @@ def test_a_counter_by_yosys_reaches_its_bound(shared: Path) -> None:
     assert "decided by SAT" in schedule.bound.reason
 
 
+def test_loops_of_many_gates_reach_their_bound(shared: Path) -> None:
+    graph = to_graph(read(shared / "circuits/yosys_json/aegir_counter_aig.json"))
+    schedule = fold(graph, load_machine("full:8"))
+    check(graph, schedule, cycles=20)
+    assert schedule.period == schedule.bound.ticks == 28
+
+
+def test_what_leads_to_loops_does_not_wait_for_loops() -> None:
+    """A multiplier that shifts and adds, 6 bits wide: loops that feed loops, through gates on none."""
+    graph = to_graph(read(Path(__file__).parent / "golden/shift_and_add.blif"))
+    schedule = fold(graph, load_machine("mesh:4x4"))
+    check(graph, schedule, cycles=20)
+    assert schedule.period == schedule.bound.ticks == 9
+
+
 def test_the_shipped_checkerboard_reaches_its_bound() -> None:
     graph = to_graph(read(models_folder() / "checkerboard.blif"))
     schedule = fold(graph, load_machine("torus:4x4"))
