@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphsim.cli.common import JsonOption, TopOption, check_outputs, console_for, progress_bar, say_place, write_json
+from graphsim.cli.common import (
+    JsonOption,
+    TopOption,
+    check_outputs,
+    console_for,
+    progress_bar,
+    reading,
+    say_place,
+    write_json,
+)
 from graphsim.cli.schedules import hardware
 from graphsim.errors import CheckFailed, GraphError, UsageError
 
@@ -57,7 +66,8 @@ def equal(
 
     console = console_for(json)
     check_outputs(json)
-    before, after = (of_graph(load_graph(path, top=top)) for path in (one, other))
+    with reading():
+        before, after = (of_graph(load_graph(path, top=top)) for path in (one, other))
     found = compare(before, after)
     print_equivalence(console, found)
     write_json(json, {"schema_version": 1, **equivalence_record(found)})
@@ -67,13 +77,15 @@ def equal(
 
 def circuit_at(path: Path | None, top: str | None) -> Graph | None:
     """The graph of a circuit in a file; None if the file is of something else."""
-    from graphsim.graph.circuit import is_circuit
     from graphsim.pipeline import is_circuit_file, load_graph
 
     if path is None:
         return None
     if is_circuit_file(path):
-        return load_graph(path, top=top)
+        with reading():
+            return load_graph(path, top=top)
+    from graphsim.graph.circuit import is_circuit
+
     if path.suffix == ".gsim" and path.is_file():
         try:
             graph = load_graph(path)

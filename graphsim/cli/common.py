@@ -7,7 +7,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -211,6 +211,11 @@ def progress_bar(
             yield lambda done: bar.update(task, completed=done)
         finally:
             said.cancel()
+
+
+def reading() -> AbstractContextManager[Callable[[int], None]]:
+    """A bar for the reading of a graph, model or circuit; where standard error is no terminal, a line if it is slow."""
+    return progress_bar("reading (compiles native code the first time)", None, say_after=3.0)
 
 
 @contextmanager

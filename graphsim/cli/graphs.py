@@ -26,6 +26,7 @@ from graphsim.cli.common import (
     distance_of,
     load_plugins,
     progress_bar,
+    reading,
     say_place,
     write_json,
 )
@@ -131,10 +132,11 @@ def lower(
     limit = None if max_memory is None else bytes_of("--max-memory", max_memory)
     warn = partial(print_warning, console)
     allowed = distance_of(discretize, distance)
-    if model.suffix == ".gsim":
-        graph = load_graph(model, discretize=allowed)
-    else:
-        graph = lower_model(model, weights, limit, top, warn, allowed)
+    with reading():
+        if model.suffix == ".gsim":
+            graph = load_graph(model, discretize=allowed)
+        else:
+            graph = lower_model(model, weights, limit, top, warn, allowed)
     record: dict[str, Any] = {"schema_version": 1, **_formulas(console, graph)}
     if prune_zeros:
         from graphsim.passes.prune import PruneZeros
@@ -290,7 +292,8 @@ def show(
         raise UsageError("--fold says where and when an actor fires; name the actor with --actor")
     load_plugins(plugin)
     check_outputs(json, dot, graphml)
-    loaded = load_graph(graph, weights, top, discretize=distance_of(discretize, distance))
+    with reading():
+        loaded = load_graph(graph, weights, top, discretize=distance_of(discretize, distance))
     record: dict[str, Any] = {"schema_version": 1, "graph": graph_record(loaded)}
     if actor is not None:
         found = loaded.actor(actor)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphsim.cli.common import JsonOption, check_outputs, console_for, say_place, write_json
+from graphsim.cli.common import JsonOption, check_outputs, console_for, reading, say_place, write_json
 from graphsim.errors import UsageError
 from graphsim.files import write_text
 
@@ -76,8 +76,6 @@ def life(
     """
     from graphsim.datasets.patterns import pattern as pattern_of
     from graphsim.datasets.patterns import rle
-    from graphsim.life import automaton as automaton_of
-    from graphsim.life import life_circuit, soup
 
     console = console_for(json)
     check_outputs(json, save)
@@ -87,11 +85,15 @@ def life(
     if not live and steps is None:
         raise UsageError("this is no terminal to draw in; say how many generations to play, with --steps")
     rows, columns = (2 * max(8, console.height - 2), max(16, console.width)) if live else _UNSEEN
-    if size is not None:
-        rows, columns = sized(size)
-    board = pattern_of(pattern).placed(rows, columns) if pattern is not None else soup(rows, columns, density, seed)
-    rule = life_circuit(circuit)
-    automaton = automaton_of(rule, board)
+    with reading():
+        from graphsim.life import automaton as automaton_of
+        from graphsim.life import life_circuit, soup
+
+        if size is not None:
+            rows, columns = sized(size)
+        board = pattern_of(pattern).placed(rows, columns) if pattern is not None else soup(rows, columns, density, seed)
+        rule = life_circuit(circuit)
+        automaton = automaton_of(rule, board)
     if live:
         from graphsim.cli.play import Player, play
 

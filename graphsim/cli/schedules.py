@@ -21,6 +21,7 @@ from graphsim.cli.common import (
     distance_of,
     load_plugins,
     progress_bar,
+    reading,
     say_place,
     write_json,
 )
@@ -157,7 +158,8 @@ def fold(
     what = minimize_named(minimize)
     names = [machine] if rate is None else family(machine)
     chosen = [hardware(name, frame_bits) for name in names]
-    lowered = load_graph(graph, weights, discretize=distance_of(discretize, distance))
+    with reading():
+        lowered = load_graph(graph, weights, discretize=distance_of(discretize, distance))
     loaded = split_neurons(lowered, max_fan_in)
     made = [machine_for(one, loaded) for one in chosen]
     search: Search | None = None
@@ -246,7 +248,8 @@ def verify(
     console = console_for(json)
     load_plugins(plugin)
     check_outputs(json)
-    loaded = split_neurons(load_graph(graph, weights), max_fan_in)
+    with reading():
+        loaded = split_neurons(load_graph(graph, weights), max_fan_in)
     verdict = verify_schedule(loaded, load(existing(schedule, "a .fold schedule"), loaded))
     print_verdict(console, verdict, full=True)
     write_json(json, {"schema_version": 1, "verdict": verdict_record(verdict)})

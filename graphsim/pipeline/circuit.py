@@ -87,7 +87,7 @@ def run_circuit(
         ran = chosen.run(samples, keep=keep, progress=done)
     judgement = None
     if reference:
-        with timed(seconds, "compare"):
+        with timed(seconds, "compare"), bars("comparing (compiles native code the first time)", None):
             judgement = judge_run(circuit, stimulus.inputs, ran.values)
     outputs = ran.values["output"].astype(np.uint8)
     expected = judge_outputs(circuit, outputs, stimulus.expected, stimulus.known)
