@@ -123,6 +123,8 @@ def test_a_run_without_stimulus_is_random_and_repeats(here: Path, capsys: pytest
         (["run", "counter.blif", "--stimulus", "counter.blif"], "a stimulus is a .json, .csv, .vcd file"),
         (["run", "counter.blif", "--outputs", "x.txt"], "x.txt: is written as .json, .csv, .vcd"),
         (["run", "counter.blif", "--vcd", "x.json"], "x.json: is written as .vcd"),
+        (["run", "counter.blif", "--stimulus", "s.csv", "--outputs", "./s.csv"], "s.csv: would overwrite what the run"),
+        (["run", "counter.blif", "--outputs", "x.vcd", "--vcd", "x.vcd"], "x.vcd: is named by --outputs and by --vcd"),
         (["run", "counter.blif", "--top", "other"], "counter.blif: has no model 'other'; it has counter"),
         (["run", "--vcd", "x.vcd"], "--vcd: only for circuits"),
         (["lower", "counter.blif", "--weights", "w.h5"], "is a circuit, which has no weights"),

@@ -116,6 +116,7 @@ def run_circuit(
     console: Console,
     graph: Graph,
     *,
+    model: Path | None,
     stimulus: Path | None,
     outputs: Path | None,
     vcd: Path | None,
@@ -149,6 +150,12 @@ def run_circuit(
     circuit = of_graph(graph)
     for path in (outputs, vcd):
         check_outputs_path(path, is_vcd=path is vcd)
+    read = {path.resolve() for path in (model, stimulus) if path is not None}
+    for path in (outputs, vcd):
+        if path is not None and path.resolve() in read:
+            raise UsageError(f"{path}: would overwrite what the run reads; choose another name")
+    if outputs is not None and vcd is not None and outputs.resolve() == vcd.resolve():
+        raise UsageError(f"{vcd}: is named by --outputs and by --vcd; choose two names")
     if stimulus is None:
         going_in = random_stimulus(circuit, samples or _CYCLES, seed)
     else:

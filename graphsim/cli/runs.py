@@ -233,6 +233,7 @@ def run(
         run_circuit(
             console,
             circuit,
+            model=model,
             stimulus=stimulus,
             outputs=outputs,
             vcd=vcd,
