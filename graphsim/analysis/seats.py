@@ -28,16 +28,14 @@ if TYPE_CHECKING:
 
 IntArray = npt.NDArray[np.int64]
 
-#: Actors on all loops, at most, and these times nodes; and about how many literals and clauses a question has at most.
-MOST = 250
-#: The same where many machines are looked at.
-FEW = 40
+#: Actors on all loops, at most, and where many machines are looked at.
+MOST, FEW = 250, 40
+#: Actors times nodes, at most; and about how many literals and clauses a question has at most.
 MOST_PAIRS = 4_000
 _LITERALS = 400_000
 _CLAUSES = 2_000_000
 #: Conflicts of the solver in one question, at most.
 _CONFLICTS = 200_000
-_CONFLICTS_WITH_LINKS = 150_000
 #: Answers that are remembered.
 _REMEMBERED = 1_000
 #: Firings that symmetry is taken from.
@@ -344,7 +342,7 @@ class _Question:
         from pysat.solvers import Solver
 
         with Solver("cadical195", bootstrap_with=self.clauses) as solver:
-            solver.conf_budget(_CONFLICTS_WITH_LINKS if self.sent else _CONFLICTS)
+            solver.conf_budget(_CONFLICTS)
             found = solver.solve_limited()
             if found is None:
                 raise UndecidedError
