@@ -29,7 +29,7 @@ from graphsim.native import entry
 paired = partial(paired_on_the_wall, clock=time.thread_time)
 
 #: Words of 64 patterns per run: what is read and written stays in a core's caches. No power of two: signals would lie
-#: 8 KiB apart, in the same few sets of a cache, which slows both sides by half and the ratio by chance.
+#: 8 KiB apart, in the same few sets of a cache, which slows both sides, and not alike.
 WORDS = 1032
 #: Patterns times gates of a run of a large circuit.
 WORK = 1 << 31
