@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphsim.cli.common import JsonOption, check_outputs, console_for, reading, say_place, write_json
+from graphsim.cli.common import JsonOption, check_outputs, console_for, progress_bar, reading, say_place, write_json
 from graphsim.errors import UsageError
 from graphsim.files import write_text
 
@@ -107,8 +107,10 @@ def life(
         ready = time.perf_counter() - began
         began = time.perf_counter()
         at_once = max(1, _UNINTERRUPTED // board.size)
-        for done in range(0, generations, at_once):
-            automaton.step(min(at_once, generations - done))
+        with progress_bar("playing", generations, say_after=3.0) as progress:
+            for done in range(0, generations, at_once):
+                automaton.step(min(at_once, generations - done))
+                progress(done)
         seconds = time.perf_counter() - began
     last = automaton.board
     population = int(last.sum())
