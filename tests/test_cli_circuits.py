@@ -125,6 +125,8 @@ def test_a_run_without_stimulus_is_random_and_repeats(here: Path, capsys: pytest
         (["run", "counter.blif", "--vcd", "x.json"], "x.json: is written as .vcd"),
         (["run", "counter.blif", "--stimulus", "s.csv", "--outputs", "./s.csv"], "s.csv: would overwrite what the run"),
         (["run", "counter.blif", "--outputs", "x.vcd", "--vcd", "x.vcd"], "x.vcd: is named by --outputs and by --vcd"),
+        (["run", "counter.blif", "--stimulus", "none.csv"], "none.csv: has no cycles"),
+        (["run", "counter.blif", "--samples", "1000000000000"], "--samples: 1,000,000,000,000 cycles of this circuit"),
         (["run", "counter.blif", "--top", "other"], "counter.blif: has no model 'other'; it has counter"),
         (["run", "--vcd", "x.vcd"], "--vcd: only for circuits"),
         (["lower", "counter.blif", "--weights", "w.h5"], "is a circuit, which has no weights"),
@@ -140,6 +142,7 @@ def test_bad_input_is_one_message(
     (here / "bad.blif").write_text(".model m\n.inputs a\n.outputs y\n.end\n", encoding="utf-8")
     (here / "empty.aag").write_text("aag 0 0 0 0 0\n", encoding="utf-8")
     (here / "giant.aag").write_text("aag 2000000000 0 0 0 2000000000\n", encoding="utf-8")
+    (here / "none.csv").write_text("en\n", encoding="utf-8")
     assert main(arguments) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: ")

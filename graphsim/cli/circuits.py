@@ -140,7 +140,13 @@ def run_circuit(
         CheckFailed: values differ from the independent evaluation, or from what the stimulus expects.
     """
     from graphsim import pipeline
-    from graphsim.frontends.circuits.stimulus import check_outputs_path, random_stimulus, read_stimulus, write_outputs
+    from graphsim.frontends.circuits.stimulus import (
+        check_outputs_path,
+        check_size,
+        random_stimulus,
+        read_stimulus,
+        write_outputs,
+    )
     from graphsim.graph.circuit import of_graph
     from graphsim.report import terminal
     from graphsim.report.circuits import print_circuit_run
@@ -157,10 +163,14 @@ def run_circuit(
     if outputs is not None and vcd is not None and outputs.resolve() == vcd.resolve():
         raise UsageError(f"{vcd}: is named by --outputs and by --vcd; choose two names")
     if stimulus is None:
-        going_in = random_stimulus(circuit, samples or _CYCLES, seed)
+        cycles = samples or _CYCLES
+        check_size("--samples", circuit, cycles)
+        going_in = random_stimulus(circuit, cycles, seed)
     else:
         going_in = read_stimulus(pipeline.existing(stimulus, "a stimulus (.json, .csv or .vcd)"), circuit)
         going_in = going_in.first(samples)
+        if not going_in.cycles:
+            raise UsageError(f"{stimulus}: has no cycles, so that there is nothing to run; give one at least")
     if (engine in pipeline.TIMED or faults is not None) and machine is None:
         machine = "torus:4x4"
     result = pipeline.run_circuit(

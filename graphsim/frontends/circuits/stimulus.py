@@ -217,14 +217,14 @@ def _assembled(path: Path, circuit: Circuit, columns: _Columns) -> Stimulus:
     return Stimulus(str(path), inputs, expected, known)
 
 
-def check_size(path: Path, circuit: Circuit, cycles: int) -> None:
-    """Refuse stimulus that is too big to hold.
+def check_size(where: Path | str, circuit: Circuit, cycles: int) -> None:
+    """Refuse stimulus that is too big to hold; ``where``: what asks for it.
 
     Raises:
         DatasetError: it is.
     """
     if cycles * (circuit.input_count + len(circuit.outputs) + 1) > MOST:
-        raise DatasetError(f"{path}: {cycles:,} cycles of this circuit's signals are more than {MOST:,} values")
+        raise DatasetError(f"{where}: {cycles:,} cycles of this circuit's signals are more than {MOST:,} values")
 
 
 def _bits(
