@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from graphsim.analysis.costs import PINNED_OPS, Costs
 from graphsim.analysis.cycles import on_cycles
+from graphsim.analysis.loops import edges
 from graphsim.analysis.transport import nodes_by_distance
 from graphsim.schedule.place import Placement
 
@@ -65,23 +66,7 @@ class Soonest:
 
         A copy takes no time and reads one token; it will be where that is made.
         """
-        graph = self.costs.graph
-        parts = []
-        for c in graph.channels:
-            edges = c.expand(graph.groups[c.src].size, graph.groups[c.dst].size, graph.params)
-            held = np.full(len(edges.src), c.initial_tokens, np.int64)
-            parts.append((graph.first[c.src] + edges.src, graph.first[c.dst] + edges.dst, held))
-        src, dst, tokens = (np.concatenate([part[i] for part in parts]) for i in range(3))
-        root, late = np.arange(graph.actor_count), np.zeros(graph.actor_count, np.int64)
-        for number in self.costs.free:
-            a, b = int(graph.first[number]), int(graph.first[number + 1])
-            if self.costs.greatest(number) == 0 and np.all(graph.fan_in(number) == 1):
-                here = np.flatnonzero((dst >= a) & (dst < b))
-                root[dst[here]], late[dst[here]] = src[here], tokens[here]
-        for _ in range(graph.actor_count.bit_length()):
-            late, root = late + np.where(root == root[root], 0, late[root]), root[root]
-        kept = root[dst] == dst
-        return root[src[kept]], dst[kept], tokens[kept] + late[src[kept]], root
+        return edges(self.costs)[:4]
 
     def place(self, period: int) -> Placement | None:
         """The node of every actor, aiming at a period in ticks; None: there is no room."""

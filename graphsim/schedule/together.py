@@ -133,9 +133,10 @@ class Together:
         start[found.actor] = time + shift
         at = np.full(count, -1, np.int64)
         at[found.actor] = np.arange(len(found.actor))
-        for a in np.flatnonzero((self._company > 1) & (at[self._root] >= 0)).tolist():
-            u, late = int(at[self._root[a]]), int(self._late[a])
-            if a != self._root[a]:
+        *_, root, behind = self._edges
+        for a in np.flatnonzero((self._company > 1) & (at[root] >= 0)).tolist():
+            u, late = int(at[root[a]]), int(behind[a])
+            if a != root[a]:
                 start[a] = time[u] + shift[u] + found.ticks[u] - late * period
             gone = [seated.sent[u, late + held] for held in self._held[a] if (u, late + held) in seated.sent]
             if gone:
@@ -149,14 +150,9 @@ class Together:
         return plain_trees(self.costs.machine, self._nodes[: len(self._near)])
 
     @cached_property
-    def _root(self) -> IntArray:
-        """What each copy is a copy of, int64 (actors,)."""
-        return edges(self.costs)[3]
-
-    @cached_property
-    def _late(self) -> IntArray:
-        """How many iterations ago a copy's token was made, int64 (actors,)."""
-        return edges(self.costs)[4]
+    def _edges(self) -> tuple[IntArray, IntArray, IntArray, IntArray, IntArray]:
+        """Edges between actors that are no copies, what each copy is a copy of, and how many iterations late."""
+        return edges(self.costs)
 
     @cached_property
     def _held(self) -> list[list[int]]:
@@ -238,7 +234,7 @@ class Together:
     def _fill(self, placed: IntArray, period: int) -> bool:
         """Place all actors that have no node, -1; False: there is no room."""
         costs, graph = self.costs, self.costs.graph
-        src, dst, _, root, _ = edges(costs)
+        src, dst, _, root, _ = self._edges
         pinned = np.concatenate([np.full(g.size, g.op in PINNED_OPS) for g in graph.groups])
         placed[pinned] = costs.machine.host
         load = self._pinned.copy()
