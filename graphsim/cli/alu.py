@@ -82,9 +82,8 @@ def parsed(text: str) -> tuple[int, str, int]:
     operation = found[2].upper() if found else ""
     operation = {"==": "=", "&": "AND", "|": "OR", "^": "XOR"}.get(operation, operation)
     if found is None or operation not in OPERATIONS:
-        shown = text if text.isprintable() else ascii(text)
         raise UsageError(
-            f"{shown[:60]!r} is not a calculation; write two integers and one of {' '.join(OPERATIONS)} between them,"
+            f"{text[:60]!r} is not a calculation; write two integers and one of {' '.join(OPERATIONS)} between them,"
             " such as '22 * 33'"
         )
     return int(found[1]), operation, int(found[3])
